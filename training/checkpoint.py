@@ -1,0 +1,191 @@
+"""Checkpoints: whole or absent, versioned, verified on load, and never a pickle.
+
+A checkpoint is a folder ``step-00000100`` with ``weights.safetensors``, ``optimizer.safetensors``
+and ``state.json``, which holds the sha256 of the other two. It is written under a temporary name,
+flushed, and renamed in one step; older ones are removed only after that. Loading executes nothing:
+safetensors and JSON carry numbers and text alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from training.files import file_digest, read_json, to_json
+from training.unshare import load_optimizer_state, optimizer_state_by_name
+
+FORMAT = "share-then-unshare checkpoint"
+VERSION = 1
+_TENSOR_FILES = ("weights.safetensors", "optimizer.safetensors")
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint cannot be written, or is truncated, foreign or of another version."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A verified checkpoint on disk; ``state`` is what the loop saved beside the tensors."""
+
+    path: Path
+    step: int
+    state: dict[str, Any]
+
+    def load_weights(self, model: nn.Module) -> None:
+        """Copy the weights into ``model``. CheckpointError names the first tensor that differs."""
+        saved = _read(self.path / "weights.safetensors")
+        own = _weights(model)
+        for name in sorted(saved.keys() | own.keys()):
+            have = tuple(own[name].shape) if name in own else None
+            got = tuple(saved[name].shape) if name in saved else None
+            if have != got:
+                raise CheckpointError(
+                    f"{self.path}: {name} has shape {got} here and {have} in the model: "
+                    "the checkpoint is of another model"
+                )
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(saved[name])
+
+    def load_optimizer(self, model: nn.Module, optimizer: Optimizer) -> None:
+        """Give ``optimizer`` its per-parameter state back, by parameter name."""
+        states: dict[str, dict[str, Any]] = {}
+        for key, tensor in _read(self.path / "optimizer.safetensors").items():
+            name, entry = key.rsplit("/", 1)
+            states.setdefault(name, {})[entry] = tensor
+        load_optimizer_state(model, optimizer, states)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: is no safetensors file ({error})") from None
+
+
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    """Every parameter and persistent buffer once, under its first name."""
+    kept = model.state_dict().keys()
+    named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    return {name: tensor.detach() for name, tensor in named.items() if name in kept}
+
+
+def save(
+    folder: Path,
+    step: int,
+    model: nn.Module,
+    optimizer: Optimizer,
+    state: Mapping[str, Any],
+    *,
+    keep: int = 2,
+) -> Path:
+    """Write the checkpoint of ``step`` into ``folder`` and keep the newest ``keep``.
+
+    Raises CheckpointError when it cannot be written; the earlier checkpoints are then untouched.
+    """
+    final = folder / f"step-{step:08d}"
+    partial = folder / f".{final.name}.{os.getpid()}.partial"
+    optimizer_tensors = {
+        f"{name}/{key}": value.detach().contiguous()
+        for name, entries in optimizer_state_by_name(model, optimizer).items()
+        for key, value in entries.items()
+        if isinstance(value, Tensor)
+    }
+    weights = {name: tensor.contiguous() for name, tensor in _weights(model).items()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        for name, tensors in zip(_TENSOR_FILES, (weights, optimizer_tensors), strict=True):
+            save_file(tensors, partial / name, metadata={"format": "pt"})
+        head = {
+            "format": FORMAT,
+            "version": VERSION,
+            "step": step,
+            "sha256": {name: file_digest(partial / name) for name in _TENSOR_FILES},
+            "state": dict(state),
+        }
+        (partial / "state.json").write_text(to_json(head), encoding="utf-8")
+        for path in partial.iterdir():
+            _flush(path)
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(partial, final)
+        _flush(folder)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{final}: could not be written ({error}); earlier checkpoints are untouched"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    for old in _folders(folder)[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def _flush(path: Path) -> None:
+    """Have the system put a file or folder entry on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Checkpoint folders, newest first."""
+    return sorted(folder.glob("step-*"), reverse=True) if folder.is_dir() else []
+
+
+def verify(path: Path) -> Checkpoint:
+    """Read and check one checkpoint. Raises CheckpointError with the path and what is wrong."""
+    try:
+        head = read_json(path / "state.json")
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: has no state.json: not a checkpoint") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: state.json cannot be read ({error})") from None
+    if not isinstance(head, dict) or head.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: not a {FORMAT}")
+    if head.get("version") != VERSION:
+        raise CheckpointError(
+            f"{path}: format version {head.get('version')!r}, this program reads {VERSION}"
+        )
+    for name in _TENSOR_FILES:
+        file = path / name
+        if not file.is_file():
+            raise CheckpointError(f"{path}: {name} is missing")
+        if file_digest(file) != head.get("sha256", {}).get(name):
+            raise CheckpointError(f"{path}: {name} is truncated or changed (sha256 differs)")
+    return Checkpoint(path, int(head["step"]), head["state"])
+
+
+def latest(folder: Path, refused: Callable[[str], None]) -> Checkpoint | None:
+    """Return the newest checkpoint that verifies; each refused one is named through ``refused``.
+
+    None when the folder holds no checkpoint. Raises CheckpointError when it holds some and all are
+    refused: starting over in silence would throw the run away.
+    """
+    folders = _folders(folder)
+    reasons = []
+    for path in folders:
+        try:
+            return verify(path)
+        except CheckpointError as error:
+            reasons.append(str(error))
+            refused(str(error))
+    if folders:
+        raise CheckpointError(
+            f"{folder}: none of its {len(folders)} checkpoints can be used: {reasons[0]}"
+        )
+    return None

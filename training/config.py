@@ -1,0 +1,125 @@
+"""Typed configuration: unknown keys and impossible values fail at once, by name and range.
+
+A configuration is a frozen, keyword-only dataclass; nested dataclasses and tagged unions (a field
+whose type is a base class with registered kinds, such as ``Schedule``) are allowed. ``to_dict``
+and ``from_dict`` are inverse to one another, so the JSON in a run folder is the whole truth.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class ConfigError(ValueError):
+    """A configuration value is unknown or impossible; the message names it and what is allowed."""
+
+
+def require(condition: bool, name: str, value: Any, allowed: str) -> None:
+    """Raise ConfigError("name = value: must be allowed") unless ``condition`` holds."""
+    if not condition:
+        raise ConfigError(f"{name} = {value!r}: must be {allowed}")
+
+
+def require_between(
+    name: str,
+    value: float,
+    low: float,
+    high: float,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> None:
+    """Refuse a number that is not finite or not in [low, high] (ends open as said)."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    inside = (
+        number
+        and math.isfinite(value)
+        and (low < value if open_low else low <= value)
+        and (value < high if open_high else value <= high)
+    )
+    left, right = "(" if open_low else "[", ")" if open_high else "]"
+    require(inside, name, value, f"in {left}{low}, {high}{right}")
+
+
+def require_count(name: str, value: int, low: int = 1, high: int | None = None) -> None:
+    """Refuse anything but an integer in low..high (no upper end when ``high`` is None)."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    top = "" if high is None else f" and at most {high}"
+    require(
+        whole and value >= low and (high is None or value <= high),
+        name,
+        value,
+        f"an integer, at least {low}{top}",
+    )
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Turn a configuration dataclass into JSON-able data; a tagged union carries its ``kind``."""
+    out: dict[str, Any] = {}
+    kind = getattr(type(config), "kind", None)
+    if kind is not None:
+        out["kind"] = kind
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            value = to_dict(value)
+        elif isinstance(value, tuple):
+            value = list(value)
+        out[field.name] = value
+    return out
+
+
+def from_dict(cls: type[T], data: Mapping[str, Any], *, where: str = "") -> T:
+    """Build a configuration from JSON data.
+
+    Raises ConfigError for an unknown key (the known ones are listed), an unknown kind, a missing
+    key, or whatever the dataclass itself refuses; ``where`` prefixes the names in messages.
+    """
+    require(isinstance(data, Mapping), where or cls.__name__, data, "a table of named values")
+    given = dict(data)
+    kinds: dict[str, type[T]] | None = getattr(cls, "kinds", None)
+    if kinds is not None:
+        kind = given.pop("kind", None)
+        require(kind in kinds, f"{where}kind", kind, f"one of {', '.join(sorted(kinds))}")
+        cls = kinds[typing.cast(str, kind)]
+    known = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    hints = typing.get_type_hints(cls)
+    for name in given:
+        require(name in known, f"{where}{name}", given[name], f"absent; known: {sorted(known)}")
+    for name, field in known.items():
+        required = (
+            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        )
+        require(name in given or not required, f"{where}{name}", None, "given")
+        if name in given:
+            given[name] = _convert(hints[name], given[name], f"{where}{name}")
+    return cls(**given)
+
+
+def _convert(hint: Any, value: Any, name: str) -> Any:
+    """Check ``value`` against a field's type, building nested dataclasses and tuples."""
+    if dataclasses.is_dataclass(hint):
+        return from_dict(typing.cast(type[Any], hint), value, where=f"{name}.")
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        require(isinstance(value, list | tuple), name, value, "a list")
+        return tuple(value)
+    if origin is typing.Literal:
+        options = typing.get_args(hint)
+        require(value in options, name, value, f"one of {', '.join(map(str, options))}")
+        return value
+    allowed = typing.get_args(hint) if origin in (typing.Union, types.UnionType) else (hint,)
+    if float in allowed and isinstance(value, int) and not isinstance(value, bool):
+        return value if int in allowed else float(value)
+    plain = tuple(kind for kind in allowed if isinstance(kind, type))
+    wrong_bool = isinstance(value, bool) and bool not in plain
+    names = " or ".join("nothing" if k is types.NoneType else k.__name__ for k in plain)
+    require(isinstance(value, plain) and not wrong_bool, name, value, f"of type {names}")
+    return value

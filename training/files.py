@@ -1,0 +1,87 @@
+"""Plain result files that a crash cannot leave half written.
+
+A file is either the old one or the new one: contents go to a temporary name in the same folder,
+are flushed to the disk, and take the final name in one step. Line files (``*.jsonl``) grow by
+whole lines; a torn last line, left by a killed process, is ignored when they are read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace ``path`` by ``text`` (UTF-8) in one step; on failure the old file stays.
+
+    Raises OSError (no space, no permission) with the temporary file already removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def to_json(value: Any) -> str:
+    """Render ``value`` as JSON with sorted keys; NaN and infinity are refused, never written."""
+    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace ``path`` by the JSON form of ``value`` in one step (see :func:`write_text`)."""
+    write_text(path, to_json(value))
+
+
+def read_json(path: Path) -> Any:
+    """Parse one JSON file. Raises ValueError with the path when it is not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not a JSON file ({error})") from None
+
+
+def append_line(path: Path, record: Mapping[str, Any]) -> None:
+    """Append ``record`` to a line file as one JSON line, handed to the system in one write."""
+    line = json.dumps(record, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+    with path.open("ab") as stream:
+        stream.write(line.encode("utf-8"))
+
+
+def read_lines(path: Path) -> list[Json]:
+    """Read the whole records of a line file ([] when it is absent); a torn last line is dropped."""
+    if not path.exists():
+        return []
+    *whole, _torn = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in whole if line]
+
+
+def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Replace a line file by ``records`` in one step."""
+    rows = (json.dumps(r, sort_keys=True, allow_nan=False, ensure_ascii=False) for r in records)
+    write_text(path, "".join(row + "\n" for row in rows))
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 of a file's bytes, read in blocks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def json_digest(value: Any) -> str:
+    """Return the sha256 of the canonical JSON form of ``value``."""
+    return hashlib.sha256(to_json(value).encode("utf-8")).hexdigest()

@@ -1,0 +1,122 @@
+"""The run folder: what was run, on what, and what came out, in plain files.
+
+``config.json`` (everything that decides the outcome), ``environment.json`` (versions, hardware,
+commit, command: what may change the speed or the last digit), ``metrics.jsonl`` (rows of kind
+train, valid, probe), ``events.jsonl`` (changes of layout), ``summary.json`` (written once, at the
+end), ``checkpoints/``.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+
+from training.config import ConfigError
+from training.files import append_line, read_json, read_lines, write_json, write_lines
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Describe versions, hardware, code and command of this process."""
+    here = Path(__file__).resolve().parent.parent
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "commit": _git(here, "rev-parse", "HEAD"),
+        "dirty": None if (s := _git(here, "status", "--porcelain")) is None else bool(s),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "cuda": torch.version.cuda,
+        "machine": f"{platform.system()} {platform.machine()}",
+        "device": (
+            torch.cuda.get_device_name(device) if device.type == "cuda" else _processor_name()
+        ),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Output of a git command in ``folder``; None where there is no git or no repository."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _processor_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown processor"
+
+
+class RunFolder:
+    """One run's folder. Opening it for a configuration other than its own raises ConfigError."""
+
+    def __init__(self, path: Path, config: Mapping[str, Any]) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.metrics = path / "metrics.jsonl"
+        self.events = path / "events.jsonl"
+        self._config_file = path / "config.json"
+        try:
+            if not self._config_file.exists():
+                write_json(self._config_file, config)
+        except OSError as error:
+            raise ConfigError(f"output folder {path}: cannot be written ({error})") from None
+        stored = read_json(self._config_file)
+        difference = first_difference(stored, dict(config))
+        if difference:
+            raise ConfigError(f"{path}: holds a run of another configuration ({difference})")
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        """The finished run's summary; None while it is not finished."""
+        path = self.path / "summary.json"
+        return read_json(path) if path.exists() else None
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Append one row to metrics.jsonl."""
+        append_line(self.metrics, row)
+
+    def log_event(self, row: Mapping[str, Any]) -> None:
+        """Append one row to events.jsonl."""
+        append_line(self.events, row)
+
+    def row_counts(self) -> dict[str, int]:
+        """Rows written so far; a checkpoint keeps them for :meth:`rewind`."""
+        return {path.stem: len(read_lines(path)) for path in (self.metrics, self.events)}
+
+    def rewind(self, counts: Mapping[str, int]) -> None:
+        """Drop the rows that a resumed run will write again."""
+        for path in (self.metrics, self.events):
+            if path.exists():
+                write_lines(path, read_lines(path)[: counts.get(path.stem, 0)])
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Write summary.json: from now on the run counts as done."""
+        write_json(self.path / "summary.json", summary)
+
+
+def first_difference(one: Any, other: Any, where: str = "") -> str:
+    """Name the first place at which two JSON values differ ("" when they are equal)."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in sorted(one.keys() | other.keys()):
+            inner = first_difference(one.get(key), other.get(key), f"{where}.{key}".lstrip("."))
+            if inner:
+                return inner
+        return ""
+    return "" if one == other else f"{where}: {one!r} there, {other!r} here"

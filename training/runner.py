@@ -1,0 +1,163 @@
+"""The one place that acts on a schedule: tie at the start, probe, untie, keep gradients right.
+
+It serves the training loop of this package and anybody's own loop alike::
+
+    stack = SharedStack(my_blocks, schedule.start(len(my_blocks)).layout)
+    ...
+    swe = ShareThenUnshare(model, optimizer, schedule, steps)
+    for step in range(steps):
+        swe.begin_step(step, lambda: loss_of(model, batch))   # probes; unties when it is time
+        loss_of(model, batch).backward()
+        swe.finish_gradients()                                # mean of tied gradients; clips
+        optimizer.step()
+        optimizer.zero_grad()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from training.config import ConfigError
+from training.gradients import Convention, GradientRule
+from training.schedule import Schedule, ScheduleState
+from training.seeds import derive_seed
+from training.sharing import Layout
+from training.stack import SharedStack, find_stack
+from training.statistics import GradientStatistics, probe
+from training.unshare import Moments, unshare
+
+
+@dataclass(frozen=True)
+class Event:
+    """A change of layout before update ``step``, with the held batch's loss on either side."""
+
+    step: int
+    before: Layout
+    after: Layout
+    loss: float
+    correlations: tuple[float, ...] | None
+
+
+def prepare(stack: SharedStack, schedule: Schedule) -> ScheduleState:
+    """Bring a freshly built stack to the schedule's start, in place; build the optimiser after it.
+
+    An untied stack is tied (the first unit's blocks stay) or, for an equal start, equalised.
+    """
+    state = schedule.start(stack.layout.depth)
+    stack.retie(state.layout)
+    if schedule.equal_start:
+        stack.equalise()
+    return state
+
+
+class FunctionChangedError(RuntimeError):
+    """The model's loss on the held batch was not the same, bit for bit, after an untie."""
+
+
+class ShareThenUnshare:
+    """Drive one model's SharedStack through a schedule of ``steps`` updates.
+
+    Raises ConfigError at once when the schedule does not fit the stack, or when the stack is not
+    in the schedule's starting layout (see :func:`prepare`).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        schedule: Schedule,
+        steps: int,
+        *,
+        convention: Convention = "mean",
+        clip_norm: float | None = None,
+        moments: Moments = "copy",
+    ) -> None:
+        self.model, self.optimizer, self.schedule, self.steps = model, optimizer, schedule, steps
+        self.convention, self.clip_norm, self.moments = convention, clip_norm, moments
+        _, self.stack = find_stack(model)
+        schedule.validate(self.stack.layout.depth, steps)
+        self.state = schedule.start(self.stack.layout.depth)
+        if self.stack.layout != self.state.layout:
+            raise ConfigError(
+                f"stack: its layout is {self.stack.layout}, the schedule {schedule.kind} starts "
+                f"from {self.state.layout}; call prepare(stack, schedule) before the optimiser"
+            )
+        self.rule = GradientRule(model, convention, clip_norm)
+        self.statistics: GradientStatistics | None = None
+        self.probes = 0
+        self.begun = -1
+
+    def begin_step(
+        self, step: int, loss: Callable[[], Tensor], *, measure: bool = False
+    ) -> Event | None:
+        """Probe if the schedule (or ``measure``) asks for it; untie or split if it is time.
+
+        ``loss`` runs the model on a held batch; it is called only for a probe and for the check
+        that an untie changes nothing. Returns the event, or None when the layout stays; the probe
+        of this step, if any, is then in ``self.statistics``. A step is decided once: calling
+        again for the same step, as a resumed run may, does nothing.
+        """
+        if step <= self.begun:  # decided before the checkpoint that this run resumed from
+            self.statistics = None
+            return None
+        self.begun = step
+        due = self.schedule.wants_correlations(self.state, step)
+        self.statistics = statistics = self.measure(loss, step) if due or measure else None
+        correlations = statistics.correlations if statistics and due else None
+        decided = self.schedule.decide(self.state, step, self.steps, correlations)
+        before = self.state.layout
+        if decided.layout == before:
+            self.state = decided
+            return None
+        if statistics is None and self.moments == "rescale":
+            statistics = self.measure(loss, step)
+        held = self._held_loss(loss)
+        unshare(
+            self.model, self.optimizer, decided.layout, moments=self.moments, statistics=statistics
+        )
+        self.rule = GradientRule(self.model, self.convention, self.clip_norm)
+        self.state = decided
+        now = self._held_loss(loss)
+        if not torch.equal(held, now):
+            raise FunctionChangedError(
+                f"untie before step {step}: the held batch's loss went from {held.item()!r} to "
+                f"{now.item()!r}"
+            )
+        return Event(step, before, decided.layout, held.item(), correlations)
+
+    def measure(self, loss: Callable[[], Tensor], step: int) -> GradientStatistics:
+        """Probe the repeats' own gradients (one forward and backward pass)."""
+        self.probes += 1
+        return probe(self.stack, loss, derive_seed("probe", step))
+
+    def finish_gradients(self) -> Tensor:
+        """Apply the convention and clipping to ``.grad``; returns the norm before clipping."""
+        return self.rule.apply()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over a saved state: the stack is split to its layout, the optimiser follows.
+
+        Weights and optimiser state are to be loaded afterwards, by name.
+        """
+        restored = ScheduleState.from_json(state["schedule"])
+        if restored.layout != self.stack.layout:
+            unshare(self.model, self.optimizer, restored.layout)
+            self.rule = GradientRule(self.model, self.convention, self.clip_norm)
+        self.state = restored
+        self.probes, self.begun = state["probes"], state["begun"]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON-able state that :meth:`restore` takes."""
+        return {"schedule": self.state.to_json(), "probes": self.probes, "begun": self.begun}
+
+    def _held_loss(self, loss: Callable[[], Tensor]) -> Tensor:
+        devices = sorted({p.device for p in self.model.parameters() if p.is_cuda}, key=str)
+        with torch.no_grad(), torch.random.fork_rng(devices=devices):
+            torch.manual_seed(0)
+            return loss().detach()

@@ -1,0 +1,187 @@
+"""A stack of repeated modules in which tied layers are ONE module that runs many times.
+
+Parameters are never assigned to one another: a tied parameter exists once, so optimisers, clipping
+and checkpoints see it once. Untying copies the block; the function computed stays bit for bit.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from training.config import ConfigError
+from training.sharing import Layout
+
+
+class SharedStack(nn.Module):
+    """Run ``blocks[owner[i]]`` for logical layers i = 0 .. depth-1.
+
+    ``modules`` are either one a logical layer (the first layer of each group lends its block, the
+    others are dropped) or exactly the blocks of ``layout``. They may be any modules of one type
+    with the same parameter and buffer shapes; ConfigError names the first that differs.
+    """
+
+    def __init__(self, modules: Iterable[nn.Module], layout: Layout) -> None:
+        super().__init__()
+        given = list(modules)
+        if len(given) == layout.depth:
+            blocks = [given[layout.owner.index(b)] for b in range(layout.block_count)]
+        elif len(given) == layout.block_count:
+            blocks = given
+        else:
+            raise ConfigError(
+                f"modules: {len(given)} given; layout {layout} takes {layout.depth} (one a layer) "
+                f"or {layout.block_count} (one a block)"
+            )
+        require_same_shape(given)
+        self.blocks = nn.ModuleList(blocks)
+        self.layout = layout
+        self._leaves: list[dict[str, Tensor]] | None = None
+
+    def forward(self, hidden: Any, *args: Any, **kwargs: Any) -> Any:
+        """Feed ``hidden`` through every layer; other arguments go to each layer unchanged.
+
+        A layer may return the new hidden value, or a tuple that begins with it. With tuples the
+        stack returns (last hidden, then for each further element the tuple of it over layers).
+        """
+        extras: list[tuple[Any, ...]] = []
+        for layer, owner in enumerate(self.layout.owner):
+            block = self.blocks[owner]
+            if self._leaves is None:
+                out = block(hidden, *args, **kwargs)
+            else:
+                out = functional_call(block, self._leaves[layer], (hidden, *args), kwargs)
+            if isinstance(out, tuple):
+                hidden, *rest = out
+                extras.append(tuple(rest))
+            else:
+                hidden = out
+        if extras:
+            return (hidden, *zip(*extras, strict=True))
+        return hidden
+
+    def relayout(self, layout: Layout) -> dict[str, str]:
+        """Split blocks so that the stack follows ``layout``, which must refine the present one.
+
+        The first layer of each old group keeps its module (and its parameters' identity); the
+        others get copies. Returns {name of each new parameter: name of the one it was copied
+        from}, names relative to this module and valid after the call and before it respectively.
+        """
+        parents = layout.parents(self.layout)
+        old = list(self.blocks)
+        taken: set[int] = set()
+        blocks: list[nn.Module] = []
+        origin: dict[str, str] = {}
+        for index, parent in enumerate(parents):
+            block = old[parent]
+            if parent in taken:
+                block = _clone(block)
+            taken.add(parent)
+            blocks.append(block)
+            for name, _ in block.named_parameters():
+                origin[f"blocks.{index}.{name}"] = f"blocks.{parent}.{name}"
+        self.blocks = nn.ModuleList(blocks)
+        self.layout = layout
+        return origin
+
+    def retie(self, layout: Layout) -> None:
+        """Before training only: keep the first block of each group of ``layout``, drop the rest.
+
+        Raises ConfigError unless the stack is untied, as freshly built (its unit is then free), or
+        its layout refines ``layout``.
+        """
+        if not (self.layout.is_untied and self.layout.depth == layout.depth):
+            self.layout.parents(layout)
+        owner = self.layout.owner
+        first_layer = [layout.owner.index(b) for b in range(layout.block_count)]
+        self.blocks = nn.ModuleList([self.blocks[owner[i]] for i in first_layer])
+        self.layout = layout
+
+    @torch.no_grad()
+    def equalise(self) -> None:
+        """Copy the first repeat's weights and buffers into every other repeat (equal start)."""
+        unit = self.layout.unit
+        for index, block in enumerate(self.blocks):
+            source = dict(_tensors(self.blocks[index % unit]))
+            for name, tensor in _tensors(block):
+                if tensor is not source[name]:
+                    tensor.copy_(source[name])
+
+    @contextmanager
+    def layer_leaves(self) -> Iterator[list[dict[str, Tensor]]]:
+        """Within the context each logical layer has its own leaf tensors over shared storage.
+
+        Gradients of a loss with respect to the yielded tensors (one dict a layer, keyed by the
+        parameter's name in its block) are the layers' own gradients, tied or not.
+        """
+        leaves = [
+            {
+                name: parameter.detach().requires_grad_(parameter.requires_grad)
+                for name, parameter in self.blocks[owner].named_parameters()
+            }
+            for owner in self.layout.owner
+        ]
+        self._leaves = leaves
+        try:
+            yield leaves
+        finally:
+            self._leaves = None
+
+    def extra_repr(self) -> str:
+        """Show the layout in the module's printed form."""
+        return f"layout={self.layout}"
+
+
+def find_stack(model: nn.Module) -> tuple[str, SharedStack]:
+    """Return the (name, module) of the one SharedStack in ``model``; ConfigError otherwise."""
+    found = [(name, m) for name, m in model.named_modules() if isinstance(m, SharedStack)]
+    if len(found) != 1:
+        raise ConfigError(f"model: {len(found)} SharedStack modules found, exactly one is needed")
+    return found[0]
+
+
+def require_same_shape(modules: Sequence[nn.Module]) -> None:
+    """Refuse modules of different type, parameter or buffer shapes, naming the first difference."""
+    if not modules:
+        raise ConfigError("modules: none given, at least one is needed")
+    first = modules[0]
+    shapes = {name: (tuple(t.shape), t.dtype) for name, t in _tensors(first)}
+    for index, module in enumerate(modules):
+        if type(module) is not type(first):
+            raise ConfigError(
+                f"modules[{index}] is a {type(module).__name__}, modules[0] a "
+                f"{type(first).__name__}: tied layers must be of one type"
+            )
+        other = {name: (tuple(t.shape), t.dtype) for name, t in _tensors(module)}
+        for name in sorted(shapes.keys() | other.keys()):
+            if shapes.get(name) != other.get(name):
+                raise ConfigError(
+                    f"modules[{index}].{name} is {_describe(other.get(name))}, modules[0].{name} "
+                    f"is {_describe(shapes.get(name))}: tied layers must have the same shapes"
+                )
+
+
+def _describe(entry: tuple[tuple[int, ...], torch.dtype] | None) -> str:
+    return "absent" if entry is None else f"{list(entry[0])} {entry[1]}".replace("torch.", "")
+
+
+def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from module.named_parameters()
+    yield from module.named_buffers()
+
+
+def _clone(block: nn.Module) -> nn.Module:
+    """Copy a block without its gradients: deepcopy would duplicate them, only to be zeroed."""
+    gradients = [parameter.grad for parameter in block.parameters()]
+    for parameter in block.parameters():
+        parameter.grad = None
+    clone = copy.deepcopy(block)
+    for parameter, gradient in zip(block.parameters(), gradients, strict=True):
+        parameter.grad = gradient
+    return clone

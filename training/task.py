@@ -1,0 +1,46 @@
+"""What the training loop asks of a problem: a model, batches, a loss, an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+Batch = Mapping[str, Tensor]
+
+
+class Task(Protocol):
+    """A problem with a stack of repeated modules. Everything is a function of (config, seed)."""
+
+    @property
+    def depth(self) -> int:
+        """Logical layers of the stack."""
+
+    @property
+    def tokens_per_batch(self) -> int:
+        """Tokens (or examples) in one batch, for the ledger."""
+
+    @property
+    def flops_per_batch(self) -> float:
+        """Floating-point operations of one forward and backward pass over a batch (analytic)."""
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-able data that decides the outcome: model, data with checksums, batch size."""
+
+    def build(self, seed: int) -> nn.Module:
+        """Return the model on the CPU with one SharedStack, untied, each layer with its own start.
+
+        A parameter's start must depend on (seed, its name) alone, so that all arms of a comparison
+        begin with the same weights wherever they have the same parameter.
+        """
+
+    def batch(self, seed: int, index: int) -> Batch:
+        """Return training batch number ``index``: a pure function of (seed, index)."""
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Return the mean loss over the batch, 0-d."""
+
+    def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
+        """Evaluate on fixed batches; "loss" is required among the results."""

@@ -1,0 +1,151 @@
+"""The untie/split transform: the function is unchanged, optimiser state follows parameter names.
+
+No published source says what happens to Adam's moments at the untie. Three modes:
+
+- ``copy``: each new layer gets a copy of the tied layer's state, ``step`` kept (default);
+- ``reset``: the state of every layer whose group was split is dropped, so that moments and bias
+  correction start anew;
+- ``rescale``: as ``copy``, but the second moment is multiplied by
+  ||mean gradient of the new group||^2 / ||mean gradient of the old group||^2,
+  measured by a probe at the untie. The tied moment averages the square of a mean over n layers;
+  a layer alone has the larger square of its own noisier gradient, and a copied moment therefore
+  makes the first updates after tau too long, by up to sqrt(n).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from training.config import ConfigError, require
+from training.sharing import Layout
+from training.stack import find_stack
+from training.statistics import GradientStatistics
+
+Moments = Literal["copy", "reset", "rescale"]
+SECOND_MOMENTS = ("exp_avg_sq", "max_exp_avg_sq")
+
+
+def unshare(
+    model: nn.Module,
+    optimizer: Optimizer,
+    layout: Layout,
+    *,
+    moments: Moments = "copy",
+    statistics: GradientStatistics | None = None,
+) -> None:
+    """Split the model's SharedStack to ``layout`` and let the optimiser follow, in place.
+
+    New parameters join the group of the parameter they were copied from; every group then lists
+    its parameters in the model's order, so a run rebuilt from a checkpoint is the same run.
+    Works with any torch optimiser that keeps state per parameter; ``rescale`` acts on Adam's
+    second moments. Raises ConfigError when ``layout`` does not refine the present one, when the
+    optimiser misses a parameter, or when ``rescale`` comes without ``statistics``.
+    """
+    require(moments in ("copy", "reset", "rescale"), "moments", moments, "copy, reset or rescale")
+    if moments == "rescale" and statistics is None:
+        raise ConfigError("moments = 'rescale': needs the statistics of a gradient probe")
+    prefix, stack = find_stack(model)
+    old_layout = stack.layout
+    head = f"{prefix}." if prefix else ""
+    before = dict(model.named_parameters())
+    group_of = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    for name, parameter in before.items():
+        if parameter.requires_grad and id(parameter) not in group_of:
+            raise ConfigError(f"optimizer: does not hold the parameter {name}")
+
+    origin = {head + new: head + old for new, old in stack.relayout(layout).items()}
+    after = dict(model.named_parameters())
+    factors = _second_moment_factors(
+        old_layout, layout, statistics if moments == "rescale" else None
+    )
+    was_split = _split_blocks(old_layout, layout)
+    # Copies are taken before any original is rescaled: a parent is also the first of its children.
+    states: list[tuple[Tensor, dict[str, Any]]] = []
+    for name, source in origin.items():
+        parameter, parent = after[name], before[source]
+        block = int(name.removeprefix(head).split(".")[1])
+        if not was_split[block] or id(parent) not in group_of:
+            continue
+        if parameter is not parent:
+            group_of[id(parameter)] = group_of[id(parent)]
+            group_of[id(parent)]["params"].append(parameter)
+        if moments == "reset":
+            states.append((parameter, {}))
+        elif parent in optimizer.state:
+            states.append((parameter, _child_state(optimizer.state[parent], factors[block])))
+    for tensor, state in states:
+        optimizer.state.pop(tensor, None)
+        if state:
+            optimizer.state[tensor] = state
+    order = {id(p): index for index, p in enumerate(model.parameters())}
+    for group in optimizer.param_groups:
+        group["params"].sort(key=lambda p: order.get(id(p), -1))
+
+
+def _child_state(parent: dict[str, Any], factor: float) -> dict[str, Any]:
+    state = {k: v.clone() if isinstance(v, Tensor) else v for k, v in parent.items()}
+    for key in SECOND_MOMENTS:
+        if key in state and factor != 1.0:
+            state[key].mul_(factor)
+    return state
+
+
+def _split_blocks(old: Layout, new: Layout) -> list[bool]:
+    """For each block of ``new``: does its group share less than the group it came from?"""
+    parents = new.parents(old)
+    return [new.uses[block] != old.uses[parent] for block, parent in enumerate(parents)]
+
+
+def _second_moment_factors(
+    old: Layout, new: Layout, statistics: GradientStatistics | None
+) -> list[float]:
+    """Factor of the second moment for each block of ``new`` (1.0 without statistics)."""
+    factors = [1.0] * new.block_count
+    if statistics is None:
+        return factors
+    for group in range(len(new.groups)):
+        members = [r for r in range(new.repeats) if new.group_of[r] == group]
+        family_group = old.group_of[members[0]]
+        family = [r for r in range(old.repeats) if old.group_of[r] == family_group]
+        tied = statistics.mean_square(family)
+        factor = statistics.mean_square(members) / tied if tied > 0 else 1.0
+        if not (math.isfinite(factor) and factor > 0):
+            factor = 1.0
+        for position in range(new.unit):
+            factors[group * new.unit + position] = factor
+    return factors
+
+
+def optimizer_state_by_name(model: nn.Module, optimizer: Optimizer) -> dict[str, dict[str, Any]]:
+    """Return {parameter name: its optimiser state}; parameters without state are left out."""
+    return {
+        name: dict(optimizer.state[parameter])
+        for name, parameter in model.named_parameters()
+        if parameter in optimizer.state
+    }
+
+
+@torch.no_grad()
+def load_optimizer_state(
+    model: nn.Module, optimizer: Optimizer, states: dict[str, dict[str, Any]]
+) -> None:
+    """Give each named parameter its state back. Raises ConfigError for a name not in the model."""
+    parameters = dict(model.named_parameters())
+    # AdamW keeps its step count on the host, unless it is fused or captured in a graph.
+    on_device = bool(optimizer.defaults.get("fused") or optimizer.defaults.get("capturable"))
+    optimizer.state.clear()
+    for name, state in states.items():
+        if name not in parameters:
+            raise ConfigError(f"optimizer state: {name} is no parameter of the model")
+        parameter = parameters[name]
+        optimizer.state[parameter] = {
+            key: value.to(parameter.device)
+            if isinstance(value, Tensor) and (value.ndim or on_device)
+            else value
+            for key, value in state.items()
+        }
