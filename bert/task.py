@@ -1,0 +1,132 @@
+"""Masked-language modelling as a task of the training core."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bert.config import BertConfig
+from bert.masking import MaskedBatch, mask_rows, masked_per_row
+from bert.model import Bert, build_bert
+from bert.store import TokenStore, row_order
+from bert.text import DataError
+from bert.vocab import Vocabulary
+from training.config import require, require_count
+from training.task import Batch
+
+# Validation masks never depend on a run's seed: all runs are judged on the same predictions.
+_VALIDATION_SEED = 20211003848
+
+
+@dataclass(frozen=True)
+class MaskedLanguageTask:
+    """Predict 15 % masked tokens of full rows of a token store.
+
+    Raises ConfigError when the rows are longer than the model's positions, and DataError when the
+    vocabulary is not the model's.
+    """
+
+    config: BertConfig
+    vocabulary: Vocabulary
+    store: TokenStore
+    rows: int
+    """Rows in one batch."""
+    whole_word: bool = False
+    """Mask whole words (the paper's runs on the XLNet data) instead of single pieces."""
+    validation_rows: int = 256
+    """Rows of the fixed validation set, spread evenly over the store's validation part."""
+
+    def __post_init__(self) -> None:
+        require_count("rows", self.rows)
+        require_count("validation_rows", self.validation_rows)
+        require(self.store.length <= self.config.positions, "length", self.store.length,
+                f"at most positions = {self.config.positions}")  # fmt: skip
+        if self.config.vocabulary != self.vocabulary.size:
+            raise DataError(
+                f"vocabulary of {self.vocabulary.size} tokens, the model has "
+                f"{self.config.vocabulary}"
+            )
+
+    @property
+    def depth(self) -> int:
+        """Layers of the encoder."""
+        return self.config.layers
+
+    @property
+    def masked(self) -> int:
+        """Predictions in a row, M."""
+        return masked_per_row(self.store.length)
+
+    @property
+    def tokens_per_batch(self) -> int:
+        """Tokens in one batch."""
+        return self.rows * self.store.length
+
+    @property
+    def flops_per_batch(self) -> float:
+        """Forward and backward matrix products of one batch."""
+        return self.rows * self.config.flops_per_row(self.store.length, self.masked)
+
+    def describe(self) -> dict[str, Any]:
+        """Model, data with checksums, batch size: what decides the outcome beside TrainConfig."""
+        data = {k: v for k, v in self.store.manifest.items() if k != "parts"}
+        parts = self.store.manifest["parts"]
+        return {
+            "task": "masked language modelling",
+            "model": asdict(self.config),
+            "rows": self.rows,
+            "whole_word": self.whole_word,
+            "validation_rows": self.validation_rows,
+            "data": data | {f"{name}_sha256": part["sha256"] for name, part in parts.items()},
+        }
+
+    def build(self, seed: int) -> nn.Module:
+        """Return the model, every layer with its own random start."""
+        return build_bert(self.config, seed)
+
+    def batch(self, seed: int, index: int) -> Batch:
+        """Batch ``index``: rows by a permutation an epoch, masks by (seed, index)."""
+        order = row_order(seed, index, self.rows, len(self.store.train))
+        return _tensors(self._mask(self.store.train[order], seed, index))
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Mean cross-entropy of the masked tokens, in nats."""
+        logits = model(batch["inputs"], batch["masked"])
+        return functional.cross_entropy(logits.float(), batch["labels"].flatten())
+
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
+        """Loss (nats) and accuracy over the fixed validation rows and masks."""
+        assert isinstance(model, Bert)
+        total = len(self.store.valid)
+        count = min(self.validation_rows, total)
+        chosen = np.linspace(0, total - 1, count).round().astype(np.int64)
+        loss, correct, seen = 0.0, 0, 0
+        for first in range(0, count, self.rows):
+            rows = self.store.valid[chosen[first : first + self.rows]]
+            batch = {
+                name: tensor.to(device)
+                for name, tensor in _tensors(self._mask(rows, _VALIDATION_SEED, first)).items()
+            }
+            logits = model(batch["inputs"], batch["masked"]).float()
+            labels = batch["labels"].flatten()
+            loss += float(functional.cross_entropy(logits, labels, reduction="sum").double())
+            correct += int((logits.argmax(-1) == labels).sum())
+            seen += labels.numel()
+        return {"loss": loss / seen, "accuracy": correct / seen, "predictions": seen}
+
+    def _mask(self, rows: np.ndarray, seed: int, index: int) -> MaskedBatch:
+        return mask_rows(rows, self.vocabulary, seed, index, whole_word=self.whole_word)
+
+
+def _tensors(batch: MaskedBatch) -> dict[str, Tensor]:
+    return {
+        "inputs": torch.from_numpy(batch.inputs),
+        "masked": torch.from_numpy(batch.positions),
+        "labels": torch.from_numpy(batch.labels),
+    }

@@ -1,0 +1,344 @@
+"""Regenerate the theory, the toy models, the small BERT study, the figures and the claim ledger.
+
+    python paper_repro.py                      everything, at the scale that takes minutes
+    python paper_repro.py theory claims        the theorems alone
+    python paper_repro.py bert --text my.txt   the BERT comparison on your own text
+
+Results already there for the same configuration and code are kept; Ctrl-C loses nothing and the
+same command goes on. Exit status: 0 it ran (whatever the verdicts), 1 something broke, 2 bad
+arguments, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+# Before numpy and torch load: one thread a process. Parallel work is whole processes, and results
+# must not depend on how many cores there are.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import torch
+from tqdm import tqdm
+
+from bert.arms import STUDIES, StudyConfig
+from bert.claims import bert_claims
+from bert.study import build_task, prepare_data, run_study
+from bert.text import DataError
+from figures.report import build as build_report
+from training.cache import cached_result, load_result, result_key
+from training.checkpoint import CheckpointError
+from training.config import ConfigError, from_dict, to_dict
+from training.files import read_json, write_json, write_text
+from training.interrupt import polite_stop
+from training.loop import Interrupted, NonFiniteLossError
+from training.runner import FunctionChangedError
+
+VERBS = ("theory", "toy", "bert", "claims", "figures")
+SCALES = ("smoke", "small", "full")
+MARKER = ".share-then-unshare"
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line, checked."""
+
+    verbs: tuple[str, ...]
+    out: Path
+    seed: int
+    device: str
+    scale: str
+    jobs: int
+    text: tuple[Path, ...]
+    vocab: Path | None
+    size: str | None
+    steps: int | None
+    seeds: int | None
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """Read the command line; argparse ends the program with status 2 for bad arguments."""
+    parser = argparse.ArgumentParser(
+        prog="paper_repro.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "verbs",
+        nargs="*",
+        default=["all"],
+        metavar="verb",
+        help="all (default), theory, toy, bert, claims, figures, clean; one or more",
+    )
+    parser.add_argument("--out", type=Path, default=Path("results"), help="results folder")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--scale",
+        choices=SCALES,
+        default="small",
+        help="smoke: a minute; small: minutes; full: the paper's own BERT setting",
+    )
+    parser.add_argument("--jobs", type=int, default=0, help="processes (default: the cores)")
+    bert = parser.add_argument_group("bert")
+    bert.add_argument(
+        "--text",
+        type=Path,
+        nargs="+",
+        default=[],
+        help=".txt, .jsonl (.gz, .xz) files or folders (default: the documentation\n"
+        "of the installed scientific packages)",
+    )
+    bert.add_argument("--vocab", type=Path, help="a BERT vocab.txt (default: trained on the text)")
+    bert.add_argument("--size", help='tiny, mini, small, base, large or "LxH" such as 12x64')
+    bert.add_argument("--steps", type=int, help="updates of every run")
+    bert.add_argument("--seeds", type=int, help="paired seeds")
+    given = parser.parse_args(arguments)
+    known = (*VERBS, "all", "clean")
+    for verb in given.verbs:
+        if verb not in known:
+            parser.error(f"verb {verb!r}: must be one of {', '.join(known)}")
+    if "clean" in given.verbs and len(given.verbs) > 1:
+        parser.error("clean: stands alone")
+    if given.seed < 0:
+        parser.error(f"--seed {given.seed}: must be 0 or more")
+    if given.jobs < 0:
+        parser.error(f"--jobs {given.jobs}: must be 1 or more")
+    device = given.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    jobs = given.jobs or (os.cpu_count() or 1 if device == "cpu" else 1)
+    wanted = VERBS if "all" in given.verbs else given.verbs
+    return Options(
+        tuple(verb for verb in VERBS if verb in wanted), given.out, given.seed, device,
+        given.scale, jobs, tuple(given.text), given.vocab, given.size,
+        given.steps, given.seeds,
+    )  # fmt: skip
+
+
+def study_of(options: Options) -> StudyConfig:
+    """Return the BERT study that the options ask for. ConfigError for impossible values."""
+    if options.scale == "full" and not options.text:
+        raise ConfigError("--text = nothing: must be given at scale full (gigabytes of it)")
+    study = replace(STUDIES[options.scale], first_seed=options.seed)
+    given = {"size": options.size, "steps": options.steps, "seeds": options.seeds}
+    changes = {name: value for name, value in given.items() if value is not None}
+    return from_dict(StudyConfig, to_dict(study) | changes)
+
+
+RESULTS: dict[str, tuple[str, ...]] = {
+    "theory": ("claims", "flow_curves", "theorem_bounds", "descent_bounds"),
+    "toy": ("deep_linear",),
+}
+"""Result files of each area that is a plain function of (seed, scale)."""
+CODE = {"theory": ("theory",), "toy": ("theory", "training"), "bert": ("bert", "training")}
+"""Packages whose change makes an area's results stale."""
+
+
+def compute(area: str, name: str, path: Path, key: str, seed: int, scale: str) -> float:
+    """Compute one result file, in a worker process; returns the seconds it took."""
+    config = {"seed": seed, "scale": scale}
+    work: Callable[[], Any]
+    if area == "toy":
+        from theory import toy_deep_linear
+
+        work = partial(toy_deep_linear.study, seed, scale)
+    elif name == "claims":
+        from theory import claims
+
+        work = partial(claims.check_all, seed, scale)
+    else:
+        from theory import study
+
+        work = partial(getattr(study, name), seed, scale)
+    return float(cached_result(path, key, config, work)["seconds"])
+
+
+def plain_results(options: Options, areas: Sequence[str]) -> dict[str, float]:
+    """Compute what is missing of the theory and toy results, ``jobs`` at a time."""
+    config = {"seed": options.seed, "scale": options.scale}
+    todo, seconds = [], dict.fromkeys(areas, 0.0)
+    for area in areas:
+        key = result_key(config, CODE[area])
+        for name in RESULTS[area]:
+            path = options.out / area / f"{name}.json"
+            found = load_result(path, key)
+            if found is None:
+                todo.append((area, name, path, key, options.seed, options.scale))
+            else:
+                seconds[area] += found["seconds"]
+    if not todo:
+        print(f"{' and '.join(areas)}: all results are there already")
+        return seconds
+    context = multiprocessing.get_context("spawn")
+    with (
+        ProcessPoolExecutor(min(options.jobs, len(todo)), context) as pool,
+        tqdm(total=len(todo), desc=" and ".join(areas), unit="result") as bar,
+    ):
+        running = {pool.submit(compute, *task): task for task in todo}
+        try:
+            for future in as_completed(running):
+                area, name, *_ = running[future]
+                seconds[area] += future.result()
+                bar.set_postfix_str(f"{area}/{name}")
+                bar.update()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return seconds
+
+
+def bert_study(options: Options) -> dict[str, float]:
+    """Prepare the data, train every run, compare; returns seconds by stage."""
+    study = study_of(options)
+    started = time.perf_counter()
+    with Bars() as bars, polite_stop() as stop:
+        data = prepare_data(
+            study, options.out / "data", text=options.text, vocabulary_file=options.vocab,
+            jobs=options.jobs, report=bars,
+        )  # fmt: skip
+        task = build_task(study, data)
+        prepared = time.perf_counter() - started
+        runs = study.seeds * len(study.arms)
+        flops = runs * study.steps * study.accumulation * task.flops_per_batch
+        print(
+            f"bert: {runs} runs ({len(study.arms)} arms x {study.seeds} seeds) of {study.steps} "
+            f"updates, {task.config.parameters / 1e6:.2f} M parameters, {flops:.2e} FLOP in all "
+            f"({flops / 4e14 / 3600:.3g} hours at 400 TFLOP/s)"
+        )
+        config = {"study": to_dict(study), "data": task.describe()["data"], "on": options.device}
+        folder = f"{options.scale}-{result_key(config, CODE['bert'])[:10]}"
+        out = options.out / "bert" / folder
+        run_study(
+            study, data, out, device=options.device, jobs=options.jobs, report=bars, stop=stop,
+            warn=tqdm.write,
+        )  # fmt: skip
+    write_json(options.out / "bert" / "current.json", {"folder": folder})
+    return {"data": prepared, "bert": time.perf_counter() - started - prepared}
+
+
+class Bars:
+    """One progress bar at a time, fed by report(what, done, total); a total of 0 is unknown."""
+
+    def __init__(self) -> None:
+        self._name, self._bar = "", tqdm(disable=True)
+
+    def __enter__(self) -> Bars:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` are finished; another ``what`` begins a new bar."""
+        if what != self._name:
+            self._bar.close()
+            self._name = what
+            unit = {"train": " updates", "tokens": " tokens", "harvest": " files"}.get(what, "")
+            self._bar = tqdm(total=total or None, desc=what, unit=unit, unit_scale=total == 0)
+        self._bar.update(done - self._bar.n)
+
+
+def collect_claims(options: Options) -> list[dict[str, Any]]:
+    """Gather the ledger from the result files into claims.json."""
+    theory = options.out / "theory" / "claims.json"
+    ledger = list(read_json(theory)["data"]) if theory.exists() else []
+    ledger += bert_claims(options.out)
+    write_json(options.out / "claims.json", ledger)
+    return ledger
+
+
+def print_claims(ledger: Sequence[dict[str, Any]]) -> None:
+    """Print the ledger as a table, cut to the terminal's width."""
+    width = shutil.get_terminal_size((100, 20)).columns
+    print(f"\n{'claim':<8} {'verdict':<28} evidence")
+    for record in ledger:
+        line = f"{record['id']:<8} {record['verdict']:<28} {record['evidence']}"
+        print(line if len(line) <= width else line[: width - 3] + "...")
+
+
+def describe_plan(options: Options) -> None:
+    """Say what will be done and how long it took where it was last measured."""
+    print(f"{', '.join(options.verbs)} at scale {options.scale} into {options.out}/")
+    times = Path(__file__).parent / "records" / "default" / "times.json"
+    if options.scale == "small" and times.exists():
+        known = read_json(times)
+        parts = {verb: s for verb, s in known["steps"].items() if verb in (*options.verbs, "data")}
+        if "bert" not in options.verbs:
+            parts.pop("data", None)
+        text = ", ".join(f"{verb} {seconds:.0f} s" for verb, seconds in parts.items())
+        print(f"measured before on {known['device']}, {known['cores']} cores: {text}")
+
+
+def clean(out: Path) -> int:
+    """Remove a results folder, but only one that this program made."""
+    if not out.exists():
+        print(f"{out}: nothing to remove")
+        return 0
+    if not (out / MARKER).exists():
+        print(f"paper_repro.py: {out}: has no {MARKER}: not a results folder", file=sys.stderr)
+        return 2
+    shutil.rmtree(out)
+    print(f"{out}: removed")
+    return 0
+
+
+def run(options: Options) -> None:
+    """Do the verbs in order; what they need of one another lies in files."""
+    describe_plan(options)
+    seconds: dict[str, float] = {}
+    areas = [area for area in RESULTS if area in options.verbs]
+    if areas:
+        seconds |= plain_results(options, areas)
+    if "bert" in options.verbs:
+        seconds |= bert_study(options)
+    started = time.perf_counter()
+    ledger = collect_claims(options)
+    if "figures" in options.verbs:
+        report = build_report(options.out)
+        seconds["figures"] = time.perf_counter() - started
+    write_json(options.out / "times.json", {k: round(v, 1) for k, v in seconds.items()})
+    print_claims(ledger)
+    if "figures" in options.verbs:
+        print(f"\nreport: {report}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    options = parse(sys.argv[1:] if arguments is None else arguments)
+    if not options.verbs:
+        return clean(options.out)
+    try:
+        if "bert" in options.verbs:
+            study_of(options)
+        if options.device == "cuda" and not torch.cuda.is_available():
+            raise ConfigError("--device = 'cuda': must be auto or cpu, no CUDA device is here")
+        try:
+            write_text(options.out / MARKER, "results of paper_repro.py\n")
+        except OSError as error:
+            raise ConfigError(f"--out {options.out}: cannot be written ({error})") from None
+        run(options)
+    except ConfigError as error:
+        print(f"paper_repro.py: {error}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, Interrupted):
+        print("\npaper_repro.py: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    except (DataError, CheckpointError, NonFiniteLossError, FunctionChangedError, OSError) as error:
+        print(f"paper_repro.py: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

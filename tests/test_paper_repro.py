@@ -1,0 +1,181 @@
+"""The command: bad arguments in one line, skipping, interruption, the same numbers twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import paper_repro
+from training.files import read_json
+
+ROOT = Path(paper_repro.__file__).parent
+SMOKE = ("--scale", "smoke", "--jobs", "2")
+
+
+def run(*arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "paper_repro.py"), *arguments],
+        capture_output=True, text=True, timeout=timeout, cwd=ROOT,
+    )  # fmt: skip
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """The error output, which must be exactly one line with the program's name."""
+    text = capsys.readouterr().err.strip().splitlines()
+    text = [line for line in text if not line.startswith("usage:") and "|" not in line]
+    named = [line for line in text if line.startswith("paper_repro.py: ")]
+    assert len(named) == 1, text
+    return named[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tehory"], "verb 'tehory': must be one of theory, toy, bert"),
+        (["clean", "theory"], "clean: stands alone"),
+        (["--seed", "-1"], "--seed -1: must be 0 or more"),
+        (["--jobs", "-3"], "--jobs -3"),
+        (["--scale", "huge"], "invalid choice: 'huge'"),
+        (["--device", "tpu"], "invalid choice: 'tpu'"),
+    ],
+)
+def test_bad_arguments_end_with_status_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        paper_repro.main(arguments)
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["bert", "--size", "huge"], "size = 'huge': must be one of tiny"),
+        (["bert", "--steps", "0"], "steps = 0: must be an integer, at least 1"),
+        (["bert", "--seeds", "0"], "seeds = 0"),
+        (["bert", "--scale", "full"], "--text = nothing: must be given at scale full"),
+    ],
+)
+def test_impossible_values_end_with_status_2_and_write_nothing(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert paper_repro.main([*arguments, "--out", str(out)]) == 2
+    assert message in one_line(capsys)
+    assert not out.exists()
+
+
+def test_an_output_that_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("x")
+    assert paper_repro.main(["claims", "--out", str(tmp_path / "file" / "out")]) == 2
+    assert "cannot be written" in one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "text.txt"),
+        (b"", "text.txt"),
+        (b"\x00\x01binary\x00", "text.txt"),
+        ("caf\xe9 au lait".encode("latin-1"), "text.txt"),
+    ],
+)
+def test_text_that_cannot_be_used(
+    content: bytes | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "text.txt"
+    if content is not None:
+        text.write_bytes(content)
+    arguments = ["bert", "--scale", "smoke", "--text", str(text), "--out", str(tmp_path / "out")]
+    assert paper_repro.main(arguments) == 1
+    assert message in one_line(capsys)
+    assert not list((tmp_path / "out").rglob("summary.json"))
+
+
+def test_a_vocabulary_without_mask(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "text.txt").write_text("some words\n\nmore words\n")
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\nword\n")
+    status = paper_repro.main(
+        ["bert", "--scale", "smoke", "--text", str(tmp_path / "text.txt"),
+         "--vocab", str(tmp_path / "vocab.txt"), "--out", str(tmp_path / "out")]
+    )  # fmt: skip
+    assert status == 1
+    assert "[MASK]" in one_line(capsys)
+
+
+def test_clean_removes_only_its_own_folder(tmp_path: Path) -> None:
+    mine, foreign = tmp_path / "mine", tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "thesis.txt").write_text("years of work")
+    assert paper_repro.main(["claims", "--out", str(mine)]) == 0
+    assert paper_repro.main(["clean", "--out", str(mine)]) == 0
+    assert not mine.exists()
+    assert paper_repro.main(["clean", "--out", str(foreign)]) == 2
+    assert (foreign / "thesis.txt").exists()
+
+
+def numbers(out: Path) -> dict[str, object]:
+    """All results that must not depend on when, or how often interrupted, they were made."""
+    found: dict[str, object] = {}
+    for path in sorted(out.rglob("*.json")):
+        name = str(path.relative_to(out))
+        if name.startswith(("theory/", "toy/")):
+            found[name] = read_json(path)["data"]
+        elif name.endswith("summary.json"):
+            found[name] = {k: v for k, v in read_json(path).items() if k != "seconds"}
+    found["claims"] = read_json(out / "claims.json")
+    return found
+
+
+def wait_for(pattern: str, out: Path, process: subprocess.Popen[str]) -> None:
+    """Wait until a result file is there, so that the interruption falls into the work."""
+    for _ in range(1200):
+        if list(out.glob(pattern)):
+            return
+        assert process.poll() is None, "ended before it could be interrupted"
+        time.sleep(0.1)
+    raise AssertionError(f"{pattern} never came")
+
+
+def test_smoke_run_is_complete_skips_and_repeats(tmp_path: Path) -> None:
+    """One whole run at smoke scale; a second skips; an interrupted one ends the same."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    first = run(*SMOKE, "--out", str(one))
+    assert first.returncode == 0, first.stderr
+    assert (one / "report" / "index.html").exists()
+    assert str(one / "report" / "index.html") in first.stdout
+    for identity in ("LEM1", "THM1", "THM2", "THM3", "THM4", "REM1", "TAB1-F"):
+        assert f"\n{identity} " in first.stdout
+    before = {p: p.stat().st_mtime_ns for p in one.glob("bert/*/*/summary.json")}
+    assert len(before) == 10
+    again = run("theory", "toy", "bert", *SMOKE, "--out", str(one))
+    assert again.returncode == 0, again.stderr
+    assert "all results are there already" in again.stdout
+    assert {p: p.stat().st_mtime_ns for p in one.glob("bert/*/*/summary.json")} == before
+
+    shutil.copytree(one / "data", two / "data")  # the harvest need not be done twice
+    process = subprocess.Popen(
+        [sys.executable, "paper_repro.py", "bert", *SMOKE, "--out", str(two)], cwd=ROOT,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    wait_for("bert/*/*/metrics.jsonl", two, process)
+    os.killpg(process.pid, signal.SIGINT)  # what a terminal's Ctrl-C does
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "the same command goes on from here" in errors
+    assert "Traceback" not in errors
+    assert len(list(two.glob("bert/*/*/summary.json"))) < 10
+    final = run(*SMOKE, "--out", str(two))
+    assert final.returncode == 0, final.stderr
+    assert json.dumps(numbers(one), sort_keys=True) == json.dumps(numbers(two), sort_keys=True)
