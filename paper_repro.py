@@ -12,15 +12,12 @@ arguments, 130 interrupted.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +35,14 @@ from bert.claims import bert_claims
 from bert.study import build_task, prepare_data, run_study
 from bert.text import DataError
 from figures.report import build as build_report
-from training.cache import cached_result, load_result, result_key
+from theory.results import RESULTS, compute_missing
+from training.cache import result_key
 from training.checkpoint import CheckpointError
 from training.config import ConfigError, from_dict, to_dict
 from training.files import read_json, write_json, write_text
 from training.interrupt import polite_stop
 from training.loop import Interrupted, NonFiniteLossError
+from training.progress import Bars
 from training.runner import FunctionChangedError
 
 VERBS = ("theory", "toy", "bert", "claims", "figures")
@@ -136,73 +135,12 @@ def study_of(options: Options) -> StudyConfig:
     return from_dict(StudyConfig, to_dict(study) | changes)
 
 
-RESULTS: dict[str, tuple[str, ...]] = {
-    "theory": ("claims", "flow_curves", "theorem_bounds", "descent_bounds"),
-    "toy": ("deep_linear",),
-}
-"""Result files of each area that is a plain function of (seed, scale)."""
-CODE = {"theory": ("theory",), "toy": ("theory", "training"), "bert": ("bert", "training")}
-"""Packages whose change makes an area's results stale."""
-
-
-def compute(area: str, name: str, path: Path, key: str, seed: int, scale: str) -> float:
-    """Compute one result file, in a worker process; returns the seconds it took."""
-    config = {"seed": seed, "scale": scale}
-    work: Callable[[], Any]
-    if area == "toy":
-        from theory import toy_deep_linear
-
-        work = partial(toy_deep_linear.study, seed, scale)
-    elif name == "claims":
-        from theory import claims
-
-        work = partial(claims.check_all, seed, scale)
-    else:
-        from theory import study
-
-        work = partial(getattr(study, name), seed, scale)
-    return float(cached_result(path, key, config, work)["seconds"])
-
-
-def plain_results(options: Options, areas: Sequence[str]) -> dict[str, float]:
-    """Compute what is missing of the theory and toy results, ``jobs`` at a time."""
-    config = {"seed": options.seed, "scale": options.scale}
-    todo, seconds = [], dict.fromkeys(areas, 0.0)
-    for area in areas:
-        key = result_key(config, CODE[area])
-        for name in RESULTS[area]:
-            path = options.out / area / f"{name}.json"
-            found = load_result(path, key)
-            if found is None:
-                todo.append((area, name, path, key, options.seed, options.scale))
-            else:
-                seconds[area] += found["seconds"]
-    if not todo:
-        print(f"{' and '.join(areas)}: all results are there already")
-        return seconds
-    context = multiprocessing.get_context("spawn")
-    with (
-        ProcessPoolExecutor(min(options.jobs, len(todo)), context) as pool,
-        tqdm(total=len(todo), desc=" and ".join(areas), unit="result") as bar,
-    ):
-        running = {pool.submit(compute, *task): task for task in todo}
-        try:
-            for future in as_completed(running):
-                area, name, *_ = running[future]
-                seconds[area] += future.result()
-                bar.set_postfix_str(f"{area}/{name}")
-                bar.update()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return seconds
-
-
 def bert_study(options: Options) -> dict[str, float]:
     """Prepare the data, train every run, compare; returns seconds by stage."""
     study = study_of(options)
     started = time.perf_counter()
-    with Bars() as bars, polite_stop() as stop:
+    units = {"train": "updates", "tokens": "tokens", "harvest": "files"}
+    with Bars(units) as bars, polite_stop() as stop:
         data = prepare_data(
             study, options.out / "data", text=options.text, vocabulary_file=options.vocab,
             jobs=options.jobs, report=bars,
@@ -217,36 +155,29 @@ def bert_study(options: Options) -> dict[str, float]:
             f"({flops / 4e14 / 3600:.3g} hours at 400 TFLOP/s)"
         )
         config = {"study": to_dict(study), "data": task.describe()["data"], "on": options.device}
-        folder = f"{options.scale}-{result_key(config, CODE['bert'])[:10]}"
+        folder = f"{options.scale}-{result_key(config, ('bert', 'training'))[:10]}"
         out = options.out / "bert" / folder
-        run_study(
+        comparison = run_study(
             study, data, out, device=options.device, jobs=options.jobs, report=bars, stop=stop,
             warn=tqdm.write,
         )  # fmt: skip
     write_json(options.out / "bert" / "current.json", {"folder": folder})
+    print_comparison(comparison)
     return {"data": prepared, "bert": time.perf_counter() - started - prepared}
 
 
-class Bars:
-    """One progress bar at a time, fed by report(what, done, total); a total of 0 is unknown."""
-
-    def __init__(self) -> None:
-        self._name, self._bar = "", tqdm(disable=True)
-
-    def __enter__(self) -> Bars:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.close()
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` are finished; another ``what`` begins a new bar."""
-        if what != self._name:
-            self._bar.close()
-            self._name = what
-            unit = {"train": " updates", "tokens": " tokens", "harvest": " files"}.get(what, "")
-            self._bar = tqdm(total=total or None, desc=what, unit=unit, unit_scale=total == 0)
-        self._bar.update(done - self._bar.n)
+def print_comparison(comparison: dict[str, Any]) -> None:
+    """Print every arm's final validation loss and its paired difference to the reference."""
+    reference = comparison["reference"]
+    print(f"\n{'arm':<14} {'n':>2} {'loss':>8} {'minus ' + reference:>15}  95 % interval, verdict")
+    for arm, entry in comparison["arms"].items():
+        line = f"{arm:<14} {entry['loss']['n']:>2} {entry['loss']['mean']:>8.4f}"
+        gap = entry.get("difference")
+        if gap is not None:
+            known = gap["low"] is not None
+            interval = f"[{gap['low']:+.4f}, {gap['high']:+.4f}]" if known else "none"
+            line += f" {gap['mean']:>+15.4f}  {interval}, {entry['verdict']}"
+        print(line)
 
 
 def collect_claims(options: Options) -> list[dict[str, Any]]:
@@ -299,7 +230,7 @@ def run(options: Options) -> None:
     seconds: dict[str, float] = {}
     areas = [area for area in RESULTS if area in options.verbs]
     if areas:
-        seconds |= plain_results(options, areas)
+        seconds |= compute_missing(options.out, areas, options.seed, options.scale, options.jobs)
     if "bert" in options.verbs:
         seconds |= bert_study(options)
     started = time.perf_counter()

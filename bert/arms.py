@@ -9,8 +9,8 @@ from typing import Literal
 from bert.config import BertConfig, Placement, named_config
 from training.config import require, require_between, require_count
 from training.gradients import Convention
-from training.loop import TrainConfig
 from training.optimizer import OptimizerConfig
+from training.run_config import TrainConfig
 from training.schedule import (
     AlwaysShared,
     EqualStart,

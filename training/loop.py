@@ -11,27 +11,24 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from training import checkpoint
-from training.config import ConfigError, require, require_count, to_dict
+from training.config import ConfigError, to_dict
 from training.files import write_json
-from training.gradients import Convention
-from training.optimizer import OptimizerConfig, build_adamw, set_learning_rate
+from training.optimizer import build_adamw, set_learning_rate
 from training.record import RunFolder, environment
+from training.run_config import TrainConfig
 from training.runner import Event, ShareThenUnshare, prepare
-from training.schedule import NeverShared, Schedule
 from training.seeds import derive_seed
 from training.stack import find_stack
 from training.statistics import weight_energies
 from training.task import Batch, Task
-from training.unshare import Moments
 
 
 class NonFiniteLossError(RuntimeError):
@@ -40,53 +37,6 @@ class NonFiniteLossError(RuntimeError):
 
 class Interrupted(RuntimeError):
     """The run was asked to stop and did, with a checkpoint; the same call continues it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """One run. All fields but the intervals and ``precision`` decide the outcome."""
-
-    steps: int
-    """Updates of the whole run; the rate decays to zero at its end."""
-    seed: int = 0
-    """Seed of weights, data order, masks and dropout."""
-    schedule: Schedule = field(default_factory=NeverShared)
-    """When to unshare."""
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    """AdamW and its rate."""
-    accumulation: int = 1
-    """Batches per update."""
-    convention: Convention = "mean"
-    """Gradient of a tied layer: mean of its uses' gradients (paper) or their sum."""
-    moments: Moments = "copy"
-    """Adam's moments at an untie."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the forward pass (bfloat16 by autocast; weights stay float32)."""
-    log_interval: int = 10
-    """Updates between rows of the training loss."""
-    eval_interval: int = 100
-    """Updates between evaluations; there is one at the end in any case."""
-    probe_interval: int = 0
-    """Updates between logged gradient probes; 0: only those that the schedule needs."""
-    checkpoint_interval: int = 500
-    """Updates between checkpoints; an untie writes one too."""
-
-    def __post_init__(self) -> None:
-        require_count("steps", self.steps)
-        require_count("seed", self.seed, 0)
-        require_count("accumulation", self.accumulation)
-        require_count("log_interval", self.log_interval)
-        require_count("eval_interval", self.eval_interval)
-        require_count("probe_interval", self.probe_interval, 0)
-        require_count("checkpoint_interval", self.checkpoint_interval)
-        for name, options in (
-            ("convention", ("mean", "sum")),
-            ("moments", ("copy", "reset", "rescale")),
-            ("precision", ("float32", "bfloat16")),
-        ):
-            value = getattr(self, name)
-            require(value in options, name, value, f"one of {', '.join(options)}")
-        self.optimizer.warmup_steps(self.steps)
 
 
 Progress = Callable[[int, dict[str, Any]], None]

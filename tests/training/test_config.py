@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from training.config import ConfigError, from_dict, to_dict
-from training.loop import TrainConfig
 from training.optimizer import OptimizerConfig
+from training.run_config import TrainConfig
 from training.schedule import SweMultistage
 
 

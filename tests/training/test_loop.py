@@ -17,8 +17,9 @@ from tests.training.residual import RegressionTask
 from training.checkpoint import CheckpointError
 from training.config import ConfigError
 from training.files import read_json, read_lines
-from training.loop import Interrupted, NonFiniteLossError, TrainConfig, train
+from training.loop import Interrupted, NonFiniteLossError, train
 from training.optimizer import OptimizerConfig
+from training.run_config import TrainConfig
 from training.schedule import NeverShared, Schedule, SweAdaptive, SweFixed, SweMultistage
 
 CONFIG = TrainConfig(
