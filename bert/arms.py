@@ -43,7 +43,7 @@ class StudyConfig:
     """Rows in a batch (one forward pass)."""
     accumulation: int = 1
     """Batches per update."""
-    steps: int = 1500
+    steps: int = 1200
     """Updates of every arm."""
     seeds: int = 3
     """Seeds, first_seed .. first_seed + seeds - 1, paired over arms."""
@@ -67,7 +67,7 @@ class StudyConfig:
     """Gradient of tied layers."""
     moments: Moments = "copy"
     """Adam's moments at the untie."""
-    validation_rows: int = 256
+    validation_rows: int = 512
     """Rows of the fixed validation set."""
     whole_word: bool = False
     """Whole-word masking."""
