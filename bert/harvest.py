@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from bert.prose import paragraphs
-from bert.text import DataError, atomic_open, file_sha256
+from bert.text import DataError, file_sha256
+from training.files import atomic_open
 
 PACKAGES = ("numpy", "scipy", "torch", "pandas", "matplotlib")
 FORMAT = 1

@@ -24,8 +24,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from bert.text import DataError, PathLike, atomic_open, documents, fingerprint, is_validation
+from bert.text import DataError, PathLike, documents, fingerprint, is_validation
 from bert.vocab import Vocabulary
+from training.files import atomic_open
 
 FORMAT = "share-then-unshare tokens 1"
 MANIFEST_NAME = "store.json"

@@ -8,14 +8,12 @@ write data share the atomic writer at the end.
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import hashlib
 import json
 import lzma
 import os
 import re
-import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -112,27 +110,6 @@ def is_validation(document: str, per_mille: int = 20) -> bool:
         raise ValueError(f"per_mille must be within 0..1000, got {per_mille}")
     digest = hashlib.sha256(document.encode()).digest()
     return int.from_bytes(digest[:8], "big") % 1000 < per_mille
-
-
-@contextlib.contextmanager
-def atomic_open(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `path` that replaces it only if the block succeeds.
-
-    The bytes reach the disk before the name changes, so a crash leaves the old file or the new
-    one, never half of one. An error in the block removes the temporary file and passes on.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w+b") as stream:
-            yield cast(BinaryIO, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(name, 0o644)  # mkstemp's 0600 would hide shared data from other users
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _named_files(paths: PathLike | Iterable[PathLike]) -> list[tuple[str, Path]]:

@@ -10,28 +10,40 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 Json = dict[str, Any]
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace ``path`` by ``text`` (UTF-8) in one step; on failure the old file stays.
+@contextmanager
+def atomic_open(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `path` that replaces it only if the block succeeds.
 
-    Raises OSError (no space, no permission) with the temporary file already removed.
+    The bytes reach the disk before the name changes, so a crash leaves the old file or the new
+    one, never half of one. An error in the block removes the temporary file and passes on.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     try:
-        with partial.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "w+b") as stream:
+            yield cast(BinaryIO, stream)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+        os.chmod(name, 0o644)  # mkstemp's 0600 would hide shared data from other users
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace ``path`` by ``text`` (UTF-8) in one step; OSError leaves the old file."""
+    with atomic_open(path) as stream:
+        stream.write(text.encode("utf-8"))
 
 
 def to_json(value: Any) -> str:
@@ -74,12 +86,9 @@ def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
 
 
 def file_digest(path: Path) -> str:
-    """Return the sha256 of a file's bytes, read in blocks."""
-    digest = hashlib.sha256()
+    """Return the sha256 of a file's bytes, streamed."""
     with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def json_digest(value: Any) -> str:

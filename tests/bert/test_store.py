@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from bert import store as module
 from bert.store import MANIFEST_NAME, TokenStore, build_store, row_order
-from bert.text import DataError, atomic_open, fingerprint, is_validation
+from bert.text import DataError, fingerprint, is_validation
 from bert.vocab import SPECIALS, Vocabulary
+from training.files import atomic_open
 
 
 def write_text(path: Path, documents: list[str]) -> Path:

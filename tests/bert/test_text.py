@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert.text import DataError, atomic_open, documents, fingerprint, is_validation, source_files
+from bert.text import DataError, documents, fingerprint, is_validation, source_files
+from training.files import atomic_open
 
 DOCUMENTS = ["First line.\nSecond línea.", "Another document", "中文 and more\nwords"]
 BLANK_SEPARATED = "\n\n".join(DOCUMENTS).encode() + b"\n"
