@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bert.text import DataError, documents, fingerprint, is_validation, source_files
-from training.files import atomic_open
 
 DOCUMENTS = ["First line.\nSecond línea.", "Another document", "中文 and more\nwords"]
 BLANK_SEPARATED = "\n\n".join(DOCUMENTS).encode() + b"\n"
@@ -191,18 +190,3 @@ def test_validation_split_is_frozen() -> None:
 def test_validation_share_out_of_range(per_mille: int) -> None:
     with pytest.raises(ValueError, match=r"0\.\.1000"):
         is_validation("text", per_mille)
-
-
-def test_atomic_open_keeps_the_old_file_on_failure(tmp_path: Path) -> None:
-    file = tmp_path / "new" / "data.bin"
-    with atomic_open(file) as out:
-        out.write(b"old")
-    with pytest.raises(KeyboardInterrupt), atomic_open(file) as out:  # noqa: PT012
-        out.write(b"half")
-        raise KeyboardInterrupt
-    assert file.read_bytes() == b"old"
-    assert list(file.parent.iterdir()) == [file]
-    with atomic_open(file) as out:
-        out.write(b"new")
-        assert file.read_bytes() == b"old"
-    assert file.read_bytes() == b"new"
