@@ -35,6 +35,7 @@ from bert.claims import bert_claims
 from bert.study import build_task, prepare_data, run_study
 from bert.text import DataError
 from figures.report import build as build_report
+from figures.results import ResultError
 from theory.results import RESULTS, compute_missing
 from training.cache import result_key
 from training.checkpoint import CheckpointError
@@ -265,7 +266,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, Interrupted):
         print("\npaper_repro.py: stopped; the same command goes on from here", file=sys.stderr)
         return 130
-    except (DataError, CheckpointError, NonFiniteLossError, FunctionChangedError, OSError) as error:
+    except (
+        DataError, ResultError, CheckpointError, NonFiniteLossError, FunctionChangedError, OSError,
+    ) as error:  # fmt: skip
         print(f"paper_repro.py: {error}", file=sys.stderr)
         return 1
     return 0

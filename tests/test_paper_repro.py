@@ -133,7 +133,8 @@ def numbers(out: Path) -> dict[str, object]:
         if name.startswith(("theory/", "toy/")):
             found[name] = read_json(path)["data"]
         elif name.endswith("summary.json"):
-            found[name] = {k: v for k, v in read_json(path).items() if k != "seconds"}
+            clock = ("seconds", "peak_memory_bytes")
+            found[name] = {k: v for k, v in read_json(path).items() if k not in clock}
     found["claims"] = read_json(out / "claims.json")
     return found
 

@@ -282,7 +282,7 @@ def _descend(run: Callable[..., Array], values: Array, depth: int, eta: float, s
     with np.errstate(over="ignore", invalid="ignore"):
         losses = descent.value_losses(run(values, depth, eta, steps), values)
         ratio = np.where(np.isfinite(losses), losses, np.inf) / losses[0]
-    rounding = losses < descent.loss_floor(values)
+    rounding = losses < descent.loss_floor(values, eta)
     return _log(ratio[: int(np.argmax(rounding)) if np.any(rounding) else None])
 
 

@@ -119,9 +119,16 @@ def value_losses(values: Array, target: ArrayLike) -> Array:
     return np.asarray(0.5 * np.sum((values - np.asarray(target)) ** 2, axis=-1))
 
 
-def loss_floor(target: ArrayLike) -> float:
-    """Losses of `value_losses` below this are rounding: s is good to some 1e-13 of the target."""
-    return 0.5e-26 * float(np.sum(np.maximum(np.abs(np.asarray(target)), 1.0) ** 2))
+def loss_floor(target: ArrayLike, eta: float) -> float:
+    """Losses of `value_losses` below this are rounding, of two kinds per eigen- or singular value.
+
+    s itself is good to some 1e-13 of the target; and descent stalls when a step no longer changes
+    a layer w near phi^(1/L): eta w^(L-1) |s - phi| < eps w, that is |s - phi| < eps max(1, 1/phi)
+    / eta up to a small factor (4 is taken). The second matters at the theorems' tiny steps.
+    """
+    phi = np.maximum(np.abs(np.asarray(target)), np.finfo(np.float64).tiny)
+    stall = 4.0 * np.finfo(np.float64).eps / eta * np.maximum(1.0, 1.0 / phi)
+    return 0.5 * float(np.sum((1e-13 * np.maximum(phi, 1.0) + stall) ** 2))
 
 
 def shared_admissible_step(target: ArrayLike, depth: int) -> float:

@@ -168,8 +168,9 @@ def _linear(grid: PairGrid, chosen: NDArray[np.bool_], gap: bool) -> None:
         phi = grid.target[rows, None]
         if gap:
             grid.values[rows, cut] = (1.0 - phi) * np.exp(-t)
-        else:
-            grid.values[rows, cut] = 1.0 - (phi - 1.0) * np.expm1(-t)
+        else:  # for either branch the form whose terms are both positive
+            rising = 1.0 - (phi - 1.0) * np.expm1(-t)
+            grid.values[rows, cut] = np.where(phi > 1.0, rising, phi + (1.0 - phi) * np.exp(-t))
 
 
 def _logistic(grid: PairGrid, chosen: NDArray[np.bool_], gap: bool) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from training.environment import host
 from training.files import json_digest, read_json, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,7 +46,7 @@ def cached_result(
 ) -> dict[str, Any]:
     """Return the record at ``path`` for ``key``, computing and writing it if it is not there.
 
-    The record is {"key", "config", "seconds", "data"}.
+    The record is {"key", "config", "seconds", "environment", "data"}.
     """
     found = load_result(path, key)
     if found is not None:
@@ -53,6 +54,12 @@ def cached_result(
     started = time.perf_counter()
     data = compute()
     seconds = round(time.perf_counter() - started, 3)
-    record = {"key": key, "config": dict(config), "seconds": seconds, "data": data}
+    record = {
+        "key": key,
+        "config": dict(config),
+        "seconds": seconds,
+        "environment": host(),
+        "data": data,
+    }
     write_json(path, record)
     return record

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+import resource
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -280,6 +282,7 @@ class _Loop:
             "tokens": batches * task.tokens_per_batch,
             "flops": (batches + self.swe.probes) * task.flops_per_batch,
             "seconds": round(self._seconds(), 3),
+            "peak_memory_bytes": _peak_memory(self.device),
             "probes": self.swe.probes,
             "parameters_at_start": self.parameters_at_start,
             "parameters_at_end": sum(p.numel() for p in self.model.parameters()),
@@ -290,3 +293,11 @@ class _Loop:
         self._save(keep=1)
         self.folder.finish(summary)
         return summary
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Peak of the memory allocated on the device (CUDA), or resident in this process so far."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kilobytes if sys.platform == "darwin" else kilobytes * 1024

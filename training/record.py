@@ -8,59 +8,29 @@ end), ``checkpoints/``.
 
 from __future__ import annotations
 
-import platform
-import subprocess
-import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy
 import torch
 
 from training.config import ConfigError
+from training.environment import host
 from training.files import append_line, read_json, read_lines, write_json, write_lines
 
 
 def environment(device: torch.device) -> dict[str, Any]:
     """Describe versions, hardware, code and command of this process."""
-    here = Path(__file__).resolve().parent.parent
-    return {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "commit": _git(here, "rev-parse", "HEAD"),
-        "dirty": None if (s := _git(here, "status", "--porcelain")) is None else bool(s),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": numpy.__version__,
-        "cuda": torch.version.cuda,
-        "machine": f"{platform.system()} {platform.machine()}",
-        "device": (
-            torch.cuda.get_device_name(device) if device.type == "cuda" else _processor_name()
-        ),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    """Output of a git command in ``folder``; None where there is no git or no repository."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-def _processor_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or "unknown processor"
+    cuda = device.type == "cuda"
+    return (
+        host()
+        | {
+            "torch": torch.__version__,
+            "cuda": torch.version.cuda,
+            "threads": torch.get_num_threads(),
+        }
+        | ({"device": torch.cuda.get_device_name(device)} if cuda else {})
+    )
 
 
 class RunFolder:

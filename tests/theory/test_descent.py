@@ -172,7 +172,7 @@ def test_theorem4(phi: list[float], depth: int, part: float) -> None:
     eta = part * descent.shared_admissible_step(np.diag(phi), depth)
     losses = descent.value_losses(descent.shared_values(phi, depth, eta, 500), phi)
     bound = bounds.theorem4(np.arange(501), eta, min(phi), depth)
-    assert np.all(losses <= losses[0] * bound * SLACK + descent.loss_floor(phi))
+    assert np.all(losses <= losses[0] * bound * SLACK + descent.loss_floor(phi, eta))
 
 
 def test_theorems_3_and_4_need_a_small_step() -> None:

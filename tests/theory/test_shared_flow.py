@@ -5,7 +5,7 @@ from collections.abc import Callable
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from theory import integrate, shared_flow
@@ -156,6 +156,7 @@ def test_one_per_cent_is_detected(depth: int, phi: float) -> None:
         assert disagreement(candidate, depth, phi) > 100 * INTEGRATOR
 
 
+@example(depth=1, log_target=-12.0, logs=[2.0])  # 1 - (1 - phi)(1 - e^-t) cancels
 @given(
     st.integers(1, 4096),
     st.floats(-90.0, 90.0),

@@ -56,7 +56,8 @@ def kill_at(step: int) -> Callable[[int, dict[str, Any]], None]:
 def outcome(folder: Path) -> dict[str, Any]:
     """Everything that must not depend on interruptions: all files but the clock's."""
     rows = read_lines(folder / "metrics.jsonl") + read_lines(folder / "events.jsonl")
-    summary = {k: v for k, v in read_json(folder / "summary.json").items() if k != "seconds"}
+    clock = ("seconds", "peak_memory_bytes")
+    summary = {k: v for k, v in read_json(folder / "summary.json").items() if k not in clock}
     final = folder / "checkpoints" / f"step-{CONFIG.steps:08d}"
     tensors = {
         f"{name}:{key}": value

@@ -1,0 +1,93 @@
+"""Fill the tables of README.md from committed records: ``python -m figures.readme``.
+
+A block is what stands between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``; NAME is
+comparison, claims, or times. Nothing in the README that is a number has to be typed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from figures.results import read_json, reading
+from figures.tables import (
+    CLAIM_HEADINGS,
+    COMPARISON_HEADINGS,
+    comparison_cells,
+    comparison_rows,
+    markdown,
+)
+from training.files import write_text
+
+BLOCK = re.compile(r"<!-- begin: (\S+) -->.*?<!-- end: (\S+) -->", re.DOTALL)
+MARK = re.compile(r"<!-- (?:begin|end): \S+ -->")
+
+
+def _comparison(record: dict[str, Any]) -> str:
+    return markdown(COMPARISON_HEADINGS, comparison_cells(comparison_rows(record)))
+
+
+def _claims(record: list[dict[str, str]]) -> str:
+    columns = ("id", "statement", "verdict", "evidence")
+    return markdown({name: CLAIM_HEADINGS[name] for name in columns}, record)
+
+
+def _times(record: dict[str, Any]) -> str:
+    rows = [{"step": step, "seconds": f"{value:.0f}"} for step, value in record["steps"].items()]
+    rows.append({"step": "all", "seconds": f"{record['total']:.0f}"})
+    table = markdown({"step": "Step", "seconds": "Seconds"}, rows)
+    where = f"Measured on {record['device']}, {record['cores']} cores, commit {record['commit']}."
+    return f"{table}\n\n{where}"
+
+
+BLOCKS: dict[str, Callable[[Any], str]] = {
+    "comparison": _comparison,
+    "claims": _claims,
+    "times": _times,
+}
+
+
+def render(text: str, records: Path) -> str:
+    """Return ``text`` with every block filled from ``records/<NAME>.json``.
+
+    Raises ValueError for an unknown or unclosed block and for a missing or malformed record.
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        name, closed = match.groups()
+        if name not in BLOCKS:
+            raise ValueError(f"block {name!r}: must be one of {', '.join(BLOCKS)}")
+        if closed != name:
+            raise ValueError(f"block {name!r}: closed by {closed!r}")
+        path = records / f"{name}.json"
+        record = read_json(path)
+        if record is None:
+            raise ValueError(f"block {name!r}: {path} is missing")
+        with reading(path):
+            content = BLOCKS[name](record)
+        return f"<!-- begin: {name} -->\n\n{content}\n\n<!-- end: {name} -->"
+
+    stray = MARK.search(BLOCK.sub("", text))
+    if stray:
+        raise ValueError(f"{stray.group()}: has no partner")
+    return BLOCK.sub(fill, text)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Rewrite the README in place."""
+    parser = argparse.ArgumentParser(prog="python -m figures.readme", description=__doc__)
+    parser.add_argument("--records", type=Path, default=Path("records/default"))
+    parser.add_argument("--readme", type=Path, default=Path("README.md"))
+    given = parser.parse_args(arguments)
+    try:
+        text = render(given.readme.read_text(encoding="utf-8"), given.records)
+    except (ValueError, OSError) as error:
+        parser.exit(1, f"figures.readme: {error}\n")
+    write_text(given.readme, text)
+
+
+if __name__ == "__main__":
+    main()

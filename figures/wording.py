@@ -1,0 +1,47 @@
+"""Numbers as a reader meets them: in captions, cells and legends, with a true minus sign."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+GROUP = "\u202f"
+"""Between groups of three digits: a narrow space at which no line breaks."""
+
+
+def plain(value: float, digits: int = 3) -> str:
+    """Return ``value`` with so many significant digits; 1.2 × 10⁻⁵ where zeros would not help."""
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else str(value)
+    if 1e-3 <= abs(value) < 1e6:
+        places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+        return f"{value:,.{places}f}".replace("-", "−").replace(",", GROUP)
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    power = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{mantissa} × 10{power}".replace("-", "−")
+
+
+def fixed(value: float, places: int = 4, sign: bool = False) -> str:
+    """Return ``value`` with so many decimals, the sign always shown on request."""
+    return f"{value:{'+' if sign else ''}.{places}f}".replace("-", "−")
+
+
+def count(value: int) -> str:
+    """Return a whole number in groups of three."""
+    return f"{value:,}".replace(",", GROUP)
+
+
+def listing(items: Iterable[Any]) -> str:
+    """Return "a, b and c"."""
+    words = [str(item) for item in items]
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def interval(gap: dict[str, Any], places: int = 4) -> str:
+    """Return "mean [low, high]" of a signed difference; only the mean when n = 1."""
+    mean = fixed(gap["mean"], places, sign=True)
+    if gap["low"] is None:
+        return mean
+    low, high = (fixed(gap[end], places, sign=True) for end in ("low", "high"))
+    return f"{mean} [{low}, {high}]"

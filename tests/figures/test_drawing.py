@@ -1,0 +1,180 @@
+"""Each figure: drawn, the same bytes twice, its numbers its data's, absent and malformed inputs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import pytest
+
+from figures import bert_comparison, bert_correlations, bert_dispersion, bert_loss, style
+from figures.report import FIGURES, Entry
+from figures.results import ResultError
+
+Edit = Callable[[Path, Callable[[Any], None]], None]
+NAMES = [entry.name for entry in FIGURES]
+DRAW = {entry.name: entry.draw for entry in FIGURES}
+FOLDER = "bert/smoke-abc"
+
+
+def words(out: Path, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / "figures" / f"{name}.json").read_text("utf-8"))
+    return found
+
+
+@pytest.mark.parametrize("entry", FIGURES, ids=NAMES)
+def test_same_inputs_give_same_bytes(entry: Entry, results: Path, built: Path) -> None:
+    mpl.rcParams["font.size"] = 30  # a session's own settings must not leak in
+    try:
+        assert entry.draw(results) is True
+    finally:
+        mpl.rcParams["font.size"] = mpl.rcParamsDefault["font.size"]
+    for kind in ("png", "svg", "json"):
+        one, other = (o / "figures" / f"{entry.name}.{kind}" for o in (results, built))
+        assert one.read_bytes() == other.read_bytes()
+    tree = ElementTree.parse(built / "figures" / f"{entry.name}.svg")
+    assert "date" not in {element.tag.rsplit("}")[-1] for element in tree.iter()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_words_are_complete(name: str, built: Path) -> None:
+    found = words(built, name)
+    assert set(found) == {"name", "title", "caption", "alt", "sources"}
+    assert found["name"] == name
+    assert all(found[key] for key in ("title", "caption", "alt"))
+    assert all((built / source).exists() for source in found["sources"])
+
+
+def _set(*path: str | int) -> Callable[[Any, Any], None]:
+    def put(value: Any, new: Any) -> None:
+        for key in path[:-1]:
+            value = value[key]
+        value[path[-1]] = new
+
+    return put
+
+
+NUMBERS = [
+    ("flow_curves", "theory/flow_curves.json",
+     ("data", "caption_numbers", "largest_descent_difference"), 0.00777, "0.0032", "0.0078"),
+    ("theorem_bounds", "theory/theorem_bounds.json",
+     ("data", "caption_numbers", "time_zas_over_shared_1e-6", "one small"), 9.87, "1.23", "9.87"),
+    ("descent_bounds", "theory/descent_bounds.json",
+     ("data", "caption_numbers", "largest_slope"), 1.234, "1.012", "1.234"),
+    ("toy_deep_linear", "toy/deep_linear.json",
+     ("data", "core_against_flow", "slope"), 0.912, "1.017", "0.9120"),
+    ("bert_comparison", f"{FOLDER}/comparison.json",
+     ("arms", "swe-f", "difference", "mean"), 0.4321, "+0.1040", "+0.4321"),
+    ("bert_loss", f"{FOLDER}/comparison.json", ("study", "peak_lr"), 0.007, "0.002", "0.007"),
+    ("bert_correlations", f"{FOLDER}/comparison.json", ("study", "rho"), 0.625, "ρ = 0.5 ",
+     "ρ = 0.625"),
+    ("bert_dispersion", f"{FOLDER}/baseline-s0/summary.json",
+     ("weights", "dispersion"), 0.7, "baseline 0.50 and 0.10", "baseline 0.50 and 0.30"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "file", "path", "new", "before", "after"), NUMBERS)
+def test_caption_says_the_data(
+    name: str, file: str, path: tuple[str, ...], new: float, before: str, after: str,
+    results: Path, built: Path, edit: Edit,
+) -> None:  # fmt: skip
+    assert before in words(built, name)["caption"]
+    edit(results / file, lambda value: _set(*path)(value, new))
+    DRAW[name](results)
+    caption = words(results, name)["caption"]
+    assert after in caption
+    assert before not in caption
+
+
+def test_final_losses_are_the_last_validation_rows(built: Path) -> None:
+    # Written out: baseline 6.00, 6.01, 6.02; equal start 0.05 lower, 0.002 s apart.
+    assert "baseline 6.0100, equal start 5.9620," in words(built, "bert_loss")["caption"]
+
+
+def test_a_bound_that_fails_is_said(results: Path, built: Path, edit: Edit) -> None:
+    assert "every recorded step in 4 of 4 runs" in words(built, "descent_bounds")["caption"]
+    edit(results / "theory/descent_bounds.json", lambda v: v["data"]["rows"][1].update(holds=False))
+    DRAW["descent_bounds"](results)
+    assert "every recorded step in 3 of 4 runs" in words(results, "descent_bounds")["caption"]
+
+
+def test_comparison_says_n_and_verdict(built: Path, one_seed: Path) -> None:
+    caption = words(built, "bert_comparison")["caption"]
+    assert "n = 3 paired seeds" in caption
+    assert "equal start −0.0480 [−0.0530, −0.0430], helps" in caption
+    assert bert_comparison.draw(one_seed)
+    caption = words(one_seed, "bert_comparison")["caption"]
+    assert "n = 1 paired seed," in caption
+    assert "equal start −0.0500, one seed: no interval" in caption
+
+
+@pytest.mark.parametrize("module", [bert_loss, bert_correlations, bert_dispersion])
+def test_one_seed_is_enough(module: Any, one_seed: Path) -> None:
+    assert module.draw(one_seed) is True
+    assert "n = 1 seed" in words(one_seed, module.NAME)["caption"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_absent_input_draws_nothing(name: str, tmp_path: Path) -> None:
+    assert DRAW[name](tmp_path) is False
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["bert_loss", "bert_correlations", "bert_dispersion"])
+def test_a_missing_run_counts_as_absent(name: str, results: Path) -> None:
+    (results / FOLDER / "swe-a-s1" / "summary.json").unlink()
+    assert DRAW[name](results) is False
+
+
+FILES = [
+    ("flow_curves", "theory/flow_curves.json"),
+    ("theorem_bounds", "theory/theorem_bounds.json"),
+    ("descent_bounds", "theory/descent_bounds.json"),
+    ("toy_deep_linear", "toy/deep_linear.json"),
+    ("bert_comparison", f"{FOLDER}/comparison.json"),
+    ("bert_comparison", "bert/current.json"),
+    ("bert_loss", f"{FOLDER}/swe-f-s0/metrics.jsonl"),
+    ("bert_loss", f"{FOLDER}/swe-f-s0/events.jsonl"),
+    ("bert_correlations", f"{FOLDER}/swe-f-s0/summary.json"),
+]
+
+
+@pytest.mark.parametrize("content", ['{"data": \n', '{"data": {"curves": 1}}\n', "[]\n", "3\n"])
+@pytest.mark.parametrize(("name", "file"), FILES)
+def test_malformed_input_is_named(name: str, file: str, content: str, results: Path) -> None:
+    (results / file).write_text(content, encoding="utf-8")
+    with pytest.raises(ResultError) as caught:
+        DRAW[name](results)
+    assert str(results / file) in str(caught.value)
+
+
+def test_a_torn_last_line_is_no_error(results: Path, built: Path) -> None:
+    with (results / FOLDER / "swe-f-s0" / "metrics.jsonl").open("a") as stream:
+        stream.write('{"kind": "tra')
+    assert bert_loss.draw(results)
+    assert words(results, "bert_loss") == words(built, "bert_loss")
+
+
+def test_gradients_that_are_all_zero_are_drawn(results: Path) -> None:
+    for path in results.glob(f"{FOLDER}/*/metrics.jsonl"):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        for row in rows:
+            if row["kind"] == "probe":
+                row |= {"correlations": [None] * 3, "alignment": None}
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert bert_correlations.draw(results)
+    assert bert_dispersion.draw(results)
+
+
+def test_looks_differ_in_colour_and_in_marker_or_dash() -> None:
+    bert = [style.ARMS[arm] for arm in ("baseline", "equal-start", "swe-f", "swe-a", "swe-m",
+                                        "always-shared")]  # fmt: skip
+    toy = [style.ARMS[arm] for arm in ("equal-start", "always-shared", "swe-f 5 %", "swe-f 20 %",
+                                       "swe-f 50 %")]  # fmt: skip
+    for looks in (list(style.METHODS.values()), bert, toy):
+        assert len({look.colour for look in looks}) == len(looks)
+        assert len({(look.marker, look.dash) for look in looks}) == len(looks)
