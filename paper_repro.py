@@ -12,6 +12,7 @@ arguments, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -40,6 +41,7 @@ from theory.results import RESULTS, compute_missing
 from training.cache import result_key
 from training.checkpoint import CheckpointError
 from training.config import ConfigError, from_dict, to_dict
+from training.environment import host
 from training.files import read_json, write_json, write_text
 from training.interrupt import polite_stop
 from training.loop import Interrupted, NonFiniteLossError
@@ -63,9 +65,7 @@ class Options:
     jobs: int
     text: tuple[Path, ...]
     vocab: Path | None
-    size: str | None
-    steps: int | None
-    seeds: int | None
+    study: dict[str, Any]
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -103,6 +103,14 @@ def parse(arguments: Sequence[str]) -> Options:
     bert.add_argument("--size", help='tiny, mini, small, base, large or "LxH" such as 12x64')
     bert.add_argument("--steps", type=int, help="updates of every run")
     bert.add_argument("--seeds", type=int, help="paired seeds")
+    bert.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any other field of bert.arms.StudyConfig, such as tau=0.2 unit=2\n"
+        "placement=post arms=baseline,swe-f",
+    )
     given = parser.parse_args(arguments)
     known = (*VERBS, "all", "clean")
     for verb in given.verbs:
@@ -114,6 +122,12 @@ def parse(arguments: Sequence[str]) -> Options:
         parser.error(f"--seed {given.seed}: must be 0 or more")
     if given.jobs < 0:
         parser.error(f"--jobs {given.jobs}: must be 1 or more")
+    study = {"size": given.size, "steps": given.steps, "seeds": given.seeds}
+    for pair in given.set:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            parser.error(f"--set {pair}: must be of the form NAME=VALUE")
+        study[name] = value.split(",") if name == "arms" else _number_or_text(value)
     device = given.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -121,9 +135,17 @@ def parse(arguments: Sequence[str]) -> Options:
     wanted = VERBS if "all" in given.verbs else given.verbs
     return Options(
         tuple(verb for verb in VERBS if verb in wanted), given.out, given.seed, device,
-        given.scale, jobs, tuple(given.text), given.vocab, given.size,
-        given.steps, given.seeds,
+        given.scale, jobs, tuple(given.text), given.vocab,
+        {name: value for name, value in study.items() if value is not None},
     )  # fmt: skip
+
+
+def _number_or_text(value: str) -> Any:
+    """Read a number, true or false as such, anything else as text."""
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
 
 
 def study_of(options: Options) -> StudyConfig:
@@ -131,9 +153,7 @@ def study_of(options: Options) -> StudyConfig:
     if options.scale == "full" and not options.text:
         raise ConfigError("--text = nothing: must be given at scale full (gigabytes of it)")
     study = replace(STUDIES[options.scale], first_seed=options.seed)
-    given = {"size": options.size, "steps": options.steps, "seeds": options.seeds}
-    changes = {name: value for name, value in given.items() if value is not None}
-    return from_dict(StudyConfig, to_dict(study) | changes)
+    return from_dict(StudyConfig, to_dict(study) | options.study)
 
 
 def bert_study(options: Options) -> dict[str, float]:
@@ -193,9 +213,10 @@ def collect_claims(options: Options) -> list[dict[str, Any]]:
 def print_claims(ledger: Sequence[dict[str, Any]]) -> None:
     """Print the ledger as a table, cut to the terminal's width."""
     width = shutil.get_terminal_size((100, 20)).columns
-    print(f"\n{'claim':<8} {'verdict':<28} evidence")
+    first = max(len(record["verdict"]) for record in ledger)
+    print(f"\n{'claim':<7} {'verdict':<{first}} evidence")
     for record in ledger:
-        line = f"{record['id']:<8} {record['verdict']:<28} {record['evidence']}"
+        line = f"{record['id']:<7} {record['verdict']:<{first}} {record['evidence']}"
         print(line if len(line) <= width else line[: width - 3] + "...")
 
 
@@ -205,11 +226,8 @@ def describe_plan(options: Options) -> None:
     times = Path(__file__).parent / "records" / "default" / "times.json"
     if options.scale == "small" and times.exists():
         known = read_json(times)
-        parts = {verb: s for verb, s in known["steps"].items() if verb in (*options.verbs, "data")}
-        if "bert" not in options.verbs:
-            parts.pop("data", None)
-        text = ", ".join(f"{verb} {seconds:.0f} s" for verb, seconds in parts.items())
-        print(f"measured before on {known['device']}, {known['cores']} cores: {text}")
+        text = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in known["steps"].items())
+        print(f"all verbs took, on {known['device']} with {known['cores']} processes: {text}")
 
 
 def clean(out: Path) -> int:
@@ -225,13 +243,28 @@ def clean(out: Path) -> int:
     return 0
 
 
+def times_record(options: Options, seconds: dict[str, float]) -> dict[str, Any]:
+    """Say how long each step of this command took, and on what."""
+    here = host()
+    if options.device == "cuda":
+        here["device"] = torch.cuda.get_device_name()
+    return {
+        "steps": {name: round(value, 1) for name, value in seconds.items()},
+        "total": round(sum(seconds.values()), 1),
+        "cores": options.jobs,
+        **{name: here[name] for name in ("device", "commit", "dirty", "command", "time")},
+    }
+
+
 def run(options: Options) -> None:
     """Do the verbs in order; what they need of one another lies in files."""
     describe_plan(options)
     seconds: dict[str, float] = {}
     areas = [area for area in RESULTS if area in options.verbs]
     if areas:
-        seconds |= compute_missing(options.out, areas, options.seed, options.scale, options.jobs)
+        started = time.perf_counter()
+        compute_missing(options.out, areas, options.seed, options.scale, options.jobs)
+        seconds[" and ".join(areas)] = time.perf_counter() - started
     if "bert" in options.verbs:
         seconds |= bert_study(options)
     started = time.perf_counter()
@@ -239,7 +272,7 @@ def run(options: Options) -> None:
     if "figures" in options.verbs:
         report = build_report(options.out)
         seconds["figures"] = time.perf_counter() - started
-    write_json(options.out / "times.json", {k: round(v, 1) for k, v in seconds.items()})
+    write_json(options.out / "times.json", times_record(options, seconds))
     print_claims(ledger)
     if "figures" in options.verbs:
         print(f"\nreport: {report}")

@@ -21,9 +21,10 @@ _ARMS = {"swe-f": "SWE-F", "swe-a": "SWE-A", "swe-m": "SWE-M"}
 def bert_claims(out: Path) -> list[dict[str, Any]]:
     """Return the ledger records of the paper's tables, from the current study in ``out``.
 
-    Table 1 is read at the study's own small scale, arm by arm: "reproduced small" when the paired
-    interval of the final validation loss lies below the baseline's, "differs" when above, and
-    "no gain" when it holds zero. What was not run says so.
+    Table 1 is read at the study's own scale, arm by arm: "reproduced small" when the paired
+    interval of the final validation loss lies below the baseline's, "differs small" when above,
+    and "no gain small" when it holds zero: none of the three speaks of BERT-large. What was not
+    run says so.
     """
     pointer = out / "bert" / "current.json"
     comparison = None
@@ -45,7 +46,7 @@ def _table_1(arm: str, name: str, comparison: dict[str, Any] | None) -> dict[str
     if comparison is not None and arm in comparison["arms"]:
         entry = comparison["arms"][arm]
         verdict = {
-            "helps": "reproduced small", "no gain": "no gain", "hurts": "differs"
+            "helps": "reproduced small", "no gain": "no gain small", "hurts": "differs small"
         }.get(entry["verdict"], "not attempted")  # fmt: skip
         evidence = _difference(comparison, arm)
         figure = "bert_comparison"

@@ -1,7 +1,9 @@
 """Fill the tables of README.md from committed records: ``python -m figures.readme``.
 
 A block is what stands between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``; NAME is
-comparison, claims, or times. Nothing in the README that is a number has to be typed.
+comparison, claims, times, or corpus. Nothing in the README that is a number has to be typed.
+``--from results`` first takes the records, and the pictures that the README shows, out of a results
+folder.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from figures.results import read_json, reading
+from figures.results import comparison_source, read_json, reading
 from figures.tables import (
     CLAIM_HEADINGS,
     COMPARISON_HEADINGS,
@@ -20,9 +22,10 @@ from figures.tables import (
     comparison_rows,
     markdown,
 )
-from training.files import write_text
+from training.files import atomic_open, write_text
 
 BLOCK = re.compile(r"<!-- begin: (\S+) -->.*?<!-- end: (\S+) -->", re.DOTALL)
+PICTURE = re.compile(r"!\[[^\]]*\]\((docs/images/[\w.]+)\)")
 MARK = re.compile(r"<!-- (?:begin|end): \S+ -->")
 
 
@@ -39,14 +42,33 @@ def _times(record: dict[str, Any]) -> str:
     rows = [{"step": step, "seconds": f"{value:.0f}"} for step, value in record["steps"].items()]
     rows.append({"step": "all", "seconds": f"{record['total']:.0f}"})
     table = markdown({"step": "Step", "seconds": "Seconds"}, rows)
-    where = f"Measured on {record['device']}, {record['cores']} cores, commit {record['commit']}."
+    where = (
+        f"Measured on {record['device']} with {record['cores']} processes of one thread, commit "
+        f"{record['commit'][:10]}, `{record['command']}`."
+    )
     return f"{table}\n\n{where}"
+
+
+def _corpus(record: dict[str, Any]) -> str:
+    headings = {"name": "Package", "version": "Version", "licence": "Licence", "size": "MB"}
+    rows = [
+        {name: str(entry[name]).removeprefix("License :: OSI Approved :: ")
+         for name in ("name", "version", "licence")} | {"size": f"{entry['bytes'] / 1e6:.1f}"}
+        for entry in record["packages"]
+    ]  # fmt: skip
+    total = (
+        f"{record['bytes'] / 1e6:.1f} MB of text, {record['words'] / 1e6:.2f} M words, "
+        f"{record['documents']} documents (one a module), {record['paragraphs']} paragraphs, no "
+        "paragraph twice."
+    )
+    return f"{markdown(headings, rows)}\n\n{total}"
 
 
 BLOCKS: dict[str, Callable[[Any], str]] = {
     "comparison": _comparison,
     "claims": _claims,
     "times": _times,
+    "corpus": _corpus,
 }
 
 
@@ -76,13 +98,37 @@ def render(text: str, records: Path) -> str:
     return BLOCK.sub(fill, text)
 
 
+def take(results: Path, records: Path, readme: Path) -> None:
+    """Copy the records and the README's pictures from a results folder of ``paper_repro.py``.
+
+    Raises ValueError naming the file that is missing.
+    """
+    comparison = comparison_source(results)
+    pairs = {
+        records / "claims.json": results / "claims.json",
+        records / "times.json": results / "times.json",
+        records / "corpus.json": results / "data" / "docs" / "documentation.json",
+        records / "comparison.json": results / (comparison or "bert/current.json"),
+    }
+    for picture in PICTURE.findall(readme.read_text(encoding="utf-8")):
+        pairs[readme.parent / picture] = results / "figures" / Path(picture).name
+    for target, source in pairs.items():
+        if not source.exists():
+            raise ValueError(f"{source} is missing")
+        with atomic_open(target) as stream:
+            stream.write(source.read_bytes())
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Rewrite the README in place."""
     parser = argparse.ArgumentParser(prog="python -m figures.readme", description=__doc__)
     parser.add_argument("--records", type=Path, default=Path("records/default"))
     parser.add_argument("--readme", type=Path, default=Path("README.md"))
+    parser.add_argument("--from", dest="results", type=Path, help="results folder to take from")
     given = parser.parse_args(arguments)
     try:
+        if given.results is not None:
+            take(given.results, given.records, given.readme)
         text = render(given.readme.read_text(encoding="utf-8"), given.records)
     except (ValueError, OSError) as error:
         parser.exit(1, f"figures.readme: {error}\n")

@@ -44,6 +44,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["--seed", "-1"], "--seed -1: must be 0 or more"),
         (["--jobs", "-3"], "--jobs -3"),
         (["--scale", "huge"], "invalid choice: 'huge'"),
+        (["--set", "tau"], "--set tau: must be of the form NAME=VALUE"),
         (["--device", "tpu"], "invalid choice: 'tpu'"),
     ],
 )
@@ -62,6 +63,11 @@ def test_bad_arguments_end_with_status_2(
         (["bert", "--size", "huge"], "size = 'huge': must be one of tiny"),
         (["bert", "--steps", "0"], "steps = 0: must be an integer, at least 1"),
         (["bert", "--seeds", "0"], "seeds = 0"),
+        (["bert", "--set", "unit=4"], "unit = 4: must be a divisor of depth 6"),
+        (["bert", "--set", "tau=1.5"], "until = 1.5: must be in (0, 1)"),
+        (["bert", "--set", "taux=1.5"], "taux = 1.5: must be absent; known: ["),
+        (["bert", "--set", "rows=eight"], "rows = 'eight': must be of type int"),
+        (["bert", "--set", "arms=baseline,sharing"], "arms = 'sharing': must be one of baseline"),
         (["bert", "--scale", "full"], "--text = nothing: must be given at scale full"),
     ],
 )

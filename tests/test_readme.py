@@ -6,7 +6,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
+
+from figures import readme
+from training.files import write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -34,3 +38,29 @@ def test_ci_takes_the_test_line_from_here() -> None:
     [line] = [row for row in block.splitlines() if row.startswith("python3 -m venv")]
     assert "'.[test]'" in line
     assert "-m pytest" in line
+
+
+def test_the_numbers_and_pictures_are_those_of_the_records() -> None:
+    """A typed number, or a record changed without ``python -m figures.readme``, is found here."""
+    assert readme.render(README, ROOT / "records" / "default") == README
+    pictures = readme.PICTURE.findall(README)
+    assert len(pictures) == 2
+    assert all((ROOT / picture).stat().st_size > 10_000 for picture in pictures)
+
+
+def test_taking_records_from_results(tmp_path: Path) -> None:
+    results, records = tmp_path / "results", tmp_path / "records"
+    page = tmp_path / "README.md"
+    page.write_text("![a picture](docs/images/one.png)\n")
+    for name, text in {
+        "claims.json": "[1]", "times.json": "{}", "data/docs/documentation.json": "{}",
+        "bert/current.json": '{"folder": "study"}', "bert/study/comparison.json": "[2]",
+        "figures/one.png": "picture",
+    }.items():  # fmt: skip
+        write_text(results / name, text)
+    readme.take(results, records, page)
+    assert (records / "comparison.json").read_text() == "[2]"
+    assert (tmp_path / "docs" / "images" / "one.png").read_text() == "picture"
+    (results / "times.json").unlink()
+    with pytest.raises(ValueError, match=r"times\.json is missing"):
+        readme.take(results, records, page)

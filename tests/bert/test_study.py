@@ -173,8 +173,8 @@ def test_claims_follow_the_comparison(tmp_path: Path) -> None:
     write_json(tmp_path / "bert" / "x" / "comparison.json", comparison)
     verdicts = {record["id"]: record["verdict"] for record in bert_claims(tmp_path)}
     assert verdicts["TAB1-F"] == "reproduced small"
-    assert verdicts["TAB1-A"] == "differs"
-    assert verdicts["TAB1-M"] == "no gain"
+    assert verdicts["TAB1-A"] == "differs small"
+    assert verdicts["TAB1-M"] == "no gain small"
     assert verdicts["EQUAL"] == verdicts["TAB2"] == "not attempted"
     evidence = bert_claims(tmp_path)[0]["evidence"]
     assert "-0.5000 nats (95 % interval -0.6000 to -0.4000), n = 3" in evidence

@@ -78,7 +78,7 @@ def records(built: Path, tmp_path: Path) -> Path:
     for source in ("bert/smoke-abc/comparison.json", "claims.json"):
         (folder / Path(source).name).write_bytes((built / source).read_bytes())
     times = {"device": "Some Processor", "cores": 2, "steps": {"theory": 31.4, "bert": 400.2},
-             "total": 431.6, "commit": "0123abc"}  # fmt: skip
+             "total": 431.6, "commit": "0123abc", "command": "python x.py"}  # fmt: skip
     (folder / "times.json").write_text(json.dumps(times))
     return folder
 
@@ -97,7 +97,10 @@ def test_readme_is_filled_and_filling_again_changes_nothing(records: Path, edit:
     assert "| SWE-M | 3 |" in once
     assert "| THM1 | R(t) \\<= exp(-2t) R(0) \\| any target | true as a bound" in once
     assert "| theory | 31 |" in once
-    assert "Measured on Some Processor, 2 cores, commit 0123abc." in once
+    assert (
+        "Measured on Some Processor with 2 processes of one thread, commit 0123abc, `python x.py`."
+        in once
+    )
     assert readme.render(once, records) == once
     edit(records / "times.json", lambda value: value["steps"].update(theory=99))
     assert "| theory | 99 |" in readme.render(once, records)

@@ -219,16 +219,3 @@ def test_a_foreign_checkpoint_in_the_folder_is_refused(tmp_path: Path) -> None:
         state.write_text(json.dumps(head))
     with pytest.raises(CheckpointError, match=r"step-00000012: of another run \('swe'\)"):
         train(TASK, CONFIG, tmp_path)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_skips_a_poisoned_update_and_reports_it(tmp_path: Path) -> None:
-    """On CUDA the flag is read at the next row; until then the fused optimiser must not step."""
-    task = RegressionTask(depth=4, poison=lambda index: index == 11)
-    config = replace(CONFIG, precision="bfloat16", checkpoint_interval=7)
-    with pytest.raises(NonFiniteLossError, match="update 5"):
-        train(task, config, tmp_path, device="cuda")
-    for path in (tmp_path / "checkpoints").iterdir():
-        tensors = load_file(path / "weights.safetensors").values()
-        assert all(torch.isfinite(t).all() for t in tensors)
