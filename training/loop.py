@@ -29,7 +29,7 @@ from training.run_config import TrainConfig
 from training.runner import Event, ShareThenUnshare, prepare
 from training.seeds import derive_seed
 from training.stack import find_stack
-from training.statistics import weight_energies
+from training.statistics import finite_or_none, weight_energies
 from training.task import Batch, Task
 
 
@@ -227,7 +227,7 @@ class _Loop:
                 "moments": self.config.moments,
                 "correlations": None
                 if event.correlations is None
-                else [None if math.isnan(c) else c for c in event.correlations],
+                else [finite_or_none(c) for c in event.correlations],
             }
         )
 
@@ -236,11 +236,16 @@ class _Loop:
         with torch.no_grad(), self._autocast():
             values = self.task.evaluate(self.model, self.device)
         self.model.train()
+        if not all(math.isfinite(value) for value in values.values()):
+            raise NonFiniteLossError(
+                f"{self.folder.path}: validation not finite after update {self.step}: {values}"
+            )
         seconds = round(self._seconds(), 3)
         self.folder.log({"kind": "valid", "step": self.step, "seconds": seconds, **values})
         return values
 
     def _save(self, keep: int = 2) -> None:
+        self._raise_if_bad()  # a checkpoint past a skipped update would hide that it was skipped
         if self.saved_step == self.step:
             return
         state = {
@@ -273,7 +278,7 @@ class _Loop:
         self.step = self.saved_step = found.step
 
     def _finish(self) -> dict[str, Any]:
-        self._raise_if_bad()
+        self._save(keep=1)  # first: a run killed below evaluates again, and logs the row once
         values = self._evaluate()
         config, task = self.config, self.task
         batches = config.steps * config.accumulation
@@ -290,7 +295,6 @@ class _Loop:
             "valid": values,
             "weights": weight_energies(self.stack),
         }
-        self._save(keep=1)
         self.folder.finish(summary)
         return summary
 

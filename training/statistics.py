@@ -50,12 +50,20 @@ class GradientStatistics:
         return total / len(repeats) ** 2
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON-able data: NaN becomes null."""
+        """Return JSON-able data: what is undefined or not finite becomes null."""
+        squares = [row[i] for i, row in enumerate(self.gram)]
         return {
-            "gradient_norms": [math.sqrt(max(0.0, row[i])) for i, row in enumerate(self.gram)],
-            "correlations": [None if math.isnan(c) else c for c in self.correlations],
-            "alignment": None if math.isnan(self.alignment) else self.alignment,
+            "gradient_norms": [
+                finite_or_none(s if s != s else max(0.0, s) ** 0.5) for s in squares
+            ],
+            "correlations": [finite_or_none(c) for c in self.correlations],
+            "alignment": finite_or_none(self.alignment),
         }
+
+
+def finite_or_none(value: float) -> float | None:
+    """Return ``value``, or None (JSON null) for NaN and the infinities."""
+    return value if math.isfinite(value) else None
 
 
 def _cosine(inner: float, first: float, second: float) -> float:

@@ -187,6 +187,28 @@ def test_non_finite_loss_stops_before_the_update(tmp_path: Path) -> None:
     assert all(torch.isfinite(t).all() for t in load_file(path / "weights.safetensors").values())
 
 
+def test_a_poisoned_batch_that_is_probed_first_is_reported_as_well(tmp_path: Path) -> None:
+    """Update 5 is probed (interval 5) before it is computed: the same clear line."""
+    task = RegressionTask(depth=4, dropout=0.1, poison=lambda index: index == 10)
+    with pytest.raises(NonFiniteLossError, match=r"update 5.*batches 10\.\.11"):
+        train(task, CONFIG, tmp_path)
+    probes = [r for r in read_lines(tmp_path / "metrics.jsonl") if r["kind"] == "probe"]
+    assert probes[-1]["gradient_norms"] == [None] * 4
+
+
+def test_a_run_killed_before_its_summary_ends_the_same(unbroken: Path, tmp_path: Path) -> None:
+    train(TASK, CONFIG, tmp_path)
+    (tmp_path / "summary.json").unlink()
+    train(TASK, CONFIG, tmp_path)
+    assert_same(outcome(tmp_path), outcome(unbroken))
+
+
+def test_a_validation_loss_that_is_not_finite_is_one_clear_line(tmp_path: Path) -> None:
+    task = RegressionTask(depth=4, poison=lambda index: index == 10**9)
+    with pytest.raises(NonFiniteLossError, match="validation not finite after update 8"):
+        train(task, CONFIG, tmp_path)
+
+
 def test_another_configuration_is_refused_by_name(unbroken: Path) -> None:
     with pytest.raises(ConfigError, match=r"another configuration \(train.seed: 3 there, 4 here"):
         train(TASK, replace(CONFIG, seed=4), unbroken)
