@@ -24,6 +24,7 @@ from figures import (
     tables,
     theorem_bounds,
     toy_deep_linear,
+    toy_teacher_student,
 )
 from figures.results import (
     arm_order,
@@ -52,6 +53,7 @@ FIGURES = (
     Entry(theorem_bounds.NAME, theorem_bounds.draw, "theory"),
     Entry(descent_bounds.NAME, descent_bounds.draw, "theory"),
     Entry(toy_deep_linear.NAME, toy_deep_linear.draw, "toy"),
+    Entry(toy_teacher_student.NAME, toy_teacher_student.draw, "toy"),
     Entry(bert_comparison.NAME, bert_comparison.draw, "bert"),
     Entry(bert_loss.NAME, bert_loss.draw, "bert"),
     Entry(bert_correlations.NAME, bert_correlations.draw, "bert"),

@@ -20,7 +20,10 @@ RESULTS: dict[str, dict[str, str]] = {
         "theorem_bounds": "theory.study:theorem_bounds",
         "descent_bounds": "theory.study:descent_bounds",
     },
-    "toy": {"deep_linear": "theory.toy_deep_linear:study"},
+    "toy": {
+        "teacher_student": "theory.toy_teacher_student:study",
+        "deep_linear": "theory.toy_deep_linear:study",
+    },
 }
 """Result files by area, and the function of (seed, scale) that computes each.
 

@@ -159,6 +159,26 @@ def toy() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def teacher_student() -> dict[str, Any]:
+    arms = ("baseline", "equal-start", "swe-f 10 %", "always-shared")
+    settings = []
+    for optimiser in ("sgd", "adamw"):
+        for eps in (0.0, 1.0):
+            final = {arm: [-2 + k / 10 + s / 50 + s * k / 90 for s in range(3)]
+                     for k, arm in enumerate(arms)}  # fmt: skip
+            settings.append(
+                {
+                    "optimiser": optimiser, "eps": eps, "chosen": {},
+                    "against_equal_start": compared(final, "equal-start"),
+                    "against_baseline": compared(final, "baseline"),
+                }
+            )  # fmt: skip
+    return {
+        "depth": 6, "width": 8, "rows": 16, "steps": 400, "seeds": 3, "arms": list(arms),
+        "settings": settings,
+    }  # fmt: skip
+
+
 def write_run(folder: Path, seed: int, loss: float, untied: list[int]) -> None:
     tied_until = untied[0] if untied else 0
     rows: list[dict[str, Any]] = []
@@ -245,6 +265,7 @@ def write_results(out: Path) -> None:
     dump(out / "theory" / "theorem_bounds.json", record(theorem_bounds()))
     dump(out / "theory" / "descent_bounds.json", record(descent_bounds()))
     dump(out / "toy" / "deep_linear.json", record(toy()))
+    dump(out / "toy" / "teacher_student.json", record(teacher_student()))
     dump(out / "claims.json", CLAIMS)
     write_bert(out)
 

@@ -1,0 +1,185 @@
+"""Teacher and student of residual modules: SWE on the training core where the truth is known.
+
+Teacher and student are stacks of L blocks h + V tanh(U h). The teacher's blocks are
+(U*, V*) + eps (Delta_l, Delta'_l) with sum_l Delta_l = 0: eps = 0 is a truth that one shared block
+reaches, and eps measures how far the truth is from sharing. The student sees fresh Gaussian inputs
+at every update and the teacher's outputs, and minimises half the mean squared error.
+
+All networks of one arm that untie together (every seed and every eps) are trained at once: a
+parameter holds one matrix a network, gradients of different networks never mix, and neither plain
+SGD nor AdamW couples them. SWE-A and SWE-M decide for each network alone, so theirs run one by one.
+
+Rates: the same grid for every arm; per (optimiser, eps, arm) the rate with the least mean final
+loss is kept, and all of them are in the result. Arms are compared by the difference of
+log10 final loss within a seed, against the equal start (tying's own gain) and the baseline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from training.comparison import compare
+from training.runner import ShareThenUnshare, prepare
+from training.schedule import (
+    AlwaysShared,
+    EqualStart,
+    NeverShared,
+    Schedule,
+    SweAdaptive,
+    SweFixed,
+    SweMultistage,
+)
+from training.sharing import Layout
+from training.stack import SharedStack
+
+DEPTH, WIDTH, ROWS = 6, 8, 16
+DEVIATIONS = (0.0, 0.1, 0.3, 1.0)
+RATES = {"sgd": (0.1, 0.3), "adamw": (3e-2, 6e-2)}
+"""Grids; above them SGD diverges from 0.5 on and AdamW's final loss rises again at 0.1."""
+FIXED = {f"swe-f {percent} %": percent / 100 for percent in (2, 5, 10, 20, 40)}
+ARMS: dict[str, Callable[[], Schedule]] = {
+    "baseline": lambda: NeverShared(),
+    "equal-start": lambda: EqualStart(),
+    **{name: (lambda tau=tau: SweFixed(until=tau)) for name, tau in FIXED.items()},  # type: ignore[misc]
+    "swe-f 10 %, 2x3": lambda: SweFixed(unit=2, until=0.1),
+    "always-shared": lambda: AlwaysShared(),
+    "swe-a": lambda: SweAdaptive(interval=10),
+    "swe-m": lambda: SweMultistage(interval=10),
+}
+ONE_BY_ONE = ("swe-a", "swe-m")
+SCALES = {"smoke": (40, 2), "small": (400, 5), "full": (4000, 20)}
+"""Updates and seeds."""
+
+
+class Block(nn.Module):
+    """h + V tanh(U h) for n networks at once: U, V (n, d, d)."""
+
+    def __init__(self, inner: Tensor, outer: Tensor) -> None:
+        super().__init__()
+        self.inner, self.outer = nn.Parameter(inner.clone()), nn.Parameter(outer.clone())
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(n, d, rows) -> (n, d, rows)."""
+        return hidden + self.outer @ torch.tanh(self.inner @ hidden)
+
+
+def _blocks(draws: np.ndarray) -> list[Block]:
+    """Blocks from (n, depth, 2, d, d)."""
+    weights = torch.from_numpy(draws)
+    return [Block(weights[:, layer, 0], weights[:, layer, 1]) for layer in range(draws.shape[1])]
+
+
+def networks(seed: int, seeds: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw teachers and starts: each (len(DEVIATIONS) * seeds, DEPTH, 2, d, d), eps-major.
+
+    One seed has the same U*, V*, Delta and start at every eps, so comparisons over eps are paired.
+    """
+    rng = np.random.default_rng([seed, 3])
+    shape = (seeds, DEPTH, 2, WIDTH, WIDTH)
+    scale = 1 / np.sqrt(WIDTH * DEPTH)
+    common = rng.standard_normal((seeds, 1, *shape[2:])) * scale
+    own = rng.standard_normal(shape) * scale
+    own -= own.mean(axis=1, keepdims=True)
+    start = rng.standard_normal(shape) * scale
+    teachers = np.concatenate([common + eps * own for eps in DEVIATIONS])
+    return teachers, np.concatenate([start] * len(DEVIATIONS))
+
+
+def fit(
+    teacher: np.ndarray, start: np.ndarray, schedule: Schedule, optimiser: str, rate: float,
+    steps: int, seed: int,
+) -> tuple[np.ndarray, int]:  # fmt: skip
+    """Train n students; returns their final losses on held-out inputs, (n,), and the first untie.
+
+    The inputs are a function of (seed, update) and the same for every network. Rate decays linearly
+    to zero. The untie is -1 when there was none.
+    """
+    truth = nn.Sequential(*_blocks(teacher)).requires_grad_(requires_grad=False)
+    stack = SharedStack(_blocks(start), Layout.untied(DEPTH))
+    prepare(stack, schedule)
+    build = torch.optim.SGD if optimiser == "sgd" else torch.optim.AdamW
+    optimizer = build(stack.parameters(), lr=rate)
+    swe = ShareThenUnshare(stack, optimizer, schedule, steps)
+
+    def losses(inputs: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = truth(inputs.expand(len(teacher), -1, -1))
+        found: Tensor = stack(inputs.expand(len(teacher), -1, -1))
+        return 0.5 * (found - wanted).square().mean(-1).sum(-1)
+
+    untied = -1
+    for step in range(steps):
+        source = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        inputs = torch.randn(1, WIDTH, ROWS, generator=source, dtype=torch.float64)
+        event = swe.begin_step(step, lambda batch=inputs: losses(batch).sum())  # type: ignore[misc]
+        untied = step if event is not None and untied < 0 else untied
+        losses(inputs).sum().backward()
+        swe.finish_gradients()
+        for group in optimizer.param_groups:
+            group["lr"] = rate * (steps - step) / steps
+        optimizer.step()
+        optimizer.zero_grad()
+    held = torch.randn(
+        1, WIDTH, 512, generator=torch.Generator().manual_seed(seed + 1), dtype=torch.float64
+    )
+    with torch.no_grad():
+        return losses(held).numpy(), untied
+
+
+def run_arm(
+    arm: str, optimiser: str, rate: float, teachers: np.ndarray, starts: np.ndarray, steps: int,
+    seed: int,
+) -> tuple[np.ndarray, list[int]]:  # fmt: skip
+    """Final losses (n,) and first unties of one arm at one rate; adaptive arms one by one."""
+    schedule = ARMS[arm]()
+    if arm not in ONE_BY_ONE:
+        losses, untied = fit(teachers, starts, schedule, optimiser, rate, steps, seed)
+        return losses, [untied] * len(teachers)
+    each = [
+        fit(teachers[i : i + 1], starts[i : i + 1], schedule, optimiser, rate, steps, seed)
+        for i in range(len(teachers))
+    ]
+    return np.concatenate([losses for losses, _ in each]), [untied for _, untied in each]
+
+
+def study(seed: int, scale: str) -> dict[str, Any]:
+    """All arms, optimisers, deviations and rates; JSON-able (see the module's docstring)."""
+    steps, seeds = SCALES[scale]
+    teachers, starts = networks(seed, seeds)
+    settings = []
+    for optimiser, rates in RATES.items():
+        tried: dict[str, list[np.ndarray]] = {}
+        unties: dict[str, list[list[int]]] = {}
+        for arm in ARMS:
+            runs = [run_arm(arm, optimiser, rate, teachers, starts, steps, seed) for rate in rates]
+            tried[arm] = [np.log10(losses).reshape(-1, seeds) for losses, _ in runs]
+            unties[arm] = [untied for _, untied in runs]
+        for index, eps in enumerate(DEVIATIONS):
+            final: dict[str, dict[int, float]] = {}
+            chosen: dict[str, Any] = {}
+            for arm in ARMS:
+                means = [float(values[index].mean()) for values in tried[arm]]
+                best = int(np.nanargmin(means))  # a rate that diverged is never the best
+                final[arm] = dict(enumerate(tried[arm][best][index].tolist()))
+                chosen[arm] = {
+                    "rate": rates[best],
+                    "mean_by_rate": {
+                        str(rate): mean if np.isfinite(mean) else None
+                        for rate, mean in zip(rates, means, strict=True)
+                    },
+                    "untied_at": unties[arm][best][index * seeds : (index + 1) * seeds],
+                }
+            settings.append(
+                {"optimiser": optimiser, "eps": eps, "chosen": chosen,
+                 "against_equal_start": compare(final, "equal-start"),
+                 "against_baseline": compare(final, "baseline")}
+            )  # fmt: skip
+    return {
+        "depth": DEPTH, "width": WIDTH, "rows": ROWS, "steps": steps, "seeds": seeds,
+        "arms": list(ARMS), "settings": settings,
+    }  # fmt: skip
