@@ -38,6 +38,7 @@ from bert.text import DataError
 from figures.report import build as build_report
 from figures.results import ResultError
 from theory.results import RESULTS, compute_missing
+from theory.toy_claims import toy_claims
 from training.cache import result_key
 from training.checkpoint import CheckpointError
 from training.config import ConfigError, from_dict, to_dict
@@ -205,7 +206,7 @@ def collect_claims(options: Options) -> list[dict[str, Any]]:
     """Gather the ledger from the result files into claims.json."""
     theory = options.out / "theory" / "claims.json"
     ledger = list(read_json(theory)["data"]) if theory.exists() else []
-    ledger += bert_claims(options.out)
+    ledger += toy_claims(options.out) + bert_claims(options.out)
     write_json(options.out / "claims.json", ledger)
     return ledger
 
