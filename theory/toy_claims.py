@@ -17,8 +17,8 @@ TITLES = {"sgd": "SGD", "adamw": "AdamW"}
 
 def toy_claims(out: Path) -> list[dict[str, Any]]:
     """Return the records of deep linear and teacher-student toys, from the files in ``out``."""
-    linear, student = (_data(out / "toy" / f"{name}.json") for name in ("deep_linear",
-                                                                        "teacher_student"))  # fmt: skip
+    linear = _data(out / "toy" / "deep_linear.json")
+    student = _data(out / "toy" / "teacher_student.json")
     return [
         _record("TOY-CORE", "The training core's tied step follows the paper's shared flow: its "
                 "error is proportional to the step size", _core(linear), "toy_deep_linear"),
