@@ -1,9 +1,9 @@
-"""Fill the tables of README.md from committed records: ``python -m figures.readme``.
+"""Fill README.md and docs/theory.md from committed records: ``python -m figures.readme``.
 
 A block is what stands between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``; NAME is
-comparison, claims, times, or corpus. Nothing in the README that is a number has to be typed.
-``--from results`` first takes the records, and the pictures that the README shows, out of a results
-folder.
+comparison, claims, times, corpus, or claim:ID for one claim's verdict and evidence. Nothing on
+these pages that is a number has to be typed. ``--from results`` first takes the records, and the
+pictures that the pages show, out of a results folder.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from figures.tables import (
     comparison_cells,
     comparison_rows,
     markdown,
+    plain_markdown,
 )
 from training.files import atomic_open, write_text
 
 BLOCK = re.compile(r"<!-- begin: (\S+) -->.*?<!-- end: (\S+) -->", re.DOTALL)
-PICTURE = re.compile(r"!\[[^\]]*\]\((docs/images/[\w.]+)\)")
+PICTURE = re.compile(r"!\[[^\]]*\]\(((?:docs/)?images/[\w.]+)\)")
 MARK = re.compile(r"<!-- (?:begin|end): \S+ -->")
 
 
@@ -34,8 +35,16 @@ def _comparison(record: dict[str, Any]) -> str:
 
 
 def _claims(record: list[dict[str, str]]) -> str:
-    columns = ("id", "statement", "verdict", "evidence")
+    columns = ("id", "statement", "verdict")
     return markdown({name: CLAIM_HEADINGS[name] for name in columns}, record)
+
+
+def _claim(record: list[dict[str, str]], identity: str) -> str:
+    found = {claim["id"]: claim for claim in record}
+    if identity not in found:
+        raise ValueError(f"claim {identity!r}: must be one of {', '.join(found)}")
+    claim = found[identity]
+    return f"> **{identity}: {claim['verdict']}.** {plain_markdown(claim['evidence'])}"
 
 
 def _times(record: dict[str, Any]) -> str:
@@ -80,16 +89,17 @@ def render(text: str, records: Path) -> str:
 
     def fill(match: re.Match[str]) -> str:
         name, closed = match.groups()
-        if name not in BLOCKS:
-            raise ValueError(f"block {name!r}: must be one of {', '.join(BLOCKS)}")
+        kind, _, identity = name.partition(":")
+        if (kind != "claim" or not identity) and name not in BLOCKS:
+            raise ValueError(f"block {name!r}: must be one of {', '.join(BLOCKS)}, claim:ID")
         if closed != name:
             raise ValueError(f"block {name!r}: closed by {closed!r}")
-        path = records / f"{name}.json"
+        path = records / ("claims.json" if identity else f"{name}.json")
         record = read_json(path)
         if record is None:
             raise ValueError(f"block {name!r}: {path} is missing")
         with reading(path):
-            content = BLOCKS[name](record)
+            content = _claim(record, identity) if identity else BLOCKS[name](record)
         return f"<!-- begin: {name} -->\n\n{content}\n\n<!-- end: {name} -->"
 
     stray = MARK.search(BLOCK.sub("", text))
@@ -98,8 +108,8 @@ def render(text: str, records: Path) -> str:
     return BLOCK.sub(fill, text)
 
 
-def take(results: Path, records: Path, readme: Path) -> None:
-    """Copy the records and the README's pictures from a results folder of ``paper_repro.py``.
+def take(results: Path, records: Path, pages: Sequence[Path]) -> None:
+    """Copy the records and the pages' pictures from a results folder of ``paper_repro.py``.
 
     Raises ValueError naming the file that is missing.
     """
@@ -110,8 +120,9 @@ def take(results: Path, records: Path, readme: Path) -> None:
         records / "corpus.json": results / "data" / "docs" / "documentation.json",
         records / "comparison.json": results / (comparison or "bert/current.json"),
     }
-    for picture in PICTURE.findall(readme.read_text(encoding="utf-8")):
-        pairs[readme.parent / picture] = results / "figures" / Path(picture).name
+    for page in pages:
+        for picture in PICTURE.findall(page.read_text(encoding="utf-8")):
+            pairs[page.parent / picture] = results / "figures" / Path(picture).name
     for target, source in pairs.items():
         if not source.exists():
             raise ValueError(f"{source} is missing")
@@ -120,19 +131,22 @@ def take(results: Path, records: Path, readme: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Rewrite the README in place."""
+    """Rewrite the pages in place."""
     parser = argparse.ArgumentParser(prog="python -m figures.readme", description=__doc__)
     parser.add_argument("--records", type=Path, default=Path("records/default"))
-    parser.add_argument("--readme", type=Path, default=Path("README.md"))
+    parser.add_argument(
+        "--pages", type=Path, nargs="+", default=[Path("README.md"), Path("docs/theory.md")]
+    )
     parser.add_argument("--from", dest="results", type=Path, help="results folder to take from")
     given = parser.parse_args(arguments)
     try:
         if given.results is not None:
-            take(given.results, given.records, given.readme)
-        text = render(given.readme.read_text(encoding="utf-8"), given.records)
+            take(given.results, given.records, given.pages)
+        texts = [render(page.read_text(encoding="utf-8"), given.records) for page in given.pages]
     except (ValueError, OSError) as error:
         parser.exit(1, f"figures.readme: {error}\n")
-    write_text(given.readme, text)
+    for page, text in zip(given.pages, texts, strict=True):
+        write_text(page, text)
 
 
 if __name__ == "__main__":

@@ -124,12 +124,12 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def markdown(headings: Mapping[str, str], rows: Iterable[Mapping[str, str]]) -> str:
     """Return a markdown table of the columns in ``headings``."""
     lines = [list(headings.values()), ["---"] * len(headings)]
-    lines += [[_cell(row[key]) for key in headings] for row in rows]
+    lines += [[plain_markdown(row[key]) for key in headings] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _cell(text: str) -> str:
-    """Keep a cell in its cell: no pipes, no line breaks, no markup of its own."""
+def plain_markdown(text: str) -> str:
+    """Return ``text`` on one line of markdown, with nothing in it that is markup."""
     for mark in "\\|*_<>`[]":
         text = text.replace(mark, "\\" + mark)
     return " ".join(text.split())

@@ -96,6 +96,7 @@ def test_readme_is_filled_and_filling_again_changes_nothing(records: Path, edit:
     assert "old" not in once
     assert "| SWE-M | 3 |" in once
     assert "| THM1 | R(t) \\<= exp(-2t) R(0) \\| any target | true as a bound" in once
+    assert "| Claim | What it says | Verdict |" in once
     assert "| theory | 31 |" in once
     assert (
         "Measured on Some Processor with 2 processes of one thread, commit 0123abc, `python x.py`."
@@ -106,10 +107,21 @@ def test_readme_is_filled_and_filling_again_changes_nothing(records: Path, edit:
     assert "| theory | 99 |" in readme.render(once, records)
 
 
+def test_one_claim_with_its_evidence(records: Path, edit: Edit) -> None:
+    edit(
+        records / "claims.json", lambda value: value[0].update(verdict="differs", evidence="4 < 5")
+    )
+    once = readme.render(block("claim:THM1"), records)
+    assert "> **THM1: differs.** 4 \\< 5\n" in once
+    assert readme.render(once, records) == once
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         (block("tables"), "'tables'"),
+        (block("claim:"), "'claim:'"),
+        (block("claim:NONE"), "claim 'NONE': must be one of"),
         ("<!-- begin: claims -->", "begin: claims"),
         ("<!-- begin: claims --><!-- end: times -->", "closed by 'times'"),
         ("<!-- end: times -->", "end: times"),
@@ -132,10 +144,10 @@ def test_missing_and_malformed_records_are_named(records: Path) -> None:
 def test_the_command_rewrites_the_file(records: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = records / "README.md"
     page.write_text(block("times"))
-    readme.main(["--records", str(records), "--readme", str(page)])
+    readme.main(["--records", str(records), "--pages", str(page)])
     assert "| bert | 400 |" in page.read_text(encoding="utf-8")
     page.write_text(block("nonsense"))
     with pytest.raises(SystemExit) as caught:
-        readme.main(["--records", str(records), "--readme", str(page)])
+        readme.main(["--records", str(records), "--pages", str(page)])
     assert caught.value.code == 1
     assert "nonsense" in capsys.readouterr().err
