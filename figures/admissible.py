@@ -40,20 +40,19 @@ def draw(out: Path) -> bool:
 
 
 def _panels(data: dict[str, Any]) -> Figure:
-    depths = data["depths"]
+    depths = max((row["depths"] for row in data["rows"]), key=len)
     targets = list(dict.fromkeys(row["target"] for row in data["rows"]))
     markers = dict(zip(targets, MARKERS, strict=False))
     figure = style.new_figure(6.6)
     panels = figure.subplots(2, 1, sharex=True)
     dashes = {"true": "none", "proved": "-", "paper": "--"}
-    for letter, axes, (theorem, (method, words)) in zip(
-        "ab", panels, PANELS.items(), strict=True
-    ):
+    for letter, axes, (theorem, (method, words)) in zip("ab", panels, PANELS.items(), strict=True):
         colour = style.METHODS[method].colour
         for row in (r for r in data["rows"] if r["theorem"] == theorem):
             for kind, dash in dashes.items():
                 axes.plot(
-                    depths, [n * eta for n, eta in zip(depths, row[kind], strict=True)],
+                    row["depths"],
+                    [n * eta for n, eta in zip(row["depths"], row[kind], strict=True)],
                     color=colour, linestyle=dash, linewidth=1.2, markerfacecolor="white",
                     marker=markers[row["target"]] if kind == "true" else "",
                 )  # fmt: skip
@@ -77,23 +76,23 @@ def _panels(data: dict[str, Any]) -> Figure:
 
 def _caption(data: dict[str, Any]) -> str:
     numbers = data["caption_numbers"]
-    first, last = numbers["window"]
 
     def words(name: str) -> str:
         found = numbers[name]
+        first, last = found["window"]
         exponent = found["true_exponent"]
         return (
-            f"at depth {count(numbers['deepest'])} up to {plain(found['true_over_paper_deep_low'])}"
+            f"at depth {count(found['deepest'])} up to {plain(found['true_over_paper_deep_low'])}"
             f" to {plain(found['true_over_paper_deep_high'])} times the paper's step, "
             f"{plain(found['true_over_proved_low'])} to {plain(found['true_over_proved_high'])} "
             f"times the proved one at all depths; exponent of L {plain(exponent['slope_low'])} to "
-            f"{plain(exponent['slope_high'])} (local slopes {plain(exponent['low'])} to "
-            f"{plain(exponent['high'])})"
+            f"{plain(exponent['slope_high'])} (fitted from {first} to {count(last)}; local slopes "
+            f"{plain(exponent['low'])} to {plain(exponent['high'])})"
         )
 
     return (
         "Depth times step size: the paper's condition (dashes), the sharper one proved here "
         "(lines), and the largest up to which the theorem's inequality was seen to hold at every "
         f"step (points). (a) Theorem 4 holds {words('theorem4')}. (b) Theorem 3 holds "
-        f"{words('theorem3')}. Exponents fitted from L = {first} to {count(last)}."
+        f"{words('theorem3')}."
     )

@@ -32,6 +32,9 @@ ds/dtau <= rho |grad s|^2 <= rho G: s does not pass sigma before tau = 1/G. And 
 with positive coefficients, grows by at least eta rho |grad s|^2 >= eta rho. Any real target by
 its singular values; sigma = 0 stays 0. For L = 1 the step is linear regression and G = 1.
 
+Measured (`largest_step`), each proof is within a factor of about 2 of what is true, 2 being the
+limit of stability at the end of the run, unless lmax < 1.
+
 G = L sigma^2 (1 + 1/W(L sigma^2)) (1 + o(1)): both steps are of order 1/L, so the ratio of L
 between the two step sizes in the paper comes from its proofs and not from the algorithms.
 
@@ -101,31 +104,38 @@ def proved_step(theorem: str, spectrum: ArrayLike, depth: int) -> float:
     return (shared_step if _check(theorem) == "theorem4" else zas_step)(spectrum, depth)
 
 
-def largest_step(theorem: str, spectrum: ArrayLike, depth: int, steps: int = 800) -> float:
+def largest_step(theorem: str, spectrum: ArrayLike, depth: int) -> float:
     """The largest eta such that the theorem's inequality holds at every step for all smaller eta.
 
-    Measured: from the proved step upwards in a grid of 2 %, then 0.02 % inside the first cell that
-    fails; every run `steps` long or down to rounding, all eta at once (exact scalar reduction).
-    Above, the rest is known: there the inequality is proved. A run that is near its end is decided
-    by linearisation: with sharing |1 - eta L phi^p| must stay below the bound's rate. `spectrum`:
-    eigenvalues > 0, (n,); L >= 2 (THM4 is empty for L = 1). ValueError otherwise.
+    Measured: from the proved step upwards in a grid of 2 %, then 0.25 % inside the first cell that
+    fails; up to the proved step the inequality is proved. Every run goes on until R is rounding
+    or the inequality fails (exact scalar reduction, all eta at once): ZAS runs beyond the limit of
+    stability wander along the valley of minima for about 1/eta steps before either happens, and a
+    run cut off early would look better than it is. With sharing the end of a run is decided by
+    linearisation, |1 - eta L phi^p| against the bound's rate. `spectrum`: eigenvalues > 0, (n,);
+    L >= 2 (THM4 is empty for L = 1). ValueError otherwise.
     """
     phi, L = as_spectrum(spectrum), int(as_depth(depth))
     if L < 2:
         raise ValueError("depth must be >= 2")
     low = proved_step(theorem, phi, L)
-    high = np.inf
     # 1.02^400 is 2750: beyond lmin^-2, where every step is unstable, unless lmin < 0.02.
-    for ratio, count in ((1.02, 400), (1.0002, 102)):
-        etas = low * ratio ** np.arange(1, count + 1)
-        etas = etas[etas < high]
-        kept = _keeps(theorem, phi, L, etas, steps)
-        if np.all(kept):
-            low = float(etas[-1]) if etas.size else low
-            continue
-        first = int(np.argmin(kept))
-        low, high = float(etas[first - 1]) if first else low, float(etas[first])
+    for ratio, count in ((1.02, 400), (1.0025, 8)):
+        etas: Array = low * np.power(ratio, np.arange(1.0, count + 1.0))
+        first = _first_failure(theorem, phi, L, etas)
+        low = low if first == 0 else float(etas[first - 1])
     return low
+
+
+def rounding_room(losses: ArrayLike, spectrum: ArrayLike, depth: int) -> Array:
+    """Room for log R of a float64 run: ROOM, and more as R falls towards rounding.
+
+    One rounding of a layer moves s = w^L by L x 2e-16 x phi, so log R by twice that over |s - phi|;
+    four such roundings are allowed. `losses` = R (n,), result (n,).
+    """
+    phi = as_spectrum(spectrum)
+    moved = 4.0 * (depth + 1.0) * 2.2e-16 * max(1.0, float(np.max(phi))) * phi.size**0.5
+    return np.asarray(ROOM + 2.0 * moved / np.sqrt(2.0 * np.asarray(losses)))
 
 
 def as_spectrum(spectrum: ArrayLike) -> Array:
@@ -136,39 +146,46 @@ def as_spectrum(spectrum: ArrayLike) -> Array:
     return value
 
 
-def _keeps(theorem: str, phi: Array, depth: int, etas: Array, steps: int) -> np.ndarray:
-    """Whether the theorem's inequality holds along the whole run, for each eta; bool (etas,)."""
-    L, eta = float(depth), etas[:, None]
-    a, b = np.ones((etas.size, phi.size)), np.zeros((etas.size, phi.size))
-    if theorem == "theorem4":
+def _first_failure(theorem: str, phi: Array, depth: int, etas: Array) -> int:
+    """Index of the least of the increasing `etas` at which the inequality fails, or their number.
+
+    A shrinking set of runs: those above a failure do not matter, those at rounding have kept it.
+    """
+    tied, L = _check(theorem) == "theorem4", float(depth)
+    if tied:
         least = min(1.0, float(np.min(phi)))
         per_step = -(2.0 * L - 2.0) * least**2 * etas
-        late = np.abs(1.0 - eta * L * phi ** (2.0 - 2.0 / L))
+        late = np.abs(1.0 - etas[:, None] * L * phi ** (2.0 - 2.0 / L))
         late = np.where(phi == 1.0, 0.0, late)  # starts at its target and stays
-        kept = np.asarray(2.0 * np.log(np.max(late, axis=1)) <= per_step)
+        with np.errstate(divide="ignore"):
+            fails = 2.0 * np.log(np.max(late, axis=1)) > per_step
+        most = 2000  # the transient; what follows is linear
     else:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            per_step = np.log1p(-np.minimum(etas, 2.0) / 2.0)
-        kept = etas < 2.0
-    start = 0.0
-    # Divergent runs overflow on their way to "not kept", as they should.
+        fails = etas >= 2.0
+        per_step = np.log1p(-np.minimum(etas, 1.999) / 2.0)
+        most = int(200.0 / etas[0])  # the bound is at rounding after 100 / eta
+    first = int(np.argmax(fails)) if np.any(fails) else etas.size
+    live = np.arange(first)
+    a = np.ones((first, phi.size))
+    b = a.copy() if tied else np.zeros_like(a)
+    start = float(np.sum((b[:1] - phi) ** 2)) if first else 0.0
+    # Divergent runs overflow on their way to "fails", as they should.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for step in range(steps + 1):
-            power = a ** (depth - 2)
-            s = a * power * (a if theorem == "theorem4" else b)
-            loss = np.sum((s - phi) ** 2, axis=1)
-            if step == 0:
-                start = float(loss[0])
-            ratio = loss / start
-            kept &= (ratio < FLOOR) | (np.log(ratio) <= per_step * step + ROOM)
-            if not np.any(kept):
+        for step in range(most + 1):
+            if not live.size:
                 break
-            pull = eta * (s - phi) * power
-            if theorem == "theorem4":
-                a = a - pull * a
-            else:
-                a, b = a - pull * b, b - pull * a
-    return kept
+            power = a ** (depth - 2)
+            residual = power * a * b - phi
+            ratio = np.sum(residual**2, axis=1) / start
+            kept = (ratio < FLOOR) | (np.log(ratio) <= per_step[live] * step + ROOM)
+            if not np.all(kept):
+                first = int(live[int(np.argmin(kept))])
+            stay = (live < first) & (ratio >= FLOOR)
+            pull = etas[live, None] * residual * power
+            a, b = (a - pull * a, b - pull * a) if tied else (a - pull * b, b - pull * a)
+            if not np.all(stay):
+                live, a, b = live[stay], a[stay], b[stay]
+    return first
 
 
 def _check(theorem: str) -> str:

@@ -138,7 +138,7 @@ def deep_zas_time(
     first = np.sqrt(np.pi / (2.0 * L)) / phi
     if not second_order:
         return np.asarray(first * np.ones_like(_as_eps(eps)))
-    w = np.real(lambertw(L * phi**2))
+    w = np.real(lambertw(L * phi**2, 0))
     tail = w - w / (1.0 + w) * np.log(_as_eps(eps))
     return np.asarray(first * erf(np.sqrt(w / 2.0)) + tail / (2.0 * L * phi**2))
 

@@ -43,7 +43,9 @@ class Count(NamedTuple):
     route: str
 
 
-def steps_to(method: str, spectrum: ArrayLike, depth: int, eta: ArrayLike, eps: float, most: int) -> Array:  # fmt: skip
+def steps_to(
+    method: str, spectrum: ArrayLike, depth: int, eta: ArrayLike, eps: float, most: int
+) -> Array:
     """The first step from which R <= eps R(0) up to step `most`; infinity where there is none.
 
     R(k) of the scalar recursions of Lemma 1 ("shared", and "identity", which is the same run) and
@@ -142,16 +144,19 @@ def best_steps(
     return Count(float(counts[best]), float(etas[best]), "descent")
 
 
-def matrix_steps(method: str, target: ArrayLike, depth: int, eps: float, eta: float, most: int) -> float:  # fmt: skip
+def matrix_steps(
+    method: str, target: ArrayLike, depth: int, eps: float, eta: float, most: int
+) -> float:
     """`steps_to` on full matrices with every layer's own gradient: the slow, independent route.
 
     `target` (d, d), symmetric for "shared" and "identity". Infinity when R stays above.
     """
     matrix = np.asarray(target, dtype=np.float64)
+    _is_tied(method)  # refuses an unknown one
     if method == "zas":
         losses = descent.zas(matrix, depth, eta, most).losses
     else:
-        rule = descent.shared if _is_tied(method) and method == "shared" else descent.unshared
+        rule = descent.shared if method == "shared" else descent.unshared
         start = descent.identity_start(depth, matrix.shape[0])
         losses = rule(matrix, start, eta, most).losses
     above = np.flatnonzero(~(losses <= eps * losses[0]))

@@ -26,6 +26,7 @@ evaluated in interval arithmetic (mpmath.iv, outward rounding) on boxes that cov
 the signs below are proved for all c in the range. Reference: Yang et al., arXiv 2110.03848.
 """
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from mpmath import iv
@@ -78,7 +79,7 @@ def boxes(low: float, high: float, count: int) -> list[tuple[float, float]]:
     if not (0.0 < low < high < 1.0 and count >= 1):
         raise ValueError("low and high must satisfy 0 < low < high < 1, count >= 1")
     ends = [low + (high - low) * k / count for k in range(count)] + [high]
-    return list(zip(ends[:-1], ends[1:], strict=True))
+    return list(pairwise(ends))
 
 
 def _slack(c: Any, g: Any) -> Any:
