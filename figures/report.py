@@ -15,12 +15,15 @@ from typing import Any
 import jinja2
 
 from figures import (
+    admissible,
     bert_comparison,
     bert_correlations,
     bert_dispersion,
     bert_loss,
     descent_bounds,
     flow_curves,
+    speedup,
+    steps,
     tables,
     theorem_bounds,
     toy_deep_linear,
@@ -52,6 +55,9 @@ FIGURES = (
     Entry(flow_curves.NAME, flow_curves.draw, "theory"),
     Entry(theorem_bounds.NAME, theorem_bounds.draw, "theory"),
     Entry(descent_bounds.NAME, descent_bounds.draw, "theory"),
+    Entry(speedup.NAME, speedup.draw, "theory"),
+    Entry(steps.NAME, steps.draw, "theory"),
+    Entry(admissible.NAME, admissible.draw, "theory"),
     Entry(toy_deep_linear.NAME, toy_deep_linear.draw, "toy"),
     Entry(toy_teacher_student.NAME, toy_teacher_student.draw, "toy"),
     Entry(bert_comparison.NAME, bert_comparison.draw, "bert"),

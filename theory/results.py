@@ -19,6 +19,9 @@ RESULTS: dict[str, dict[str, str]] = {
         "flow_curves": "theory.study:flow_curves",
         "theorem_bounds": "theory.study:theorem_bounds",
         "descent_bounds": "theory.study:descent_bounds",
+        "speedup": "theory.speedup_study:speedup_study",
+        "steps": "theory.speedup_study:steps_study",
+        "admissible": "theory.speedup_study:admissible_study",
     },
     "toy": {
         "teacher_student": "theory.toy_teacher_student:study",
