@@ -1,15 +1,14 @@
-"""The paper's theory claims as records that check themselves: LEM1, THM1 to THM4, REM1.
+"""The theory's claims as records that check themselves: the paper's, then our own.
 
 Statements: Yang et al., arXiv 2110.03848. How each is checked is in `theory.checks`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import process_time
 from typing import Any
 
+from theory import quadratic_claims, sign_descent_claims
 from theory.checks import (
-    Finding,
     check_lemma1,
     check_remark1,
     check_theorem1,
@@ -17,35 +16,10 @@ from theory.checks import (
     check_theorem3,
     check_theorem4,
 )
+from theory.ledger import Claim
 from theory.study import check_scale
 
-COMMAND = "python paper_repro.py theory claims"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One statement of the paper. `check(seed, scale)` recomputes its `Finding`."""
-
-    id: str
-    statement: str
-    source: str
-    figure: str
-    check: Callable[..., Finding]
-
-    def record(self, seed: int, scale: str) -> dict[str, Any]:
-        """The JSON-able ledger entry, recomputed."""
-        finding = self.check(seed, scale)
-        return {
-            "id": self.id,
-            "statement": self.statement,
-            "source": self.source,
-            "verdict": finding.verdict,
-            "evidence": finding.evidence,
-            "rigour": finding.rigour,
-            "figure": self.figure,
-            "command": COMMAND,
-        }
-
+__all__ = ["CLAIMS", "Claim", "check_all"]
 
 CLAIMS = (
     Claim(
@@ -92,13 +66,15 @@ CLAIMS = (
         "descent_bounds",
         check_theorem4,
     ),
+    *quadratic_claims.CLAIMS,
+    *sign_descent_claims.CLAIMS,
 )
 
 
 def check_all(
     seed: int, scale: str = "small", progress: Callable[[str], None] | None = None
 ) -> list[dict[str, Any]]:
-    """Recompute every claim; ledger entries in the paper's order.
+    """Recompute every claim; ledger entries in the paper's order, then our own.
 
     `scale`: "smoke", "small" (under 25 s on one core) or "full". `progress` receives one line per
     claim. ValueError for an unknown scale.

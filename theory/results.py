@@ -19,8 +19,13 @@ RESULTS: dict[str, dict[str, str]] = {
         "flow_curves": "theory.study:flow_curves",
         "theorem_bounds": "theory.study:theorem_bounds",
         "descent_bounds": "theory.study:descent_bounds",
+        "quadratic": "theory.quadratic_study:study",
+        "sign_descent": "theory.sign_descent_study:study",
     },
-    "toy": {"deep_linear": "theory.toy_deep_linear:study"},
+    "toy": {
+        "deep_linear": "theory.toy_deep_linear:study",
+        "adam_quadratic": "theory.toy_adam_quadratic:study",
+    },
 }
 """Result files by area, and the function of (seed, scale) that computes each.
 

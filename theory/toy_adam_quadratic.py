@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from theory import sign_descent
 from theory.domain import Array
+from theory.sign_descent_study import crossing
 from theory.study import check_scale
 
 DEPTH = 16
@@ -129,15 +130,6 @@ def speed_gain(
     }  # fmt: skip
 
 
-def crossing(path: Array, level: float) -> float:
-    """Step at which a decreasing mean path (steps,) first falls to `level`, interpolated."""
-    after = int(np.argmax(path <= level))
-    if path[after] > level:
-        raise ValueError("path does not reach level")
-    before = path[after - 1]
-    return after - 1 + float((before - level) / (before - path[after]))
-
-
 def reach_gain(seed: int, snr: list[float], depth: int, replicas: int, eta: float) -> dict[str, Any]:
     """Steps unshared over steps tied to take the mean from 1 to `REACHED`, curvature 1.
 
@@ -178,7 +170,7 @@ def tuned(seed: int, snr: list[float], depth: int, replicas: int, steps: int) ->
 
     `snr` as in `reach_gain`. "best_gain" is the ratio of the best losses, unshared over tied.
     """
-    peaks = 2.0 ** np.arange(-3.0, 7.5, 0.5) / steps
+    peaks = 2.0 ** np.arange(0.0, 9.5, 0.5) / steps
     rates = peaks[:, None] * (1.0 - np.arange(steps) / steps)
     noise = torch.tensor([[1.0 / r] for r in snr], dtype=torch.float64)
     start = torch.ones(peaks.size, len(snr), replicas, dtype=torch.float64)
@@ -216,14 +208,14 @@ def study(seed: int, scale: str) -> dict[str, Any]:
     """All three questions; JSON-able. "small" takes about 20 s on one core."""
     size = check_scale(scale)
     replicas = [32, 64, 512][size]
-    snr = [[0.1, 1.0], [0.03, 0.1, 0.3, 1.0, 3.0], [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]][size]
+    snr = [[0.3, 1.0], [0.03, 0.1, 0.3, 1.0, 3.0], [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]][size]
     speeds = [
         speed_gain(seed + 10 * i, snr, depth, replicas, [2000, 4000, 8000][size])
         for i, depth in enumerate([[16], [4, 16], [4, 16, 64]][size])
     ]
     start_snr = [0.1, 0.3, 1.0, 3.0][[2, 0, 0][size] :]
     reach = reach_gain(seed + 100, start_snr, DEPTH, replicas, 2e-3)
-    final = tuned(seed + 200, [0.03, 0.1, 1.0][[1, 0, 0][size] :], DEPTH, replicas, 1000)
+    final = tuned(seed + 200, [0.1, 0.3, 1.0], DEPTH, 4 * replicas, [250, 1000, 1000][size])
     gaps = {
         rule: max(
             abs(g / p - 1.0)
@@ -248,5 +240,7 @@ def study(seed: int, scale: str) -> dict[str, Any]:
             "reach_gap": max(
                 abs(g / p - 1.0) for g, p in zip(reach["gain"], reach["predicted"], strict=True)
             ),
+            "tuned_gain": {f"{row['snr']:g}": row["best_gain"] for row in final["rows"]},
+            "tuned_gain_error": {f"{row['snr']:g}": row["standard_error"] for row in final["rows"]},
         },
     }

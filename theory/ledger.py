@@ -1,0 +1,34 @@
+"""What one record of the claims ledger is; the records themselves are in the `*claims` modules."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from theory.checks import Finding
+
+COMMAND = "python paper_repro.py theory claims"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement, the paper's or ours. `check(seed, scale)` recomputes its `Finding`."""
+
+    id: str
+    statement: str
+    source: str
+    figure: str
+    check: Callable[..., Finding]
+
+    def record(self, seed: int, scale: str) -> dict[str, Any]:
+        """The JSON-able ledger entry, recomputed."""
+        finding = self.check(seed, scale)
+        return {
+            "id": self.id,
+            "statement": self.statement,
+            "source": self.source,
+            "verdict": finding.verdict,
+            "evidence": finding.evidence,
+            "rigour": finding.rigour,
+            "figure": self.figure,
+            "command": COMMAND,
+        }
