@@ -15,12 +15,15 @@ from typing import Any
 import jinja2
 
 from figures import (
+    adam_quadratic,
     bert_comparison,
     bert_correlations,
     bert_dispersion,
     bert_loss,
     descent_bounds,
     flow_curves,
+    quadratic,
+    sign_descent,
     tables,
     theorem_bounds,
     toy_deep_linear,
@@ -51,7 +54,10 @@ FIGURES = (
     Entry(flow_curves.NAME, flow_curves.draw, "theory"),
     Entry(theorem_bounds.NAME, theorem_bounds.draw, "theory"),
     Entry(descent_bounds.NAME, descent_bounds.draw, "theory"),
+    Entry(quadratic.NAME, quadratic.draw, "theory"),
+    Entry(sign_descent.NAME, sign_descent.draw, "theory"),
     Entry(toy_deep_linear.NAME, toy_deep_linear.draw, "toy"),
+    Entry(adam_quadratic.NAME, adam_quadratic.draw, "toy"),
     Entry(bert_comparison.NAME, bert_comparison.draw, "bert"),
     Entry(bert_loss.NAME, bert_loss.draw, "bert"),
     Entry(bert_correlations.NAME, bert_correlations.draw, "bert"),

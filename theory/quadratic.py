@@ -260,7 +260,9 @@ def first_step_margin(problem: Quadratic, eta: float) -> Array:
     a, L = problem.own, problem.depth
     dispersed = (1.0 - eta * a) ** 2 * (L - 1) * problem.dispersion
     return np.asarray(
-        dispersed + eta**2 * (a**2 * problem.bias + problem.noise_rate) - 2.0 * eta * a * problem.bias
+        dispersed
+        + eta**2 * (a**2 * problem.bias + problem.noise_rate)
+        - 2.0 * eta * a * problem.bias
     )
 
 

@@ -15,7 +15,6 @@ from theory.domain import Array
 from theory.quadratic import Quadratic
 from theory.study import check_scale
 
-
 ETA = 0.3
 """Peak step size of all schedules here; curvatures are chosen relative to it."""
 
@@ -166,7 +165,9 @@ def study(seed: int, scale: str = "small") -> dict[str, Any]:
             problem = single(ratio, T)
             curve = tau_curve(problem, steps, points, replicas, rng)
             critical = float(quadratic.critical_step(problem)[0]) / ETA
-            curves.append({"schedule": name, "ratio": ratio, "critical_over_peak": critical, **curve})
+            curves.append(
+                {"schedule": name, "ratio": ratio, "critical_over_peak": critical, **curve}
+            )
     mixed = tau_curve(spectrum(T), schedules["linear"], points, replicas, rng)
     own = np.maximum(0.0, 1.0 - quadratic.critical_step(spectrum(T)) / ETA)
     grid = np.geomspace(0.5, 100.0, 40)

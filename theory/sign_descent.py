@@ -108,8 +108,7 @@ def steps_to_reach(
     eta * steps. Arguments broadcast. ValueError unless 0 < end <= start and eta, slope > 0.
     """
     x0, x1, step, k = (
-        as_finite(n, v)
-        for n, v in (("start", start), ("end", end), ("eta", eta), ("slope", slope))
+        as_finite(n, v) for n, v in (("start", start), ("end", end), ("eta", eta), ("slope", slope))
     )
     if np.any(x1 <= 0.0) or np.any(x1 > x0):
         raise ValueError("end must be > 0 and <= start")

@@ -108,9 +108,7 @@ def reach(
         row: dict[str, Any] = {"snr": slope, "depth": depth, "eta": eta}
         for name, tied in (("tied", True), ("unshared", False)):
             layers = depth if tied else 1
-            predicted = float(
-                sign_descent.steps_to_reach(1.0, REACHED, eta, slope, layers, "sign")
-            )
+            predicted = float(sign_descent.steps_to_reach(1.0, REACHED, eta, slope, layers, "sign"))
             path = mean_paths(
                 rng, start=1.0, eta=eta, slope=slope, depth=depth, tied=tied,
                 replicas=replicas, steps=int(1.3 * predicted) + 20,
@@ -178,14 +176,17 @@ def study(seed: int, scale: str = "small") -> dict[str, Any]:
     }
     slopes = [[0.3, 3.0], [0.1, 0.3, 1.0, 3.0, 10.0], [0.1, 0.3, 1.0, 3.0, 10.0]][size]
     eta = [0.01, 0.004, 0.002][size]
+    start_grid = np.geomspace(slopes[0], slopes[-1], 60)
+    reach_lines = {
+        name: sign_descent.steps_to_reach(1.0, REACHED, eta, start_grid, layers, "sign").tolist()
+        for name, layers in (("tied", 16), ("unshared", 1))
+    }
     reached = reach(rng, slopes, 16, eta, [160, 320, 800][size])
     still = floors(rng, 16, [0.02, 0.01, 0.004][size], [100, 400, 1000][size])
     z = [
         (g - p) / e
         for curve in gains
-        for g, p, e in zip(
-            curve["gain"], curve["predicted"], curve["standard_error"], strict=True
-        )
+        for g, p, e in zip(curve["gain"], curve["predicted"], curve["standard_error"], strict=True)
         if e > 0.0
     ]
     return {
@@ -196,6 +197,8 @@ def study(seed: int, scale: str = "small") -> dict[str, Any]:
         "lines": lines,
         "gains": gains,
         "reach": reached,
+        "start_snr": start_grid.tolist(),
+        "reach_lines": reach_lines,
         "floors": still,
         "caption_numbers": {
             "samples": samples,
