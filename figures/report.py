@@ -16,6 +16,7 @@ import jinja2
 
 from figures import (
     adam_quadratic,
+    adam_unshare,
     bert_comparison,
     bert_correlations,
     bert_dispersion,
@@ -58,6 +59,7 @@ FIGURES = (
     Entry(sign_descent.NAME, sign_descent.draw, "theory"),
     Entry(toy_deep_linear.NAME, toy_deep_linear.draw, "toy"),
     Entry(adam_quadratic.NAME, adam_quadratic.draw, "toy"),
+    Entry(adam_unshare.NAME, adam_unshare.draw, "toy"),
     Entry(bert_comparison.NAME, bert_comparison.draw, "bert"),
     Entry(bert_loss.NAME, bert_loss.draw, "bert"),
     Entry(bert_correlations.NAME, bert_correlations.draw, "bert"),

@@ -25,7 +25,8 @@ def draw(out: Path) -> bool:
         return False
     with reading(out / SOURCE):
         figure = style.new_figure(6.4)
-        top, middle, bottom = figure.subplots(3, 1, height_ratios=(1.3, 1.1, 0.7))
+        # Quarters are exact in binary: the layout's sums, whose order varies, then agree.
+        top, middle, bottom = figure.subplots(3, 1, height_ratios=(1.25, 1.0, 0.75))
         _gains(top, data)
         _reach(middle, data)
         _floors(bottom, data["floors"])

@@ -25,6 +25,7 @@ RESULTS: dict[str, dict[str, str]] = {
     "toy": {
         "deep_linear": "theory.toy_deep_linear:study",
         "adam_quadratic": "theory.toy_adam_quadratic:study",
+        "adam_unshare": "theory.toy_adam_unshare:study",
     },
 }
 """Result files by area, and the function of (seed, scale) that computes each.

@@ -225,6 +225,26 @@ def adam_quadratic() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def adam_unshare() -> dict[str, Any]:
+    def row(tau: float, moments: str, loss: float) -> dict[str, Any]:
+        return {"tau": tau, "moments": moments, "predicted": loss * 1.01, "peak": 0.02,
+                "loss": loss, "standard_error": 0.02}  # fmt: skip
+
+    rows = [row(0.0, "rescale", 1.4), row(0.5, "copy", 1.1), row(0.5, "rescale", 0.9),
+            row(1.0, "rescale", 1.2)]  # fmt: skip
+    both = {"copy": 1.27, "rescale": 1.55}
+    setting = {
+        "rows": rows, "best_tau": {"copy": 0.5, "rescale": 0.5}, "gain": both,
+        "gain_error": {"copy": 0.04, "rescale": 0.04}, "predicted_gain": 1.6,
+        "predicted_best_tau": 0.5, "largest_gap": 0.02,
+    }  # fmt: skip
+    return {
+        "depth": 16, "steps": 200, "replicas": 64, "start_snr": 0.1, "peaks": [0.01, 0.02],
+        "settings": [{"bias": bias, **setting} for bias in (2.0, 6.0, 20.0)],
+        "caption_numbers": {"largest_gap": 0.0234, "gain": {"2": 1.55}},
+    }  # fmt: skip
+
+
 def write_run(folder: Path, seed: int, loss: float, untied: list[int]) -> None:
     tied_until = untied[0] if untied else 0
     rows: list[dict[str, Any]] = []
@@ -314,6 +334,7 @@ def write_results(out: Path) -> None:
     dump(out / "theory" / "quadratic.json", record(quadratic()))
     dump(out / "theory" / "sign_descent.json", record(sign_descent()))
     dump(out / "toy" / "adam_quadratic.json", record(adam_quadratic()))
+    dump(out / "toy" / "adam_unshare.json", record(adam_unshare()))
     dump(out / "claims.json", CLAIMS)
     write_bert(out)
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from theory import sign_descent, sign_descent_claims
+from theory import quadratic, sign_descent, sign_descent_claims
 from theory import toy_adam_quadratic as toy
+from theory import toy_adam_unshare as unshare
+from theory.quadratic import Quadratic
 
 
 def test_without_averages_adam_is_the_sign_rule() -> None:
@@ -101,3 +103,55 @@ def test_study_is_json() -> None:
     assert data["caption_numbers"]["largest_gap_adam"] < data["caption_numbers"]["largest_gap_sign"]
     with pytest.raises(ValueError, match="scale"):
         toy.study(0, "tiny")
+
+
+def test_separate_parameters_with_the_mean_gradient_are_one_tied_parameter() -> None:
+    problem = unshare.problem_of(2.0)
+    peaks = np.array([0.02, 0.05])
+    losses = unshare.train(problem, peaks, 30, 30, 3, seed=4)
+    # By hand: one parameter per replica and rate, AdamW on the mean gradient. The mean of the
+    # deltas is 0, so the tied gradient is (a + b) x plus the mean noise.
+    generator = torch.Generator().manual_seed(4)
+    x = torch.nn.Parameter(torch.ones(3, dtype=torch.float64))
+    optimizer = torch.optim.AdamW([x], weight_decay=0.0)
+    for step in range(30):
+        xi = 10.0 * torch.randn(3, 16, generator=generator, dtype=torch.float64)
+        x.grad = x.detach() + xi.mean(-1)
+        optimizer.param_groups[0]["lr"] = 0.05 * (1 - step / 30)
+        optimizer.step()
+    mean = 0.5 * 16 * x.detach().numpy() ** 2
+    # eps stands beside gradients of size 1: 1e-8 relative in a step.
+    np.testing.assert_allclose(losses[1], mean + 0.5 * 0.5 * 2.0, rtol=1e-6)
+
+
+def test_no_sharing_and_late_unsharing_differ_only_from_tau_on() -> None:
+    problem, peaks = unshare.problem_of(2.0), np.array([0.02])
+    never = unshare.train(problem, peaks, 20, 20, 3, seed=5)
+    copied = unshare.train(problem, peaks, 19, 20, 3, seed=5)
+    rescaled = unshare.train(problem, peaks, 19, 20, 3, seed=5, rescale=True)
+    assert np.all(np.abs(copied - never) > np.abs(rescaled - never)), "the first step is too large"
+    with pytest.raises(ValueError, match="tau"):
+        unshare.train(problem, peaks, 21, 20, 3, seed=5)
+    two = Quadratic(depth=2, own=[1.0, 2.0])
+    with pytest.raises(ValueError, match="one direction"):
+        unshare.train(two, peaks, 1, 2, 3, seed=5)
+
+
+def test_best_rate_is_judged_on_other_replicas() -> None:
+    losses = np.array([[1.0, 1.0, 5.0, 7.0], [2.0, 2.0, 0.0, 0.0]])
+    found = unshare.best_of(losses, np.array([0.1, 0.2]))
+    assert found == {"peak": 0.1, "loss": 6.0, "standard_error": 1.0}
+
+
+def test_prediction_of_the_unsharing_run_can_fail() -> None:
+    assert sign_descent_claims.check_unshare(0, "smoke").verdict == "shown"
+
+    def untied_steps(problem: Quadratic, peak: float, tau: int, steps: int) -> float:
+        rates = quadratic.linear_steps(peak, steps) / 10.0  # without sqrt(L) while shared
+        return float(quadratic.loss_by_tau(problem, rates)[tau])
+
+    assert sign_descent_claims.check_unshare(0, "smoke", untied_steps).verdict == "differs"
+    data = unshare.study(0, "smoke")
+    json.dumps(data, allow_nan=False)
+    assert data["settings"][0]["gain"]["rescale"] > 1.3, "little bias: sharing pays, tuned"
+    assert data["settings"][-1]["best_tau"]["rescale"] < 1.0
