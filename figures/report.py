@@ -15,6 +15,8 @@ from typing import Any
 import jinja2
 
 from figures import (
+    adam_quadratic,
+    adam_unshare,
     admissible,
     bert_comparison,
     bert_correlations,
@@ -22,6 +24,8 @@ from figures import (
     bert_loss,
     descent_bounds,
     flow_curves,
+    quadratic,
+    sign_descent,
     speedup,
     steps,
     tables,
@@ -60,6 +64,11 @@ FIGURES = (
     Entry(admissible.NAME, admissible.draw, "theory"),
     Entry(toy_deep_linear.NAME, toy_deep_linear.draw, "toy"),
     Entry(toy_teacher_student.NAME, toy_teacher_student.draw, "toy"),
+    Entry(quadratic.NAME, quadratic.draw, "theory"),
+    Entry(sign_descent.NAME, sign_descent.draw, "theory"),
+    Entry(toy_deep_linear.NAME, toy_deep_linear.draw, "toy"),
+    Entry(adam_quadratic.NAME, adam_quadratic.draw, "toy"),
+    Entry(adam_unshare.NAME, adam_unshare.draw, "toy"),
     Entry(bert_comparison.NAME, bert_comparison.draw, "bert"),
     Entry(bert_loss.NAME, bert_loss.draw, "bert"),
     Entry(bert_correlations.NAME, bert_correlations.draw, "bert"),

@@ -22,10 +22,14 @@ RESULTS: dict[str, dict[str, str]] = {
         "speedup": "theory.speedup_study:speedup_study",
         "steps": "theory.speedup_study:steps_study",
         "admissible": "theory.speedup_study:admissible_study",
+        "quadratic": "theory.quadratic_study:study",
+        "sign_descent": "theory.sign_descent_study:study",
     },
     "toy": {
         "teacher_student": "theory.toy_teacher_student:study",
         "deep_linear": "theory.toy_deep_linear:study",
+        "adam_quadratic": "theory.toy_adam_quadratic:study",
+        "adam_unshare": "theory.toy_adam_unshare:study",
     },
 }
 """Result files by area, and the function of (seed, scale) that computes each.
