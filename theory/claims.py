@@ -4,12 +4,10 @@ Statements: Yang et al., arXiv 2110.03848. How each is checked is in `theory.che
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import process_time
 from typing import Any
 
 from theory.checks import (
-    Finding,
     check_lemma1,
     check_remark1,
     check_theorem1,
@@ -17,35 +15,8 @@ from theory.checks import (
     check_theorem3,
     check_theorem4,
 )
+from theory.ledger import Claim as Claim
 from theory.study import check_scale
-
-COMMAND = "python paper_repro.py theory claims"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One statement of the paper. `check(seed, scale)` recomputes its `Finding`."""
-
-    id: str
-    statement: str
-    source: str
-    figure: str
-    check: Callable[..., Finding]
-
-    def record(self, seed: int, scale: str) -> dict[str, Any]:
-        """The JSON-able ledger entry, recomputed."""
-        finding = self.check(seed, scale)
-        return {
-            "id": self.id,
-            "statement": self.statement,
-            "source": self.source,
-            "verdict": finding.verdict,
-            "evidence": finding.evidence,
-            "rigour": finding.rigour,
-            "figure": self.figure,
-            "command": COMMAND,
-        }
-
 
 CLAIMS = (
     Claim(
