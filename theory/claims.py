@@ -16,6 +16,7 @@ from theory.checks import (
     check_theorem4,
 )
 from theory.ledger import Claim as Claim
+from theory.sharing_claims import CLAIMS as SHARING
 from theory.study import check_scale
 
 CLAIMS = (
@@ -63,6 +64,7 @@ CLAIMS = (
         "descent_bounds",
         check_theorem4,
     ),
+    *SHARING,
 )
 
 

@@ -143,7 +143,10 @@ def certify(weights: ArrayLike, target: ArrayLike) -> Certificate:
 
 
 def basin(least: float, depth: int) -> float:
-    """c^L / (e sqrt(L)): a smaller ||W^L - Phi||_F is always certified. ValueError for least < 0."""
+    """c^L / (e sqrt(L)): a smaller ||W^L - Phi||_F is always certified.
+
+    ValueError for least < 0 or a bad depth.
+    """
     L = int(as_depth(depth))
     if not 0.0 <= least < np.inf:
         raise ValueError("least must be >= 0 and finite")
@@ -151,7 +154,7 @@ def basin(least: float, depth: int) -> float:
 
 
 def split_target(gap: float, d: int) -> Array:
-    """A target (d, d), d >= 2, beyond tied networks of even depth: diag(-1 - gap, -1 + gap, 1.5, ..).
+    """A target beyond tied networks of even depth: diag(-1 - gap, -1 + gap, 1.5, ..), (d, d).
 
     A negative eigenvalue of a real W^L, L even, belongs to a pair w, conj(w) that is not real, so
     negative eigenvalues come in equal pairs, here they do not. For d = 2 every tied network of even
@@ -209,7 +212,8 @@ def beyond_sharing(depth: int, gap: float, d: int, eps: float) -> dict[str, Any]
         path, losses = run(shared_path[at], False)
         tau, mark = float(times[at]), marks[at]
         second = arrival(losses)
-        late = (losses > 1e-9 * losses[0]) & (times > 0.0)  # above the integrator's error
+        # Up to a loss of 1e-8 R_0: what follows is the integrator's error.
+        late = np.minimum.accumulate(losses > 1e-8 * losses[0]) & (times > 0.0)
         out |= {
             "tau": tau,
             "radius": mark.radius,

@@ -19,6 +19,10 @@ RESULTS: dict[str, dict[str, str]] = {
         "flow_curves": "theory.study:flow_curves",
         "theorem_bounds": "theory.study:theorem_bounds",
         "descent_bounds": "theory.study:descent_bounds",
+        "controls": "theory.controls:study",
+        "alignment": "theory.alignment_study:study",
+        "common_component": "theory.common_component:study",
+        "odd_targets": "theory.odd_targets:study",
     },
     "toy": {"deep_linear": "theory.toy_deep_linear:study"},
 }
