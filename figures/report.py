@@ -15,12 +15,16 @@ from typing import Any
 import jinja2
 
 from figures import (
+    alignment,
     bert_comparison,
     bert_correlations,
     bert_dispersion,
     bert_loss,
+    common_component,
+    controls,
     descent_bounds,
     flow_curves,
+    odd_targets,
     tables,
     theorem_bounds,
     toy_deep_linear,
@@ -51,6 +55,10 @@ FIGURES = (
     Entry(flow_curves.NAME, flow_curves.draw, "theory"),
     Entry(theorem_bounds.NAME, theorem_bounds.draw, "theory"),
     Entry(descent_bounds.NAME, descent_bounds.draw, "theory"),
+    Entry(controls.NAME, controls.draw, "theory"),
+    Entry(alignment.NAME, alignment.draw, "theory"),
+    Entry(common_component.NAME, common_component.draw, "theory"),
+    Entry(odd_targets.NAME, odd_targets.draw, "theory"),
     Entry(toy_deep_linear.NAME, toy_deep_linear.draw, "toy"),
     Entry(bert_comparison.NAME, bert_comparison.draw, "bert"),
     Entry(bert_loss.NAME, bert_loss.draw, "bert"),

@@ -290,7 +290,7 @@ def study(seed: int, scale: str = "small") -> dict[str, Any]:
     "beyond": one `beyond_sharing` per depth; "energy": `energy_curves`.
     """
     size = check_scale(scale)
-    depths = [[4, 8], [4, 8, 16, 32], [4, 8, 16, 32, 64]][size]
+    depths = [[4, 8], [4, 8, 16, 32, 64], [4, 8, 16, 32, 64, 128]][size]
     gap, eps, d = 0.04, 1e-6, 3
     beyond = [beyond_sharing(depth, gap, d, eps) for depth in depths]
     energy = energy_curves(seed, 8, [3, 8, 32][size])

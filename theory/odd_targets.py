@@ -30,8 +30,10 @@ c_i = w_i(0)^2 - x(0)^2, the others are sign_i sqrt(x^2 + c_i), q(x) is their pr
 From w_i ~ N(0, 1), q ~ exp(L E log|N|) = exp(-0.635 L): time, and steps at a bounded step size,
 exponential in L (Shamir 2019), E log|N| = -(gamma + log 2) / 2. All layers equal to one draw w:
 s' = L |s|^p (phi - s) from s = w^L, so log T ~ (L - 2) log(1 / |w|) for |w| < 1 (median draw:
-0.394 a layer), no blow-up for |w| > 1, and never for w < 0, L odd. The mean of L draws,
-|w| ~ L^(-1/2), is worse: log T ~ (L / 2) log L. Averaging independent starts is no cure.
+0.394 a layer), never for w < 0 and L odd. For |w| > 1 (0.317 of the draws) the flow is quick but
+the curvature at the start is L^2 w^(2L-2), so a constant step size must be, and the number of
+steps is, exponential in L all the same. The mean of L draws, |w| ~ L^(-1/2), is worse: log T ~
+(L / 2) log L. So sharing may lower the exponent; averaging independent starts makes it worse.
 
 References: Yang et al., arXiv 2110.03848, Theorems 1 and 2; Bartlett, Helmbold, Long, ICML 2018;
 Shamir, "Exponential convergence time of gradient descent for one-dimensional deep linear neural

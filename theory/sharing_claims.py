@@ -236,7 +236,7 @@ CLAIMS = (
     ),
     Claim(
         "OUR-ODD",
-        "Sharing does not cure the exponential time of one-dimensional nets (Shamir 2019), and "
+        "Sharing does not remove the exponential time of one-dimensional nets (Shamir 2019), and "
         "rotations near a half turn are slower from the identity than from ZAS",
         "ours; on the standing assumptions",
         "odd_targets",
