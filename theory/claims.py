@@ -7,7 +7,7 @@ from collections.abc import Callable
 from time import process_time
 from typing import Any
 
-from theory import quadratic_claims, sign_descent_claims, speedup_claims
+from theory import quadratic_claims, sharing_claims, sign_descent_claims, speedup_claims
 from theory.checks import (
     check_lemma1,
     check_remark1,
@@ -20,6 +20,7 @@ from theory.ledger import Claim
 from theory.study import check_scale
 
 __all__ = ["CLAIMS", "Claim", "check_all"]
+
 
 CLAIMS = (
     Claim(
@@ -67,6 +68,7 @@ CLAIMS = (
         check_theorem4,
     ),
     *speedup_claims.CLAIMS,
+    *sharing_claims.CLAIMS,
     *quadratic_claims.CLAIMS,
     *sign_descent_claims.CLAIMS,
 )

@@ -65,6 +65,15 @@ NUMBERS = [
      ("data", "caption_numbers", "time_zas_over_shared_1e-6", "one small"), 9.87, "1.23", "9.87"),
     ("descent_bounds", "theory/descent_bounds.json",
      ("data", "caption_numbers", "largest_slope"), 1.234, "1.012", "1.234"),
+    ("controls", "theory/controls.json",
+     ("data", "caption_numbers", "tying", "near-symmetric"), -0.0777, "−0.032", "−0.078"),
+    ("alignment", "theory/alignment.json",
+     ("data", "caption_numbers", "deepest_least_cosine"), 0.987, "0.937", "0.987"),
+    ("common_component", "theory/common_component.json",
+     ("data", "caption_numbers", "times", "swe"), [1.11, 0.77], "1.11 and 0.550",
+     "1.11 and 0.770"),
+    ("odd_targets", "theory/odd_targets.json",
+     ("data", "caption_numbers", "identity_over_zas"), 22.2, "11.4", "22.2"),
     ("toy_deep_linear", "toy/deep_linear.json",
      ("data", "core_against_flow", "slope"), 0.912, "1.017", "0.9120"),
     ("toy_teacher_student", "toy/teacher_student.json", ("data", "width"), 13, "width 8",
@@ -89,7 +98,7 @@ NUMBERS = [
 
 @pytest.mark.parametrize(("name", "file", "path", "new", "before", "after"), NUMBERS)
 def test_caption_says_the_data(
-    name: str, file: str, path: tuple[str, ...], new: float, before: str, after: str,
+    name: str, file: str, path: tuple[str, ...], new: Any, before: str, after: str,
     results: Path, built: Path, edit: Edit,
 ) -> None:  # fmt: skip
     assert before in words(built, name)["caption"]
@@ -144,6 +153,10 @@ FILES = [
     ("flow_curves", "theory/flow_curves.json"),
     ("theorem_bounds", "theory/theorem_bounds.json"),
     ("descent_bounds", "theory/descent_bounds.json"),
+    ("controls", "theory/controls.json"),
+    ("alignment", "theory/alignment.json"),
+    ("common_component", "theory/common_component.json"),
+    ("odd_targets", "theory/odd_targets.json"),
     ("toy_deep_linear", "toy/deep_linear.json"),
     ("toy_teacher_student", "toy/teacher_student.json"),
     ("quadratic", "theory/quadratic.json"),
