@@ -220,8 +220,8 @@ def check_step(
     return Finding(
         "shown" if excess <= 0.0 else "differs",
         f"{count} random spectra, L up to 1024, {most} steps: largest log(true / bound), less the "
-        f"room for rounding, {excess:.1e}. The step is {min(gain):.3g} to {max(gain):.3g} times the "
-        "paper's. Eigenvalues 0.5, 1.2, 2: the paper's own inequality holds up to "
+        f"room for rounding, {excess:.1e}. The step is {min(gain):.3g} to {max(gain):.3g} times "
+        "the paper's. Eigenvalues 0.5, 1.2, 2: the paper's own inequality holds up to "
         f"{listed} times the proved step",
         "proof in theory/admissible.py; sampled",
     )

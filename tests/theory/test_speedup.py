@@ -159,8 +159,8 @@ def test_limit_of_depth_is_reached_at_the_order_promised() -> None:
             # Both fall as 1/sqrt(L) up to logarithms, the second from a far lower level.
             slope = np.polyfit(np.log(depth), np.log(error), 1)[0]
             assert abs(slope + 0.5) < room
-        np.testing.assert_allclose(deep_ratio(phi, depth[-1], 1e-4), time_ratio(phi, depth[-1], 1e-4),
-                                   rtol=1e-6)  # fmt: skip
+        far = time_ratio(phi, depth[-1], 1e-4)
+        np.testing.assert_allclose(deep_ratio(phi, depth[-1], 1e-4), far, rtol=1e-6)
         # The leading order alone is worse by a factor of log L.
         assert abs(deep_ratio(phi, 4096, 1e-4) / time_ratio(phi, 4096, 1e-4) - 1.0) < 0.02
         assert abs(deep_ratio(phi, 4096, 1e-4, False) / time_ratio(phi, 4096, 1e-4) - 1.0) > 0.03

@@ -20,11 +20,13 @@ def test_ledger_at_smoke_scale() -> None:
     assert [r["id"] for r in records] == [claim.id for claim in CLAIMS]
     assert len(lines) == len(records)
     json.dumps(records, allow_nan=False)
+    # The paper's theorems hold; what differs is how they are read.
+    assert all(r["verdict"] not in {"shown", "differs"} for r in records[:6])
     for record in records:
         assert set(record) == {
             "id", "statement", "source", "verdict", "evidence", "rigour", "figure", "command",
         }  # fmt: skip
-        assert record["verdict"] in {"reproduced", "shown"} or re.fullmatch(
+        assert record["verdict"] in {"reproduced", "shown", "differs"} or re.fullmatch(
             r"true as a bound, loose by [0-9.].*|refuted under control.*", record["verdict"]
         )
         assert record["figure"] in {"", *RESULTS["theory"], *RESULTS["toy"]}
@@ -34,8 +36,9 @@ def test_ledger_at_smoke_scale() -> None:
 
 
 def test_seed_decides() -> None:
-    assert check_all(1, "smoke") == check_all(1, "smoke")
-    assert check_all(1, "smoke")[0]["evidence"] != check_all(2, "smoke")[0]["evidence"]
+    first = check_all(1, "smoke")
+    assert check_all(1, "smoke") == first
+    assert CLAIMS[0].record(2, "smoke")["evidence"] != first[0]["evidence"]
 
 
 @pytest.mark.parametrize(
