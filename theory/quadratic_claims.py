@@ -142,7 +142,7 @@ def check_tau(
         inner += 0 < tau < steps.size
         worst = max(worst, float(losses[tau] / losses.min()) - 1.0)
     T = [60, 300, 1000][size]
-    replicas = [500, 2000, 10_000][size]
+    replicas = [500, 1000, 10_000][size]
     steps = quadratic.linear_steps(quadratic_study.ETA, T)
     points = 11
     scores: list[float] = []

@@ -22,7 +22,8 @@ What the gain costs: unshared, the modules' noises average in the mean, variance
 eta^2 (1 - u^2) / L a step, tied it is eta^2 (1 - u_L^2); so where noise dominates, tying with step
 eta is, for the mean, exactly unsharing with step sqrt(L) eta: the same drift, the same diffusion.
 THE GAIN IS ONE OF STEP SIZE, there to be had by a larger step without sharing - which the
-differences then pay for (`noise_floor`). Time is counted in steps. Setting: Yang et al.,
+differences then pay for: with every arm tuned sharing may still win on the whole loss, by their
+noise (`theory.toy_adam_unshare`). Time is counted in steps. Setting: Yang et al.,
 arXiv 2110.03848, trains with AdamW and gives theory for plain descent; derivations are ours.
 """
 

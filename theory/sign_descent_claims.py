@@ -67,15 +67,15 @@ def check_adam(seed: int, scale: str, formula: Gain = adam_gain) -> Finding:
     from theory import toy_adam_quadratic as toy  # torch: only this record needs it
 
     size = check_scale(scale)
-    replicas = [64, 256, 1024][size]
-    found = toy.speed_gain(seed, [0.1, 0.3, 1.0, 3.0], 16, replicas, [3000, 4000, 8000][size])
+    replicas = [32, 256, 1024][size]
+    found = toy.speed_gain(seed, [0.1, 0.3, 1.0, 3.0], 16, replicas, [2000, 4000, 8000][size])
     gain, error = np.array(found["gain"]), np.array(found["standard_error"])
     predicted = formula(found["snr"], 16)
     apart = np.abs(gain / predicted - 1.0)
     # Second moments forget over 1000 steps: noise in them biases 1 / sqrt(v) by some 0.1 %.
     excess = float(np.max((apart - 2e-3) / (error / gain)))
     sign_gap = float(np.max(np.abs(gain / sign_gain(found["snr"], 16) - 1.0)))
-    rows = toy.tuned(seed + 1, [0.1], 16, [64, 256, 1024][size], 1000)["rows"]
+    rows = toy.tuned(seed + 1, [0.1], 16, replicas, [250, 1000, 1000][size])["rows"]
     tuned, tuned_error = rows[0]["best_gain"], rows[0]["standard_error"]
     left = "a gain remains" if tuned - 1.0 > SCORES * tuned_error else "no gain remains"
     return Finding(
@@ -98,7 +98,7 @@ def check_unshare(seed: int, scale: str, formula: Callable[..., float] | None = 
     from theory import toy_adam_unshare as toy  # torch: only this record needs it
 
     size = check_scale(scale)
-    replicas, steps = [400, 400, 2000][size], [200, 400, 1000][size]
+    replicas, steps = [200, 300, 2000][size], [200, 300, 1000][size]
     peaks = np.array([8.0, 16.0, 32.0]) / steps
     problem = toy.problem_of(toy.BIASES[1])
     predicted = formula or toy.predicted
