@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from figures import style
 from figures.results import read_data, reading
-from figures.wording import fixed, plain
+from figures.wording import fixed, listing, plain
 
 NAME = "alignment"
 SOURCE = "theory/alignment.json"
@@ -113,11 +113,16 @@ def _caption(data: dict[str, Any]) -> str:
     numbers = data["caption_numbers"]
     least = numbers["least_alignment"]
     cases = numbers["case_alignment"]
+    late = listing(
+        f"{'never' if level is None else plain(level, 2)} ({family})"
+        for family, level in numbers["overtaken"].items()
+    )
     return (
         "A = ‖Σg‖²/(L Σ‖g‖²): the mean rule descends A times as fast as the layers' own gradients "
         f"would at the same weights. (a, b) Means over targets, depth {data['depth']}; the least "
         f"A for single triangular targets is {plain(least['shared, triangular'])} with sharing and "
-        f"{plain(least['zas, triangular'])} for ZAS. (c) Shaded: all that equal norms and equal "
+        f"{plain(least['zas, triangular'])} for ZAS. Each on its own way, sharing descends faster at "
+        f"first and ZAS from R/R(0) = {late} on. (c) Shaded: all that equal norms and equal "
         f"adjacent cosines allow A to be, {numbers['rule_depth']} layers; cross and square "
         f"are gradients that SWE-A keeps tied with A = {fixed(cases['kept in vain'], 3)} and "
         f"unties at A = {plain(cases['untied in vain'])}. (d) Sharing on strongly non-normal "

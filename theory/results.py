@@ -21,7 +21,7 @@ RESULTS: dict[str, dict[str, str]] = {
         "descent_bounds": "theory.study:descent_bounds",
         "controls": "theory.controls:study",
         "alignment": "theory.alignment_study:study",
-        "common_component": "theory.common_component:study",
+        "common_component": "theory.beyond_sharing:study",
         "odd_targets": "theory.odd_targets:study",
     },
     "toy": {"deep_linear": "theory.toy_deep_linear:study"},
