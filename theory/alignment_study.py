@@ -15,6 +15,7 @@ from theory.alignment import (
     early_misalignment,
     kept_in_vain,
     rule_unties,
+    untie_bound,
     untied_in_vain,
 )
 from theory.domain import Array
@@ -188,5 +189,6 @@ def study(seed: int, scale: str = "small") -> dict[str, Any]:
             "untied": sum(r["targets_untied"] for r in drifted),
             "strength": strength,
             "rule_depth": 24,
+            "untie_bound": untie_bound(24),
         },
     }

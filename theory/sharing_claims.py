@@ -71,7 +71,8 @@ def check_rule(seed: int, scale: str) -> Finding:
         "shown" if wrong else "differs",
         f"L = {kept['depth']}: gradients turning once round keep adjacent cosines at "
         f"{kept['median_cosine']:.3f} (never untied) with A = {kept['alignment']:.0e}; six odd "
-        f"layers make the rule untie at A = {untied['alignment']:.3f}. On the shared flow to "
+        f"layers make the rule untie at A = {untied['alignment']:.3f} (equal norms: never above "
+        f"{data['caption_numbers']['untie_bound']:.3f}). On the shared flow to "
         f"{last['targets']} non-normal targets the least adjacent cosine goes from "
         f"{first['least_cosine']:.3f} at L = {first['depth']} to {last['least_cosine']:.4f} at "
         f"L = {last['depth']} while A falls to {last['least_alignment']:.3f}: untied in "

@@ -160,7 +160,7 @@ def alignment() -> dict[str, Any]:
             "overtaken": {"symmetric": 0.05, "rotation": None},
             "case_alignment": {"kept in vain": 0.0, "untied in vain": 0.801}, "deepest": 16,
             "deepest_least_alignment": 0.503, "deepest_least_cosine": 0.937, "untied": 0,
-            "rule_depth": 24,
+            "rule_depth": 24, "untie_bound": 0.871,
         },
     }  # fmt: skip
 
