@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from figures import style
 from figures.results import read_data, reading
-from figures.wording import fixed, plain
+from figures.wording import fixed, listing, plain
 
 NAME = "alignment"
 SOURCE = "theory/alignment.json"
@@ -113,15 +113,21 @@ def _caption(data: dict[str, Any]) -> str:
     numbers = data["caption_numbers"]
     least = numbers["least_alignment"]
     cases = numbers["case_alignment"]
+    late = listing(
+        f"{'never' if level is None else plain(level, 2)} ({family})"
+        for family, level in numbers["overtaken"].items()
+    )
     return (
         "A = ‖Σg‖²/(L Σ‖g‖²): the mean rule descends A times as fast as the layers' own gradients "
         f"would at the same weights. (a, b) Means over targets, depth {data['depth']}; the least "
         f"A for single triangular targets is {plain(least['shared, triangular'])} with sharing and "
-        f"{plain(least['zas, triangular'])} for ZAS. (c) Shaded: all that equal norms and equal "
-        f"adjacent cosines allow A to be, {numbers['rule_depth']} layers; cross and square "
-        f"are gradients that SWE-A keeps tied with A = {fixed(cases['kept in vain'], 3)} and "
-        f"unties at A = {plain(cases['untied in vain'])}. (d) Sharing on strongly non-normal "
-        f"targets: at depth {numbers['deepest']} the least adjacent cosine is "
-        f"{plain(numbers['deepest_least_cosine'])}, the least A "
+        f"{plain(least['zas, triangular'])} for ZAS. Each on its own way, sharing descends faster "
+        f"at first and ZAS from R/R(0) = {late} on. (c) Shaded: bounds of A for equal norms and "
+        f"equal adjacent cosines, {numbers['rule_depth']} layers. SWE-A keeps the gradients at the "
+        f"cross tied with A = {fixed(cases['kept in vain'], 3)} and unties those at the square "
+        f"(unequal cosines, the median is drawn) with A = {plain(cases['untied in vain'])}; when "
+        f"it unties, A is at most {plain(numbers['untie_bound'])}. (d) Sharing on strongly "
+        f"non-normal targets; dashes: ρ. At depth {numbers['deepest']} the least adjacent cosine "
+        f"is {plain(numbers['deepest_least_cosine'])}, the least A "
         f"{plain(numbers['deepest_least_alignment'])}; the rule unties in {numbers['untied']} runs."
     )

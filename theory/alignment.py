@@ -75,8 +75,11 @@ def alignment_bounds(cosines: ArrayLike, norms: ArrayLike) -> tuple[float, float
     With theta_l = arccos of the l-th cosine, angles obey the triangle inequality, so for i < j and
     T = sum of theta_l between them, M = the largest of these,
         max(0, 2 M - T) <= angle(g_i, g_j) <= min(pi, T),
-    and A = sum_ij n_i n_j cos(angle_ij) / (L sum n_l^2). Each pair's bound is attained, all
-    together need not be; the lower bound is cut at 0. ValueError for shapes, cosines outside
+    and A = sum_ij n_i n_j cos(angle_ij) / (L sum n_l^2). The lower bound is
+    cut at 0. The upper one is the least of this and of the triangle inequality over neighbours,
+        L sum n_l^2 A <= (sum over disjoint neighbours ||g_l + g_{l+1}|| + the rest)^2,
+    attained by two vectors to and fro: for one cosine c, equal norms, even L, A <= (1 + c) / 2.
+    ValueError for shapes, cosines outside
     [-1, 1], negative or all-zero norms.
     """
     cosine, size = as_finite("cosines", cosines), as_finite("norms", norms)
@@ -95,7 +98,33 @@ def alignment_bounds(cosines: ArrayLike, norms: ArrayLike) -> tuple[float, float
         lower[i, i + 1 :] = lower[i + 1 :, i] = np.cos(np.minimum(np.pi, total))
         upper[i, i + 1 :] = upper[i + 1 :, i] = np.cos(np.maximum(0.0, 2.0 * largest - total))
     scale = size.size * float(size @ size)
-    return max(0.0, float(size @ lower @ size) / scale), float(size @ upper @ size) / scale
+    together = np.sqrt(
+        np.maximum(0.0, size[1:] ** 2 + size[:-1] ** 2 + 2.0 * size[1:] * size[:-1] * cosine)
+    )
+    most = float(size @ upper @ size)
+    for first in (0, 1):
+        pairs = np.arange(first, size.size - 1, 2)
+        alone = np.sum(size) - np.sum(size[pairs] + size[pairs + 1])
+        most = min(most, float(np.sum(together[pairs]) + alone) ** 2)
+    return max(0.0, float(size @ lower @ size) / scale), most / scale
+
+
+def untie_bound(depth: int, rho: float = 0.5) -> float:
+    """The largest A that gradients of equal norm may have when SWE-A's check unties them.
+
+    B = floor((L - 1) / 2) + 1 adjacent cosines lie below rho, so at least m = ceil(B / 2) disjoint
+    neighbours have ||g_l + g_{l+1}|| < sqrt(2 + 2 rho), and by the triangle inequality
+        A <= (1 - m (2 - sqrt(2 + 2 rho)) / L)^2,
+    0.87 for deep networks and rho = 0.5: untying then raises -R' by 15 % or more. When the check
+    keeps them tied nothing follows, A may be 0 (`kept_in_vain`). ValueError for L < 2 or rho
+    outside [-1, 1].
+    """
+    if depth < 2:
+        raise ValueError("depth must be >= 2")
+    if not -1.0 <= rho <= 1.0:
+        raise ValueError("rho must lie in [-1, 1]")
+    disjoint = -(-((depth - 1) // 2 + 1) // 2)
+    return float((1.0 - disjoint * (2.0 - (2.0 + 2.0 * rho) ** 0.5) / depth) ** 2)
 
 
 def kept_in_vain(depth: int) -> Array:

@@ -15,6 +15,7 @@ from theory.alignment import (
     early_misalignment,
     kept_in_vain,
     rule_unties,
+    untie_bound,
     untied_in_vain,
 )
 from theory.domain import Array
@@ -140,10 +141,22 @@ def bounds_over_cosine(depth: int, points: int) -> dict[str, Any]:
 
 
 def study(seed: int, scale: str = "small") -> dict[str, Any]:
-    """A and moving layers along the flows, the rule's two failures, the drift with depth."""
+    """A and moving layers along the flows, the rule's two failures, the drift with depth.
+
+    "overtaken": the first level R / R(0) at which the mean rate of sharing, S A / (2 R), is below
+    that of ZAS, S / (2 R), each on its own way; None if never.
+    """
     size = check_scale(scale)
     depth = 8
     flows = along_flows(seed, depth, [3, 8, 32][size])
+    overtaken: dict[str, float | None] = {}
+    for family in controls.FAMILIES:
+        shared, zas = (
+            np.array(next(r["rate"] for r in flows if (r["family"], r["flow"]) == (family, f)))
+            for f in ("shared", "zas")
+        )
+        behind = np.flatnonzero(shared < zas)
+        overtaken[family] = float(LEVELS[behind[0]]) if behind.size else None
     depths = [[4, 8], [4, 8, 16, 32], [4, 8, 16, 32, 64]][size]
     strength = 1.5
     drifted = drift(seed, depths, strength, [3, 8, 32][size])
@@ -168,6 +181,7 @@ def study(seed: int, scale: str = "small") -> dict[str, Any]:
             "least_alignment": {f"{r['flow']}, {r['family']}": r["least_alignment"] for r in flows},
             "early_measured_over_predicted": lost
             / (time**2 * early_misalignment(target, depths[-1])),
+            "overtaken": overtaken,
             "case_alignment": {c["case"]: c["alignment"] for c in cases},
             "deepest": depths[-1],
             "deepest_least_alignment": drifted[-1]["least_alignment"],
@@ -175,5 +189,6 @@ def study(seed: int, scale: str = "small") -> dict[str, Any]:
             "untied": sum(r["targets_untied"] for r in drifted),
             "strength": strength,
             "rule_depth": 24,
+            "untie_bound": untie_bound(24),
         },
     }

@@ -24,7 +24,7 @@ RESULTS: dict[str, dict[str, str]] = {
         "admissible": "theory.speedup_study:admissible_study",
         "controls": "theory.controls:study",
         "alignment": "theory.alignment_study:study",
-        "common_component": "theory.common_component:study",
+        "common_component": "theory.beyond_sharing:study",
         "odd_targets": "theory.odd_targets:study",
         "quadratic": "theory.quadratic_study:study",
         "sign_descent": "theory.sign_descent_study:study",

@@ -1,14 +1,15 @@
 """Ledger records on what sharing itself does: COR, the controls, odd targets, the second stage.
 
 COR is the paper's; the others are ours. The statements are proved in the docstrings of
-`theory.alignment`, `theory.controls`, `theory.odd_targets` and `theory.common_component`.
+`theory.alignment`, `theory.controls`, `theory.odd_targets`, `theory.common_component` and
+`theory.swe_time`.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
-from theory import alignment_study, common_component, controls, deep_linear, descent, odd_targets
+from theory import alignment_study, beyond_sharing, controls, deep_linear, descent, odd_targets
 from theory.alignment import alignment, descent_rates
 from theory.checks import Finding
 from theory.domain import Array
@@ -70,7 +71,8 @@ def check_rule(seed: int, scale: str) -> Finding:
         "shown" if wrong else "differs",
         f"L = {kept['depth']}: gradients turning once round keep adjacent cosines at "
         f"{kept['median_cosine']:.3f} (never untied) with A = {kept['alignment']:.0e}; six odd "
-        f"layers make the rule untie at A = {untied['alignment']:.3f}. On the shared flow to "
+        f"layers make the rule untie at A = {untied['alignment']:.3f} (equal norms: never above "
+        f"{data['caption_numbers']['untie_bound']:.3f}). On the shared flow to "
         f"{last['targets']} non-normal targets the least adjacent cosine goes from "
         f"{first['least_cosine']:.3f} at L = {first['depth']} to {last['least_cosine']:.4f} at "
         f"L = {last['depth']} while A falls to {last['least_alignment']:.3f}: untied in "
@@ -146,8 +148,8 @@ def check_credit(seed: int, scale: str) -> Finding:
 
 def check_second_stage(seed: int, scale: str) -> Finding:
     """Stage two's theorem and the SWE time on a target beyond sharing."""
-    data = common_component.study(seed, scale)
-    rows = data["beyond"]
+    data = beyond_sharing.study(seed, scale)
+    rows, sure = data["beyond"], data["caption_numbers"]["guaranteed"]
     holds = all(
         row["tau"] is not None
         and row["shared"] is None
@@ -166,7 +168,11 @@ def check_second_stage(seed: int, scale: str) -> Finding:
         "shown" if holds else "differs",
         f"time to {data['caption_numbers']['goal']:g} R(0) on a target with two distinct negative "
         f"eigenvalues, tied rotated start: {times}; sharing alone never (R stays above "
-        f"{min(r['shared_floor'] for r in rows):.2g}), the identity start never, tied or not",
+        f"{min(r['shared_floor'] for r in rows):.2g}), the identity start never, tied or not. "
+        f"Guaranteed before the run at gap {sure['gap']:g}, L = {sure['deepest']}, from a tied "
+        f"start that carries the half turn: {sure['swe']:.3g}; exact time of ZAS "
+        f"{sure['zas']:.3g}; over L they fall like L^{sure['swe_slope']:.2f} and "
+        f"L^{sure['zas_slope']:.2f}",
         "proved (docstring); flows integrated on full matrices",
     )
 

@@ -52,7 +52,7 @@ ARMS: dict[str, Callable[[], Schedule]] = {
     "swe-m": lambda: SweMultistage(interval=10),
 }
 ONE_BY_ONE = ("swe-a", "swe-m")
-SCALES = {"smoke": (40, 2), "small": (400, 5), "full": (4000, 20)}
+SCALES = {"smoke": (40, 2), "small": (300, 5), "full": (4000, 20)}
 """Updates and seeds."""
 
 

@@ -157,9 +157,10 @@ def alignment() -> dict[str, Any]:
         "range": {"cosine": [-1.0, 1.0], "lower": [0.0, 1.0], "upper": [0.8, 1.0]},
         "caption_numbers": {
             "least_alignment": {"shared, triangular": 0.812, "zas, triangular": 0.212},
+            "overtaken": {"symmetric": 0.05, "rotation": None},
             "case_alignment": {"kept in vain": 0.0, "untied in vain": 0.801}, "deepest": 16,
             "deepest_least_alignment": 0.503, "deepest_least_cosine": 0.937, "untied": 0,
-            "rule_depth": 24,
+            "rule_depth": 24, "untie_bound": 0.871,
         },
     }  # fmt: skip
 
@@ -189,7 +190,9 @@ def common_component() -> dict[str, Any]:
     ]
     return {
         "figure": "common_component", "depths": [4, 8], "beyond": rows, "energy": energy,
-        "caption_numbers": {"gap": 0.04, "goal": 1e-6, "times": times, "sharing_arrived": 0},
+        "caption_numbers": {"gap": 0.04, "goal": 1e-6, "times": times, "sharing_arrived": 0,
+                            "guaranteed": {"gap": 0.01, "swe_slope": -1.01, "zas_slope": -0.71,
+                                           "deepest": 256, "swe": 0.023, "zas": 0.101}},
     }  # fmt: skip
 
 

@@ -82,11 +82,10 @@ def test_bounds_are_attained() -> None:
     assert al.alignment(turn) == pytest.approx(low, rel=1e-12)
     fro = turn[[0, 1, 0, 1, 0]]
     cosines = al.adjacent_cosines(fro)
-    _, high = al.alignment_bounds(cosines, np.ones(5))
-    # i and j of one parity may coincide, others differ by at least nothing once a third lies
-    # between: the pairwise bounds give (25 - 2 * 4 (1 - cos)) / 25, to and fro 12 (1 - cos) less.
-    assert high == pytest.approx((25 - 8 * (1 - np.cos(0.6))) / 25, rel=1e-12)
-    assert al.alignment(fro) == pytest.approx((25 - 12 * (1 - np.cos(0.6))) / 25, rel=1e-12)
+    _, high = al.alignment_bounds(cosines[:3], np.ones(4))
+    assert high == pytest.approx((1 + np.cos(0.6)) / 2, rel=1e-12)
+    assert al.alignment(fro[:4]) == pytest.approx(high, rel=1e-12)
+    assert al.alignment(fro) <= al.alignment_bounds(cosines, np.ones(5))[1]
     low2, high2 = al.alignment_bounds(al.adjacent_cosines(turn[:2]), np.array([1.0, 3.0]))
     assert low2 == pytest.approx(high2, rel=1e-12)  # L = 2: the cosine says everything
 
@@ -101,6 +100,23 @@ def test_the_rule_is_wrong_either_way(depth: int) -> None:
     m = -(-depth // 4) / depth
     assert al.alignment(untied) == pytest.approx(1 - 2 * m * (1 - m) * 0.51, rel=1e-12)
     assert al.alignment(untied) > 0.75
+
+
+@given(st.integers(2, 12), st.integers(1, 3), st.floats(0.0, 2.0), seeds)
+@settings(deadline=None, max_examples=200)
+def test_what_untying_says(depth: int, d: int, common: float, seed: int) -> None:
+    gradients = np.random.default_rng(seed).normal(size=(depth, d, 1)) + common
+    gradients /= np.linalg.norm(gradients, axis=1, keepdims=True)
+    if al.rule_unties(al.adjacent_cosines(gradients)):
+        assert al.alignment(gradients) <= al.untie_bound(depth) + 1e-12
+
+
+def test_untie_bound_written_out() -> None:
+    # L = 2: one pair below rho = 0.5, A < (1 + 0.5) / 2, attained in the limit.
+    assert al.untie_bound(2) == pytest.approx(0.75)
+    assert al.untie_bound(24) == pytest.approx(((12 + 6 * 3**0.5) / 24) ** 2)
+    assert al.alignment(al.untied_in_vain(24)) < al.untie_bound(24)
+    assert al.untie_bound(24) < 1.01 * ((12 + 6 * 3**0.5) / 24) ** 2
 
 
 def test_rule_counts_more_than_half() -> None:
@@ -154,6 +170,10 @@ def test_bad_arguments_are_named() -> None:
             al.alignment_bounds(cosines, norms)
     with pytest.raises(ValueError, match="depth"):
         al.kept_in_vain(6)
+    with pytest.raises(ValueError, match="depth"):
+        al.untie_bound(1)
+    with pytest.raises(ValueError, match="rho"):
+        al.untie_bound(4, -2.0)
     with pytest.raises(ValueError, match="depth"):
         al.untied_in_vain(4)
     with pytest.raises(ValueError, match="cosine"):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from theory import beyond_sharing, controls, deep_linear, descent, integrate
 from theory import common_component as cc
-from theory import controls, deep_linear, descent, integrate
 
 ROUNDING = 1e-12
 """A step through products of a dozen small matrices near the identity."""
@@ -124,10 +124,11 @@ def test_certificate_picks_the_least_radius() -> None:
 def test_no_tied_network_of_even_depth_meets_the_split_target(gap: float, seed: int) -> None:
     """R >= min(gap, 1 - gap)^2 / 2 for real W^L: near its best, and anywhere."""
     rng = np.random.default_rng(seed)
-    target = cc.split_target(gap, 2)
+    target = beyond_sharing.split_target(gap, 2)
     for depth in (2, 4, 10):
         near = (
-            cc.rotation(np.pi / depth) + rng.normal(size=(40, 2, 2)) * rng.uniform(0, 0.5) / depth
+            beyond_sharing.rotation(np.pi / depth)
+            + rng.normal(size=(40, 2, 2)) * rng.uniform(0, 0.5) / depth
         )
         product = np.linalg.matrix_power(near, depth)
         losses = 0.5 * np.sum((product - target) ** 2, axis=(-2, -1))
@@ -140,12 +141,12 @@ def test_that_floor_is_sharp() -> None:
     best = np.array([[-1 - gap / 2, -gap / 2 - 1e-6], [gap / 2 + 1e-6, -1 + gap / 2]])
     values = np.linalg.eigvals(best)
     assert np.min(np.abs(values.imag)) > 0.0  # hence it has a real root of every order
-    lost = 0.5 * np.sum((best - cc.split_target(gap, 2)) ** 2)
+    lost = 0.5 * np.sum((best - beyond_sharing.split_target(gap, 2)) ** 2)
     assert lost == pytest.approx(0.5 * gap**2, rel=1e-3)
 
 
 def test_study() -> None:
-    data = cc.study(0, "smoke")
+    data = beyond_sharing.study(0, "smoke")
     json.dumps(data, allow_nan=False)
     for row in data["beyond"]:
         assert row["shared"] is None
@@ -154,6 +155,8 @@ def test_study() -> None:
         assert row["swe"] <= row["certified_time"]
         assert row["moved"] <= row["radius"]
         assert row["least_true_rate"] >= row["rate"]
+    sure = data["guarantee"]
+    assert np.all(np.array(sure["swe"])[1:] < np.array(sure["zas"])[1:])
     apart = {(r["family"], r["flow"]): r["apart"][-1] for r in data["energy"]}
     assert all(r["reached"] for r in data["energy"])
     assert max(apart[f, "shared"] for f in controls.FAMILIES) < 1e-20
@@ -169,8 +172,8 @@ def test_bad_arguments_are_named() -> None:
     with pytest.raises(ValueError, match="loss"):
         cc.certificate(0.5, 1.0, -0.1, 3)
     with pytest.raises(ValueError, match="gap"):
-        cc.split_target(1.0, 2)
+        beyond_sharing.split_target(1.0, 2)
     with pytest.raises(ValueError, match="d must"):
-        cc.split_target(0.1, 1)
+        beyond_sharing.split_target(0.1, 1)
     with pytest.raises(ValueError, match="least"):
         cc.basin(-1.0, 3)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad, solve_ivp
 
-from theory import common_component, controls, deep_linear, descent, integrate, shared_flow
+from theory import beyond_sharing, controls, deep_linear, descent, integrate, shared_flow
 from theory import odd_targets as odd
 
 INTEGRATOR = 1e-7
@@ -23,7 +23,7 @@ seeds = st.integers(0, 2**32 - 1)
 def test_rotations_move_on_a_straight_line(depth: int, angle: float, tied: bool) -> None:
     """Full matrices, shared and not, against the line and its clock."""
     phi = 1.3 * np.exp(1j * angle)
-    target = 1.3 * common_component.rotation(angle)
+    target = 1.3 * beyond_sharing.rotation(angle)
     parts = np.array([0.1, 0.5, 0.9, 0.99])
     times = odd.line_time(parts, phi, depth)
     path = integrate.weight_flow(times, target, descent.identity_start(depth, 2), tied=tied)
