@@ -14,6 +14,12 @@ from tqdm import tqdm
 from training.cache import cached_result, load_result, result_key
 
 RESULTS: dict[str, dict[str, str]] = {
+    "toy": {
+        "teacher_student": "theory.toy_teacher_student:study",
+        "deep_linear": "theory.toy_deep_linear:study",
+        "adam_quadratic": "theory.toy_adam_quadratic:study",
+        "adam_unshare": "theory.toy_adam_unshare:study",
+    },
     "theory": {
         "claims": "theory.claims:check_all",
         "flow_curves": "theory.study:flow_curves",
@@ -28,12 +34,6 @@ RESULTS: dict[str, dict[str, str]] = {
         "odd_targets": "theory.odd_targets:study",
         "quadratic": "theory.quadratic_study:study",
         "sign_descent": "theory.sign_descent_study:study",
-    },
-    "toy": {
-        "teacher_student": "theory.toy_teacher_student:study",
-        "deep_linear": "theory.toy_deep_linear:study",
-        "adam_quadratic": "theory.toy_adam_quadratic:study",
-        "adam_unshare": "theory.toy_adam_unshare:study",
     },
 }
 """Result files by area, and the function of (seed, scale) that computes each.
