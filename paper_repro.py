@@ -214,10 +214,10 @@ def collect_claims(options: Options) -> list[dict[str, Any]]:
 def print_claims(ledger: Sequence[dict[str, Any]]) -> None:
     """Print the ledger as a table, cut to the terminal's width."""
     width = shutil.get_terminal_size((100, 20)).columns
-    first = max(len(record["verdict"]) for record in ledger)
-    print(f"\n{'claim':<7} {'verdict':<{first}} evidence")
+    name, words = (max(len(record[key]) for record in ledger) for key in ("id", "verdict"))
+    print(f"\n{'claim':<{name}} {'verdict':<{words}} evidence")
     for record in ledger:
-        line = f"{record['id']:<7} {record['verdict']:<{first}} {record['evidence']}"
+        line = f"{record['id']:<{name}} {record['verdict']:<{words}} {record['evidence']}"
         print(line if len(line) <= width else line[: width - 3] + "...")
 
 
