@@ -1,0 +1,149 @@
+"""Sample results of the toy models, in closed form and on the training core."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.figures.samples.files import compared
+
+
+def toy() -> dict[str, Any]:
+    curve = {"time": [0.0, 0.2, 0.4], "flow": [1.0, 0.1, 0.01], "core": [1.0, 0.11, 0.012]}
+    arms = ("equal-start", "always-shared", "swe-f 5 %", "swe-f 20 %", "swe-f 50 %")
+    settings = []
+    for eps in (0.0, 0.3):
+        final = {arm: [-4 + k / 5 + s / 50 + s * k / 90 for s in range(3)]
+                 for k, arm in enumerate(arms)}  # fmt: skip
+        settings.append(
+            {
+                "eps": eps, "step_size": 0.01,
+                "curves": {arm: [0.0, -2.0, values[0]] for arm, values in final.items()},
+                "arms": compared(final, "equal-start"),
+            }
+        )  # fmt: skip
+    return {
+        "core_against_flow": {
+            "depth": 8, "size": 4, "step_sizes": [1e-2, 5e-3, 2.5e-3, 1.25e-3],
+            "errors": [0.016, 0.008, 0.004, 0.00234], "slope": 1.017, "curve": curve,
+        },
+        "distinct_modules": {
+            "depth": 6, "size": 4, "steps": 300, "seeds": 3, "curve_every": 150,
+            "settings": settings,
+        },
+    }  # fmt: skip
+
+
+def teacher_student() -> dict[str, Any]:
+    arms = ("baseline", "equal-start", "swe-f 10 %", "always-shared")
+    settings = []
+    for optimiser in ("sgd", "adamw"):
+        for eps in (0.0, 1.0):
+            final = {arm: [-2 + k / 10 + s / 50 + s * k / 90 for s in range(3)]
+                     for k, arm in enumerate(arms)}  # fmt: skip
+            settings.append(
+                {
+                    "optimiser": optimiser, "eps": eps, "chosen": {},
+                    "against_equal_start": compared(final, "equal-start"),
+                    "against_baseline": compared(final, "baseline"),
+                }
+            )  # fmt: skip
+    return {
+        "depth": 6, "width": 8, "rows": 16, "steps": 400, "seeds": 3, "arms": list(arms),
+        "settings": settings,
+    }  # fmt: skip
+
+
+def quadratic() -> dict[str, Any]:
+    def curve(ratio: float) -> dict[str, Any]:
+        tau = [0.0, 0.5, 1.0]
+        values = [1.0, 0.8, ratio]
+        return {
+            "tau": tau, "relative": values, "simulated_tau": tau, "simulated": values,
+            "standard_error": [0.01] * 3, "best_tau": 0.5, "best_relative": 0.8, "unshared": 1.1,
+        }  # fmt: skip
+
+    return {
+        "curves": [
+            {"schedule": schedule, "ratio": ratio, **curve(ratio)}
+            for schedule in ("linear", "constant") for ratio in (0.5, 2.0, 8.0)
+        ],
+        "spectrum": {**curve(3.0), "own_best_tau": [0.0, 0.25, 0.75]},
+        "rule": {"ratio": [1.0, 10.0, 100.0], "tau": [0.0, 0.9, 0.99], "formula": [0, 0.9, 0.99]},
+        "caption_numbers": {
+            "steps": 60, "replicas": 300, "depth": 8, "eta": 0.3, "mean_gap": 1.25e-16,
+            "largest_z": 1.875, "points": 40, "spectrum_best_tau": 0.5, "spectrum_gain": 0.2,
+            "spectrum_gain_over_unshared": 0.25, "rule_gap": 0.0042, "rule_steps": 240,
+        },
+    }  # fmt: skip
+
+
+def sign_descent() -> dict[str, Any]:
+    reach = {"tied_steps": 90.0, "tied_standard_error": 1.0, "unshared_steps": 180.0,
+             "unshared_standard_error": 2.0, "gain": 2.02, "predicted": 2.06}  # fmt: skip
+    arm = {"floor": 0.0016, "standard_error": 0.00001, "predicted": 0.0015}
+    return {
+        "snr": [0.01, 10.0], "lines": {"16": [4.0, 1.0]},
+        "gains": [{"depth": 16, "snr": [0.1, 1.0], "gain": [3.9, 1.5],
+                   "standard_error": [0.1, 0.01]}],
+        "start_snr": [0.3, 3.0], "reach_lines": {"tied": [90, 50], "unshared": [180, 60]},
+        "reach": [{"snr": 0.3, **reach}, {"snr": 3.0, **reach}],
+        "floors": {"arms": {"tied": arm, "unshared": arm, "unshared, sqrt(L) eta": arm}},
+        "caption_numbers": {
+            "samples": 20000, "largest_z": 1.63, "points": 5, "reach_depth": 16, "reached": 0.1,
+            "reach_gap": 0.0214, "floor_ratio": 4.03, "floor_ratio_larger_step": 0.98,
+        },
+    }  # fmt: skip
+
+
+def adam_quadratic() -> dict[str, Any]:
+    gains = {"snr": [0.1, 1.0], "gain": [3.5, 1.4], "standard_error": [0.05, 0.004]}
+    speed = gains | {"depth": 16, "predicted": {"adam": [3.7, 1.37], "sign": [3.9, 1.5]}}
+    reach = gains | {"depth": 16, "predicted": [3.9, 1.8]}
+    row = {
+        "snr": 0.1, "loss_tied": [0.5, 0.1, 0.2], "loss_unshared": [0.9, 0.4, 0.11],
+        "best_peak_tied": 0.02, "best_peak_unshared": 0.04, "best_gain": 1.125,
+        "standard_error": 0.0625,
+    }  # fmt: skip
+    line = {"16": [4.0, 1.3]}
+    return {
+        "speeds": [speed], "reach": [reach | {"beta2": 0.999}, reach | {"beta2": 0.99}],
+        "lines": {"snr": [0.1, 1.0], "start_snr": [0.1, 1.0], "reach": [3.9, 1.8],
+                  "speed": {"adam": line, "sign": line}},
+        "tuned": {"depth": 16, "steps": 250, "replicas": 128, "peaks": [0.01, 0.02, 0.04],
+                  "rows": [row]},
+        "caption_numbers": {
+            "replicas": 32, "depth": 16, "reached": 0.3, "largest_gap_adam": 0.0432,
+            "largest_gap_sign": 0.2, "largest_relative_error": 0.011,
+            "reach_gap": {"0.999": 0.15, "0.99": 0.1},
+        },
+    }  # fmt: skip
+
+
+def adam_unshare() -> dict[str, Any]:
+    def row(tau: float, moments: str, loss: float) -> dict[str, Any]:
+        return {"tau": tau, "moments": moments, "predicted": loss * 1.01, "peak": 0.02,
+                "loss": loss, "standard_error": 0.02}  # fmt: skip
+
+    rows = [row(0.0, "rescale", 1.4), row(0.5, "copy", 1.1), row(0.5, "rescale", 0.9),
+            row(1.0, "rescale", 1.2)]  # fmt: skip
+    both = {"copy": 1.27, "rescale": 1.55}
+    setting = {
+        "rows": rows, "best_tau": {"copy": 0.5, "rescale": 0.5}, "gain": both,
+        "gain_error": {"copy": 0.04, "rescale": 0.04}, "predicted_gain": 1.6,
+        "predicted_best_tau": 0.5, "largest_gap": 0.02,
+    }  # fmt: skip
+    return {
+        "depth": 16, "steps": 200, "replicas": 64, "start_snr": 0.1, "peaks": [0.01, 0.02],
+        "settings": [{"bias": bias, **setting} for bias in (2.0, 6.0, 20.0)],
+        "caption_numbers": {"largest_gap": 0.0234, "gain": {"2": 1.55}},
+    }  # fmt: skip
+
+
+FILES = {
+    "theory/quadratic.json": quadratic,
+    "theory/sign_descent.json": sign_descent,
+    "toy/deep_linear.json": toy,
+    "toy/teacher_student.json": teacher_student,
+    "toy/adam_quadratic.json": adam_quadratic,
+    "toy/adam_unshare.json": adam_unshare,
+}
