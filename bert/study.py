@@ -6,20 +6,14 @@ at a time. Everything is resumable: finished runs are kept, interrupted ones con
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import queue
-import signal
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from bert.arms import REFERENCE, StudyConfig
 from bert.harvest import harvest
+from bert.pool import Job, Report, run_jobs
 from bert.store import TokenStore, build_store
 from bert.task import MaskedLanguageTask
 from bert.text import documents, fingerprint
@@ -27,10 +21,6 @@ from bert.vocab import Vocabulary, load_vocabulary, train_vocabulary
 from training.comparison import compare
 from training.config import to_dict
 from training.files import read_json, read_lines, write_json
-from training.loop import Interrupted, train
-
-Report = Callable[[str, int, int], None]
-"""Called as report(what, done, total)."""
 
 
 @dataclass(frozen=True)
@@ -118,47 +108,15 @@ def run_study(
     its own error after the others were asked to stop.
     """
     build_task(study, data)  # fail here, in one line, rather than in every worker
-    pending = [
-        (arm, seed)
-        for seed in range(study.first_seed, study.first_seed + study.seeds)
-        for arm in study.arms
-    ]
-    total = len(pending) * study.steps
-    steps = dict.fromkeys(pending, 0)
-    context = multiprocessing.get_context("spawn")
-    halt, news = context.Event(), context.Queue()
-    with ProcessPoolExecutor(
-        min(jobs, len(pending)), context, _start_worker, (halt, news, os.getpid())
-    ) as pool:
-        futures = {
-            pool.submit(_train_one, study, data, run_folder(out, arm, seed), arm, seed, device)
-            for arm, seed in pending
-        }
-        failure: BaseException | None = None
-        while futures:
-            done, futures = wait(futures, timeout=0.2)
-            while True:
-                try:
-                    kind, key, value = news.get_nowait()
-                except queue.Empty:
-                    break
-                if kind == "warning":
-                    warn(value)
-                else:
-                    steps[key] = value
-            report("train", sum(steps.values()), total)
-            for future in done:
-                error = None if future.cancelled() else future.exception()
-                if error is not None and not isinstance(error, Interrupted):
-                    failure = failure or error
-            if (stop() or failure) and not halt.is_set():
-                halt.set()
-                for future in futures:
-                    future.cancel()
-    if failure is not None:
-        raise failure
-    if halt.is_set():
-        raise Interrupted(f"{out}: stopped; the same command continues it")
+    run_jobs(
+        build_task, (study, data),
+        [
+            Job(run_folder(out, arm, seed), study.train_config(arm, seed))
+            for seed in range(study.first_seed, study.first_seed + study.seeds)
+            for arm in study.arms
+        ],
+        device=device, processes=jobs, report=report, stop=stop, warn=warn,
+    )  # fmt: skip
     return write_comparison(study, out)
 
 
@@ -199,31 +157,3 @@ def write_comparison(study: StudyConfig, out: Path) -> dict[str, Any]:
     }
     write_json(out / "comparison.json", comparison)
     return comparison
-
-
-_worker: dict[str, Any] = {}
-
-
-def _start_worker(halt: Any, news: Any, parent: int) -> None:
-    """Set up a worker: one thread, and no SIGINT of its own: the parent says when to stop."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    _worker.update(halt=halt, news=news, parent=parent)
-
-
-def _train_one(
-    study: StudyConfig, data: StudyData, folder: Path, arm: str, seed: int, device: str
-) -> None:
-    key = (arm, seed)
-    news = _worker["news"]
-
-    def orphaned_or_halted() -> bool:
-        return bool(_worker["halt"].is_set()) or os.getppid() != _worker["parent"]
-
-    train(
-        build_task(study, data), study.train_config(arm, seed), folder,
-        device=device, stop=orphaned_or_halted,
-        progress=lambda step, row: news.put(("step", key, step)),
-        warn=lambda message: news.put(("warning", key, message)),
-    )  # fmt: skip
-    news.put(("step", key, study.steps))

@@ -137,7 +137,7 @@ class _Loop:
     def _log_event(self, event: Event) -> None:
         self.folder.log_event(
             {
-                "kind": "unshare",
+                "kind": "sham" if event.after == event.before else "unshare",
                 "step": event.step,
                 "before": str(event.before),
                 "after": str(event.after),

@@ -30,12 +30,12 @@ from training.seeds import derive_seed
 from training.sharing import Layout
 from training.stack import SharedStack, find_stack
 from training.statistics import GradientStatistics, probe
-from training.unshare import Moments, unshare
+from training.unshare import Moments, renew, unshare
 
 
 @dataclass(frozen=True)
 class Event:
-    """A change of layout before update ``step``, with the held batch's loss on either side."""
+    """A change of layout (or a sham one) before update ``step``, with the held batch's loss."""
 
     step: int
     before: Layout
@@ -114,7 +114,11 @@ class ShareThenUnshare:
         before = self.state.layout
         if decided.layout == before:
             self.state = decided
-            return None
+            if not self.schedule.renews(step, self.steps):
+                return None
+            held = self._held_loss(loss)
+            renew(self.model, self.optimizer, moments=self.moments)
+            return Event(step, before, before, held.item(), correlations)
         if statistics is None and self.moments == "rescale":
             statistics = self.measure(loss, step)
         held = self._held_loss(loss)

@@ -77,6 +77,10 @@ class Schedule:
         """Return the state in force for update ``step`` of ``steps``. Pure."""
         return state
 
+    def renews(self, step: int, steps: int) -> bool:
+        """Whether the layers' optimiser state is renewed before ``step`` without a split."""
+        return False
+
 
 @dataclass(frozen=True, kw_only=True)
 class NeverShared(Schedule):
@@ -141,6 +145,25 @@ class SweFixed(Schedule):
         if step >= self.tau(steps):
             return replace(state, layout=state.layout.untie())
         return state
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShamUntie(SweFixed):
+    """Control: never tied, but at tau the layers' optimiser state goes through an untie's mill.
+
+    With moments copied it is the baseline bit for bit; with moments reset it shows what the reset
+    alone does, apart from any sharing.
+    """
+
+    kind: ClassVar[str] = "sham-untie"
+
+    def start(self, depth: int) -> ScheduleState:
+        """Untied from the beginning, layers at random as in the baseline."""
+        return ScheduleState(Layout.untied(depth, self.unit))
+
+    def renews(self, step: int, steps: int) -> bool:
+        """At tau."""
+        return step == self.tau(steps)
 
 
 @dataclass(frozen=True, kw_only=True)

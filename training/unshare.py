@@ -87,6 +87,19 @@ def unshare(
         group["params"].sort(key=lambda p: order.get(id(p), -1))
 
 
+def renew(model: nn.Module, optimizer: Optimizer, *, moments: Moments) -> None:
+    """Treat the stack's optimiser state as an untie would, without a split (sham event).
+
+    ``copy`` and ``rescale`` (by the factor 1: no group changes) give every layer its own state
+    anew; ``reset`` drops it.
+    """
+    _, stack = find_stack(model)
+    for parameter in stack.parameters():
+        state = optimizer.state.pop(parameter, None)
+        if state and moments != "reset":
+            optimizer.state[parameter] = _child_state(state, 1.0)
+
+
 def _child_state(parent: dict[str, Any], factor: float) -> dict[str, Any]:
     state = {k: v.clone() if isinstance(v, Tensor) else v for k, v in parent.items()}
     for key in SECOND_MOMENTS:

@@ -1,0 +1,117 @@
+"""Train many runs of one task in worker processes, each resumable, each on one thread.
+
+Results do not depend on how many run at a time. A worker ends by itself when its parent is gone.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training.loop import Interrupted, train
+from training.run_config import TrainConfig
+from training.task import Task
+
+Report = Callable[[str, int, int], None]
+"""Called as report(what, done, total)."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: its folder and all that decides its outcome beside the task."""
+
+    folder: Path
+    config: TrainConfig
+
+
+def run_jobs(
+    build: Callable[..., Task],
+    arguments: tuple[Any, ...],
+    jobs: Sequence[Job],
+    *,
+    device: str = "cpu",
+    processes: int = 1,
+    report: Report = lambda what, done, total: None,
+    stop: Callable[[], bool] = lambda: False,
+    warn: Callable[[str], None] = print,
+    what: str = "train",
+) -> None:
+    """Train all ``jobs``, ``processes`` at a time, each in a worker on ``build(*arguments)``.
+
+    ``build`` must be importable (a function of a module). Finished runs return at once, so a study
+    that was stopped goes on. ``report(what, updates done, updates in all)`` follows the workers.
+    Raises Interrupted after ``stop()`` turned true and all workers saved, or the first failed run's
+    own error after the others were asked to stop.
+    """
+    if not jobs:
+        return
+    steps = {str(job.folder): 0 for job in jobs}
+    total = sum(job.config.steps for job in jobs)
+    context = multiprocessing.get_context("spawn")
+    halt, news = context.Event(), context.Queue()
+    with ProcessPoolExecutor(
+        min(processes, len(jobs)), context, _start_worker, (halt, news, os.getpid())
+    ) as pool:
+        waiting: set[Future[None]] = {
+            pool.submit(_train_one, build, arguments, job, device) for job in jobs
+        }
+        failure: BaseException | None = None
+        while waiting:
+            done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+            while True:
+                try:
+                    kind, key, value = news.get_nowait()
+                except queue.Empty:
+                    break
+                if kind == "warning":
+                    warn(value)
+                else:
+                    steps[key] = value
+            report(what, sum(steps.values()), total)
+            for future in done:
+                error = None if future.cancelled() else future.exception()
+                if error is not None and not isinstance(error, Interrupted):
+                    failure = failure or error
+            if (stop() or failure) and not halt.is_set():
+                halt.set()
+                for future in waiting:
+                    future.cancel()
+    if failure is not None:
+        raise failure
+    if halt.is_set():
+        raise Interrupted(f"{jobs[0].folder.parent}: stopped; the same command continues it")
+
+
+_worker: dict[str, Any] = {}
+
+
+def _start_worker(halt: Any, news: Any, parent: int) -> None:
+    """Set up a worker: one thread, and no SIGINT of its own: the parent says when to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    _worker.update(halt=halt, news=news, parent=parent)
+
+
+def _train_one(
+    build: Callable[..., Task], arguments: tuple[Any, ...], job: Job, device: str
+) -> None:
+    news, key = _worker["news"], str(job.folder)
+
+    def orphaned_or_halted() -> bool:
+        return bool(_worker["halt"].is_set()) or os.getppid() != _worker["parent"]
+
+    train(
+        build(*arguments), job.config, job.folder, device=device, stop=orphaned_or_halted,
+        progress=lambda step, row: news.put(("step", key, step)),
+        warn=lambda message: news.put(("warning", key, message)),
+    )  # fmt: skip
+    news.put(("step", key, job.config.steps))
