@@ -3,6 +3,7 @@
     python paper_repro.py                      everything, at the scale that takes minutes
     python paper_repro.py theory claims        the theorems alone
     python paper_repro.py bert --text my.txt   the BERT comparison on your own text
+    python paper_repro.py table1 --scale small one of the paper's tables, with every control
 
 Results already there for the same configuration and code are kept; Ctrl-C loses nothing and the
 same command goes on. Exit status: 0 it ran (whatever the verdicts), 1 something broke, 2 bad
@@ -33,7 +34,11 @@ from tqdm import tqdm
 
 from bert.arms import STUDIES, StudyConfig
 from bert.claims import bert_claims
-from bert.study import build_task, prepare_data, run_study
+from bert.study import StudyData, build_task, prepare_data, run_study
+from bert.table_arms import TABLES, table_arms
+from bert.table_study import TableStudy, table_study
+from bert.tables import run_table
+from bert.task import MaskedLanguageTask
 from bert.text import DataError
 from figures.report import build as build_report
 from figures.results import ResultError
@@ -50,8 +55,9 @@ from training.progress import Bars
 from training.runner import FunctionChangedError
 
 VERBS = ("theory", "toy", "bert", "claims", "figures")
-SCALES = ("smoke", "small", "full")
+SCALES = ("smoke", "small", "gpu", "full")
 MARKER = ".share-then-unshare"
+UNITS = {"train": "updates", "tune": "updates", "tokens": "tokens", "harvest": "files"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,8 @@ def parse(arguments: Sequence[str]) -> Options:
         nargs="*",
         default=["all"],
         metavar="verb",
-        help="all (default), theory, toy, bert, claims, figures, clean; one or more",
+        help="all (default), theory, toy, bert, claims, figures; one or more; or, hours long,\n"
+        "table1, table2, table3, table4, speedup, headline; or clean",
     )
     parser.add_argument("--out", type=Path, default=Path("results"), help="results folder")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random")
@@ -88,7 +95,8 @@ def parse(arguments: Sequence[str]) -> Options:
         "--scale",
         choices=SCALES,
         default="small",
-        help="smoke: a minute; small: minutes; full: the paper's own BERT setting",
+        help="smoke: a minute; small: minutes (tables: an evening); gpu: the tables on one GPU;\n"
+        "full: the paper's own BERT setting",
     )
     parser.add_argument("--jobs", type=int, default=0, help="processes (default: the cores)")
     bert = parser.add_argument_group("bert")
@@ -113,12 +121,15 @@ def parse(arguments: Sequence[str]) -> Options:
         "placement=post arms=baseline,swe-f",
     )
     given = parser.parse_args(arguments)
-    known = (*VERBS, "all", "clean")
+    known = (*VERBS, *TABLES, "all", "clean")
     for verb in given.verbs:
         if verb not in known:
             parser.error(f"verb {verb!r}: must be one of {', '.join(known)}")
     if "clean" in given.verbs and len(given.verbs) > 1:
         parser.error("clean: stands alone")
+    small = [verb for verb in ("all", *VERBS[:3]) if verb in given.verbs]
+    if given.scale == "gpu" and small:
+        parser.error(f"--scale gpu: only for {', '.join(TABLES)}, not for {small[0]}")
     if given.seed < 0:
         parser.error(f"--seed {given.seed}: must be 0 or more")
     if given.jobs < 0:
@@ -128,17 +139,23 @@ def parse(arguments: Sequence[str]) -> Options:
         name, equals, value = pair.partition("=")
         if not equals:
             parser.error(f"--set {pair}: must be of the form NAME=VALUE")
-        study[name] = value.split(",") if name == "arms" else _number_or_text(value)
+        study[name] = _list(value) if name in ("arms", "rates") else _number_or_text(value)
     device = given.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     jobs = given.jobs or (os.cpu_count() or 1 if device == "cpu" else 1)
     wanted = VERBS if "all" in given.verbs else given.verbs
     return Options(
-        tuple(verb for verb in VERBS if verb in wanted), given.out, given.seed, device,
+        tuple(verb for verb in (*VERBS[:3], *TABLES, *VERBS[3:]) if verb in wanted), given.out,
+        given.seed, device,
         given.scale, jobs, tuple(given.text), given.vocab,
         {name: value for name, value in study.items() if value is not None},
     )  # fmt: skip
+
+
+def _list(value: str) -> list[Any]:
+    """Read a list of numbers or words between commas."""
+    return [_number_or_text(item) for item in value.split(",")]
 
 
 def _number_or_text(value: str) -> Any:
@@ -151,31 +168,40 @@ def _number_or_text(value: str) -> Any:
 
 def study_of(options: Options) -> StudyConfig:
     """Return the BERT study that the options ask for. ConfigError for impossible values."""
-    if options.scale == "full" and not options.text:
-        raise ConfigError("--text = nothing: must be given at scale full (gigabytes of it)")
+    _require_text(options)
     study = replace(STUDIES[options.scale], first_seed=options.seed)
     return from_dict(StudyConfig, to_dict(study) | options.study)
+
+
+def table_study_of(table: str, options: Options) -> TableStudy:
+    """Return a table's study as the options ask for it. ConfigError for impossible values."""
+    _require_text(options)
+    study = replace(table_study(table, options.scale), first_seed=options.seed)
+    changed = from_dict(TableStudy, to_dict(study) | options.study)
+    table_arms(table, changed)
+    return changed
+
+
+def _require_text(options: Options) -> None:
+    if options.scale in ("gpu", "full") and not options.text:
+        raise ConfigError(
+            f"--text = nothing: must be given at scale {options.scale} (gigabytes of it)"
+        )
 
 
 def bert_study(options: Options) -> dict[str, float]:
     """Prepare the data, train every run, compare; returns seconds by stage."""
     study = study_of(options)
     started = time.perf_counter()
-    units = {"train": "updates", "tokens": "tokens", "harvest": "files"}
-    with Bars(units) as bars, polite_stop() as stop:
-        data = prepare_data(
-            study, options.out / "data", text=options.text, vocabulary_file=options.vocab,
-            jobs=options.jobs, report=bars,
-        )  # fmt: skip
+    with Bars(UNITS) as bars, polite_stop() as stop:
+        data = _prepare(study, options, bars)
         task = build_task(study, data)
         prepared = time.perf_counter() - started
         runs = study.seeds * len(study.arms)
-        flops = runs * study.steps * study.accumulation * task.flops_per_batch
-        print(
+        print_budget(
             f"bert: {runs} runs ({len(study.arms)} arms x {study.seeds} seeds) of {study.steps} "
-            f"updates, {task.config.parameters / 1e6:.2f} M parameters, {flops:.2e} FLOP in all "
-            f"({flops / 4e14 / 3600:.3g} hours at 400 TFLOP/s)"
-        )
+            "updates", task, runs * study.steps * study.accumulation,
+        )  # fmt: skip
         config = {"study": to_dict(study), "data": task.describe()["data"], "on": options.device}
         folder = f"{options.scale}-{result_key(config, ('bert', 'training'))[:10]}"
         out = options.out / "bert" / folder
@@ -186,6 +212,55 @@ def bert_study(options: Options) -> dict[str, float]:
     write_json(options.out / "bert" / "current.json", {"folder": folder})
     print_comparison(comparison)
     return {"data": prepared, "bert": time.perf_counter() - started - prepared}
+
+
+def bert_table(table: str, options: Options) -> dict[str, float]:
+    """Tune and train the arms of one of the paper's tables; returns seconds by stage."""
+    study = table_study_of(table, options)
+    started = time.perf_counter()
+    with Bars(UNITS) as bars, polite_stop() as stop:
+        data = _prepare(study, options, bars)
+        task = build_task(study, data)
+        arms = table_arms(table, study)
+        trials = len(study.tuning) * len(study.rates)
+        updates = (trials + study.seeds) * sum(arm.steps(study) for arm in arms)
+        print_budget(
+            f"{table}: {len(arms)} arms, each {trials} tuning runs and {study.seeds} paired seeds "
+            f"of {study.steps} updates times its budget", task, updates * study.accumulation,
+        )  # fmt: skip
+        # Seeds, arms and rates may grow; what they have in common names the folder.
+        shared = {
+            name: value for name, value in to_dict(study).items()
+            if name not in ("arms", "seeds", "rates", "tuning_seeds", "peak_lr")
+        }  # fmt: skip
+        config = {"study": shared, "data": task.describe()["data"], "on": options.device}
+        folder = f"{options.scale}-{result_key(config, ('bert', 'training'))[:10]}"
+        out = options.out / "bert" / "tables" / folder
+        pointer = options.out / "bert" / "tables" / f"{table}.json"
+        write_json(pointer, {"folder": folder, "scale": options.scale})
+        found = run_table(
+            table, study, data, out, device=options.device, jobs=options.jobs, report=bars,
+            stop=stop, warn=tqdm.write,
+        )  # fmt: skip
+    arms_found = {name: found["arms"][name] for name in found["order"]}
+    print_comparison(found | {"arms": {n: a for n, a in arms_found.items() if "loss" in a}})
+    return {table: time.perf_counter() - started}
+
+
+def _prepare(study: StudyConfig, options: Options, bars: Bars) -> StudyData:
+    return prepare_data(
+        study, options.out / "data", text=options.text, vocabulary_file=options.vocab,
+        jobs=options.jobs, report=bars,
+    )  # fmt: skip
+
+
+def print_budget(what: str, task: MaskedLanguageTask, batches: int) -> None:
+    """Say what is about to be computed, and how long that is at a stated speed."""
+    flops = batches * task.flops_per_batch
+    print(
+        f"{what}, {task.config.parameters / 1e6:.2f} M parameters, {flops:.2e} FLOP in all "
+        f"({flops / 4e14 / 3600:.3g} GPU-hours if it sustains 400 TFLOP/s)"
+    )
 
 
 def print_comparison(comparison: dict[str, Any]) -> None:
@@ -268,6 +343,9 @@ def run(options: Options) -> None:
         seconds[" and ".join(areas)] = time.perf_counter() - started
     if "bert" in options.verbs:
         seconds |= bert_study(options)
+    for table in TABLES:
+        if table in options.verbs:
+            seconds |= bert_table(table, options)
     started = time.perf_counter()
     ledger = collect_claims(options)
     if "figures" in options.verbs:
@@ -287,6 +365,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if "bert" in options.verbs:
             study_of(options)
+        for table in TABLES:
+            if table in options.verbs:
+                table_study_of(table, options)
         if options.device == "cuda" and not torch.cuda.is_available():
             raise ConfigError("--device = 'cuda': must be auto or cpu, no CUDA device is here")
         try:

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from training.loop import Interrupted, train
+from training.loop import Interrupted, NonFiniteLossError, train
 from training.run_config import TrainConfig
 from training.task import Task
 
@@ -44,13 +44,15 @@ def run_jobs(
     stop: Callable[[], bool] = lambda: False,
     warn: Callable[[str], None] = print,
     what: str = "train",
+    diverged: Callable[[Job, str], None] | None = None,
 ) -> None:
     """Train all ``jobs``, ``processes`` at a time, each in a worker on ``build(*arguments)``.
 
     ``build`` must be importable (a function of a module). Finished runs return at once, so a study
     that was stopped goes on. ``report(what, updates done, updates in all)`` follows the workers.
     Raises Interrupted after ``stop()`` turned true and all workers saved, or the first failed run's
-    own error after the others were asked to stop.
+    own error after the others were asked to stop. With ``diverged`` given, a run whose loss was not
+    finite is reported there and the others go on: a rate that is too high is an answer.
     """
     if not jobs:
         return
@@ -61,9 +63,10 @@ def run_jobs(
     with ProcessPoolExecutor(
         min(processes, len(jobs)), context, _start_worker, (halt, news, os.getpid())
     ) as pool:
-        waiting: set[Future[None]] = {
-            pool.submit(_train_one, build, arguments, job, device) for job in jobs
+        job_of: dict[Future[None], Job] = {
+            pool.submit(_train_one, build, arguments, job, device): job for job in jobs
         }
+        waiting = set(job_of)
         failure: BaseException | None = None
         while waiting:
             done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -79,7 +82,9 @@ def run_jobs(
             report(what, sum(steps.values()), total)
             for future in done:
                 error = None if future.cancelled() else future.exception()
-                if error is not None and not isinstance(error, Interrupted):
+                if diverged is not None and isinstance(error, NonFiniteLossError):
+                    diverged(job_of[future], str(error))
+                elif error is not None and not isinstance(error, Interrupted):
                     failure = failure or error
             if (stop() or failure) and not halt.is_set():
                 halt.set()

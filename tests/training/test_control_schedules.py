@@ -59,7 +59,7 @@ def test_a_sham_untie_that_resets_the_moments_is_not(tmp_path: Path) -> None:
 
 
 def test_a_sham_tau_outside_the_run_is_refused() -> None:
-    with pytest.raises(ConfigError, match="until = 24: must be a step in 1..23"):
+    with pytest.raises(ConfigError, match=r"until = 24: must be a step in 1\.\.23"):
         ShamUntie(until=24).validate(4, 24)
 
 

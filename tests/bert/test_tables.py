@@ -1,0 +1,197 @@
+"""The paper's tables: arms by name, rates by one rule, runs shared, stopped and resumed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bert.paper_numbers import FINE_TUNED, MASKED_ACCURACY
+from bert.pool import Job, run_jobs
+from bert.study import StudyData, prepare_data
+from bert.table_arms import TABLES, TAUS, table_arms, units
+from bert.table_study import FIRST_TUNING_SEED, SCALES, TableStudy, best_rate, table_study
+from bert.tables import DIVERGED, run_folder, run_table, write_table
+from tests.training.residual import RegressionTask
+from training.config import ConfigError, from_dict, to_dict
+from training.files import read_json, write_json
+from training.loop import Interrupted, NonFiniteLossError
+from training.run_config import TrainConfig
+from training.schedule import ShamUntie, SweFixed, SweMultistage
+
+STUDY = TableStudy(
+    size="4x16", vocabulary=200, length=16, rows=4, steps=8, seeds=2, check=0.3,
+    validation_rows=20, rates=(2e-3, 4e-3),
+)  # fmt: skip
+
+
+def names(table: str, study: TableStudy) -> list[str]:
+    return [arm.name for arm in table_arms(table, study)]
+
+
+def test_the_arms_of_a_twelve_layer_study_are_these() -> None:
+    study = SCALES["small"]
+    assert names("table1", study) == [
+        "baseline", "baseline x2", "equal-start", "swe-f", "swe-a", "swe-m", "always-shared",
+        "swe-f 6x2", "swe-f reset", "swe-f rescale", "swe-f sum", "sham reset",
+    ]  # fmt: skip
+    assert names("table2", study) == ["baseline", "baseline x2", "equal-start", "swe-f", "swe-m"]
+    assert names("table3", study) == [
+        "baseline", "equal-start", "swe-f tau 2 %", "swe-f tau 5 %", "swe-f", "swe-f tau 20 %",
+        "swe-f tau 40 %", "swe-m rho 0.1", "swe-m rho 0.3", "swe-m", "swe-m rho 0.7",
+        "swe-m rho 0.9",
+    ]  # fmt: skip
+    assert names("table4", study) == [
+        "baseline", "equal-start", "swe-f 6x2", "swe-f 4x3", "swe-f 3x4", "swe-f 2x6", "swe-f",
+    ]  # fmt: skip
+    assert names("speedup", study)[:4] == ["baseline", "baseline x0.5", "baseline x0.7",
+                                           "baseline x2"]  # fmt: skip
+
+
+def test_the_full_scale_is_the_papers_setting() -> None:
+    """Tables 1, 3, 4: 500k updates of 512 x 512 tokens; Table 2: Post-LN, 1M, whole words."""
+    one, two = table_study("table1", "full"), table_study("table2", "full")
+    assert (one.steps, one.rates, one.placement) == (500_000, (3e-4,), "pre")
+    assert (two.steps, two.rates, two.placement, two.whole_word) == (
+        1_000_000, (1e-4,), "post", True,
+    )  # fmt: skip
+    for study in (one, two):
+        assert study.rows * study.accumulation == study.length == 512
+        assert study.warmup * study.steps == 10_000
+        assert study.check_interval == study.steps // 500
+        [fixed] = [arm for arm in table_arms("table2", study) if arm.name == "swe-f"]
+        assert isinstance(fixed.schedule, SweFixed)
+        assert fixed.schedule.tau(study.steps) == 50_000
+    assert units(24) == (12, 8, 6, 4, 3, 2, 1)
+    assert not one.tuning
+
+
+@pytest.mark.parametrize("table", list(MASKED_ACCURACY))
+def test_every_column_of_the_paper_has_its_arm(table: str) -> None:
+    ours = names(table, table_study(table, "full"))
+    assert set(MASKED_ACCURACY[table]) <= set(ours)
+    for scores in FINE_TUNED.get(table, {}).values():
+        assert set(scores) <= set(MASKED_ACCURACY[table])
+
+
+@pytest.mark.parametrize("scale", list(SCALES))
+def test_all_tables_are_possible_at_every_scale(scale: str) -> None:
+    for table in TABLES:
+        study = table_study(table, scale)
+        assert from_dict(TableStudy, to_dict(study)) == study
+        for arm in table_arms(table, study):
+            config = study.arm_config(arm, study.rates[0], 5)
+            assert config.steps == max(1, round(arm.budget * study.steps))
+            assert (config.seed, config.moments) == (5, arm.moments)
+
+
+def test_arms_carry_their_own_setting() -> None:
+    arms = {arm.name: arm for table in TABLES for arm in table_arms(table, SCALES["small"])}
+    for tau in TAUS:
+        name = "swe-f" if tau == 0.1 else f"swe-f tau {100 * tau:g} %"
+        assert arms[name].schedule == SweFixed(until=tau)
+    assert arms["swe-f 4x3"].schedule == SweFixed(unit=4, until=0.1)
+    assert arms["swe-m rho 0.9"].schedule == SweMultistage(rho=0.9, interval=30)
+    assert arms["sham reset"].schedule == ShamUntie(until=0.1)
+    assert arms["swe-f sum"].convention == "sum"
+
+
+def test_the_rate_with_the_least_mean_loss_is_taken() -> None:
+    assert best_rate({1e-3: [5.0, 5.2], 2e-3: [4.0, 4.1], 4e-3: [4.5, 4.0]}) == (2e-3, False)
+    assert best_rate({1e-3: [5.0], 2e-3: [4.0], 4e-3: [math.inf]}) == (2e-3, False)
+    assert best_rate({1e-3: [4.0], 2e-3: [4.0]}) == (1e-3, True)
+    assert best_rate({1e-3: [4.0]}) == (1e-3, False)
+    with pytest.raises(ConfigError, match="at which no tuning run diverges"):
+        best_rate({1e-3: [math.inf], 2e-3: [math.inf]})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rates": ()}, "at least one rate"),
+        ({"rates": (2e-3, 1e-3)}, "ascending"),
+        ({"rates": (-1.0,)}, r"rates = -1.0: must be in \(0, 10\]"),
+        ({"tuning_seeds": 0}, "tuning_seeds = 0"),
+        ({"first_seed": FIRST_TUNING_SEED}, "first_seed"),
+    ],
+)
+def test_impossible_table_studies_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        replace(STUDY, **change)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> StudyData:
+    rng = np.random.default_rng(0)
+    words = ["".join(rng.choice(list("abcdefgh"), size=rng.integers(2, 7))) for _ in range(150)]
+    folder = tmp_path_factory.mktemp("text")
+    documents = [" ".join(rng.choice(words, size=60)) for _ in range(400)]
+    (folder / "text.txt").write_text("\n\n".join(documents), encoding="utf-8")
+    return prepare_data(STUDY, folder / "data", text=[folder / "text.txt"])
+
+
+def stop_after(calls: int) -> Callable[[], bool]:
+    left = iter(range(10**9))
+    return lambda: next(left) >= calls
+
+
+def test_a_table_end_to_end(data: StudyData, tmp_path: Path) -> None:
+    """Stopped while tuning: what is there is written. Resumed: complete, every number traceable."""
+    with pytest.raises(Interrupted):
+        run_table("table2", STUDY, data, tmp_path, stop=stop_after(0))
+    partial = read_json(tmp_path / "table2.json")
+    assert not partial["complete"]
+    assert "loss" not in partial["arms"]["swe-f"]
+    table = run_table("table2", STUDY, data, tmp_path, jobs=2)
+    assert table == read_json(tmp_path / "table2.json")
+    assert table["complete"]
+    for name, row in table["arms"].items():
+        assert row["loss"]["n"] == 2
+        tried = {float(rate): values[0] for rate, values in row["tuning"].items()}
+        assert row["rate"] == min(tried, key=lambda rate: tried[rate])
+        assert row["rate_at_edge"]
+        assert row["steps"] == 8 * row["budget"]
+        for seed, folder in row["folders"].items():
+            summary = read_json(tmp_path / "runs" / folder / "summary.json")
+            assert row["values"][seed] == summary["valid"]["loss"]
+        assert ("difference" in row) == (name != "baseline")
+    assert table["arms"]["swe-f"]["untied_at"] == {"0": [1], "1": [1]}
+    # Another table of the study takes the runs that are there; a diverged one is named, not used.
+    folder = run_folder(tmp_path, "swe-f", table["arms"]["swe-f"]["rate"], 1)
+    (folder / "summary.json").unlink()
+    write_json(folder / DIVERGED, {"why": "test"})
+    again = write_table("headline", STUDY, tmp_path)
+    assert again["arms"]["baseline"]["values"] == table["arms"]["baseline"]["values"]
+    assert again["arms"]["swe-f"]["diverged"] == [1]
+    assert again["arms"]["swe-f"]["loss"]["n"] == 1
+    assert again["arms"]["swe-f"]["verdict"] == "one seed: no interval"
+    assert not again["complete"]
+
+
+def poisoned() -> RegressionTask:
+    return RegressionTask(depth=2, poison=lambda index: index == 3)
+
+
+def test_a_run_that_diverges_is_reported_and_the_others_go_on(tmp_path: Path) -> None:
+    jobs = [Job(tmp_path / f"steps-{n}", TrainConfig(steps=n, eval_interval=n)) for n in (6, 3)]
+    found: list[tuple[Path, str]] = []
+    run_jobs(poisoned, (), jobs, diverged=lambda job, why: found.append((job.folder, why)))
+    [(folder, why)] = found
+    assert folder == jobs[0].folder
+    assert "not finite at update 3" in why
+    assert (jobs[1].folder / "summary.json").exists()
+    with pytest.raises(NonFiniteLossError, match="not finite at update 3"):
+        run_jobs(poisoned, (), jobs[:1])
+
+
+def test_a_diverged_tuning_run_is_published_as_such(tmp_path: Path) -> None:
+    study = replace(STUDY, rates=(2e-3, 10.0))
+    folder = run_folder(tmp_path, "baseline", 10.0, FIRST_TUNING_SEED)
+    write_json(folder / DIVERGED, {"why": "loss not finite"})
+    row = write_table("table2", study, tmp_path)["arms"]["baseline"]
+    assert row["tuning"] == {"0.002": [None], "10": ["diverged"]}
