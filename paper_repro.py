@@ -86,7 +86,7 @@ def parse(arguments: Sequence[str]) -> Options:
         default=["all"],
         metavar="verb",
         help="all (default), theory, toy, bert, claims, figures; one or more; or, hours long,\n"
-        "table1, table2, table3, table4, speedup, headline; or clean",
+        "table1, table2, table3, table4, speedup, sweep, headline; or clean",
     )
     parser.add_argument("--out", type=Path, default=Path("results"), help="results folder")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random")

@@ -126,7 +126,8 @@ def table_arms(table: str, study: StudyConfig) -> tuple[Arm, ...]:
 
     Table 1: the paper's five columns and the protocol's controls; Table 2: the paper's four and the
     equal start; Table 3: tau and rho; Table 4: all sharing units; ``speedup``: the baselines at
-    four budgets beside the main arms; ``headline``: what a deep or wide model has time for.
+    four budgets beside the main arms; ``sweep``: the main arms and all tau, for one machine's
+    evening; ``headline``: what a deep or wide model has time for.
     """
     coarse = [unit for unit in units(_depth(study))[:1] if unit != study.unit]
     arms = {
@@ -147,6 +148,10 @@ def table_arms(table: str, study: StudyConfig) -> tuple[Arm, ...]:
             *(baseline(b) for b in BUDGETS if b != 1), _equal(study), swe_f(study), _swe_a(study),
             swe_m(study), _never_untied(study),
         ],
+        "sweep": lambda: [
+            baseline(2.0), _equal(study), *(swe_f(study, tau) for tau in TAUS), _swe_a(study),
+            swe_m(study), _never_untied(study), *(swe_f(study, unit=unit) for unit in coarse),
+        ],
         "headline": lambda: [
             baseline(2.0), _equal(study), swe_f(study), _swe_a(study), _never_untied(study)
         ],
@@ -161,4 +166,4 @@ def table_arms(table: str, study: StudyConfig) -> tuple[Arm, ...]:
     return chosen
 
 
-TABLES = ("table1", "table2", "table3", "table4", "speedup", "headline")
+TABLES = ("table1", "table2", "table3", "table4", "speedup", "sweep", "headline")

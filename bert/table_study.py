@@ -99,7 +99,7 @@ SCALES: dict[str, TableStudy] = {
     # An evening of two cores: 12 layers of width 64 on 1.5 M tokens an arm, five paired seeds.
     "small": TableStudy(
         size="12x64", vocabulary=4096, length=64, rows=8, steps=3000, seeds=5,
-        rates=(1e-3, 2e-3, 4e-3), validation_rows=512,
+        rates=(1e-3, 2e-3, 4e-3, 8e-3), validation_rows=512,
     ),
     # One large GPU, minutes a run: 27 M parameters on 0.2 G tokens an arm.
     "gpu": _GPU,

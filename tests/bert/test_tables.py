@@ -49,6 +49,10 @@ def test_the_arms_of_a_twelve_layer_study_are_these() -> None:
     assert names("table4", study) == [
         "baseline", "equal-start", "swe-f 6x2", "swe-f 4x3", "swe-f 3x4", "swe-f 2x6", "swe-f",
     ]  # fmt: skip
+    assert names("sweep", study) == [
+        "baseline", "baseline x2", "equal-start", "swe-f tau 2 %", "swe-f tau 5 %", "swe-f",
+        "swe-f tau 20 %", "swe-f tau 40 %", "swe-a", "swe-m", "always-shared", "swe-f 6x2",
+    ]  # fmt: skip
     assert names("speedup", study)[:4] == ["baseline", "baseline x0.5", "baseline x0.7",
                                            "baseline x2"]  # fmt: skip
 
