@@ -30,34 +30,27 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import torch
-from tqdm import tqdm
 
 from bert.arms import STUDIES, StudyConfig
 from bert.claims import bert_claims
-from bert.study import StudyData, build_task, prepare_data, run_study
+from bert.commands import Place, study_command, table_command
 from bert.table_arms import TABLES, table_arms
 from bert.table_study import TableStudy, table_study
-from bert.tables import run_table
-from bert.task import MaskedLanguageTask
 from bert.text import DataError
 from figures.report import build as build_report
 from figures.results import ResultError
 from theory.results import RESULTS, compute_missing
 from theory.toy_claims import toy_claims
-from training.cache import result_key
 from training.checkpoint import CheckpointError
 from training.config import ConfigError, from_dict, to_dict
 from training.environment import host
 from training.files import read_json, write_json, write_text
-from training.interrupt import polite_stop
 from training.loop import Interrupted, NonFiniteLossError
-from training.progress import Bars
 from training.runner import FunctionChangedError
 
 VERBS = ("theory", "toy", "bert", "claims", "figures")
 SCALES = ("smoke", "small", "gpu", "full")
 MARKER = ".share-then-unshare"
-UNITS = {"train": "updates", "tune": "updates", "tokens": "tokens", "harvest": "files"}
 
 
 @dataclass(frozen=True)
@@ -73,6 +66,14 @@ class Options:
     text: tuple[Path, ...]
     vocab: Path | None
     study: dict[str, Any]
+
+    @property
+    def place(self) -> Place:
+        """What the BERT verbs need of the command line."""
+        return Place(
+            out=self.out, scale=self.scale, device=self.device, jobs=self.jobs, text=self.text,
+            vocab=self.vocab,
+        )  # fmt: skip
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -189,94 +190,6 @@ def _require_text(options: Options) -> None:
         )
 
 
-def bert_study(options: Options) -> dict[str, float]:
-    """Prepare the data, train every run, compare; returns seconds by stage."""
-    study = study_of(options)
-    started = time.perf_counter()
-    with Bars(UNITS) as bars, polite_stop() as stop:
-        data = _prepare(study, options, bars)
-        task = build_task(study, data)
-        prepared = time.perf_counter() - started
-        runs = study.seeds * len(study.arms)
-        print_budget(
-            f"bert: {runs} runs ({len(study.arms)} arms x {study.seeds} seeds) of {study.steps} "
-            "updates", task, runs * study.steps * study.accumulation,
-        )  # fmt: skip
-        config = {"study": to_dict(study), "data": task.describe()["data"], "on": options.device}
-        folder = f"{options.scale}-{result_key(config, ('bert', 'training'))[:10]}"
-        out = options.out / "bert" / folder
-        comparison = run_study(
-            study, data, out, device=options.device, jobs=options.jobs, report=bars, stop=stop,
-            warn=tqdm.write,
-        )  # fmt: skip
-    write_json(options.out / "bert" / "current.json", {"folder": folder})
-    print_comparison(comparison)
-    return {"data": prepared, "bert": time.perf_counter() - started - prepared}
-
-
-def bert_table(table: str, options: Options) -> dict[str, float]:
-    """Tune and train the arms of one of the paper's tables; returns seconds by stage."""
-    study = table_study_of(table, options)
-    started = time.perf_counter()
-    with Bars(UNITS) as bars, polite_stop() as stop:
-        data = _prepare(study, options, bars)
-        task = build_task(study, data)
-        arms = table_arms(table, study)
-        trials = len(study.tuning) * len(study.rates)
-        updates = (trials + study.seeds) * sum(arm.steps(study) for arm in arms)
-        print_budget(
-            f"{table}: {len(arms)} arms, each {trials} tuning runs and {study.seeds} paired seeds "
-            f"of {study.steps} updates times its budget", task, updates * study.accumulation,
-        )  # fmt: skip
-        # Seeds, arms and rates may grow; what they have in common names the folder.
-        shared = {
-            name: value for name, value in to_dict(study).items()
-            if name not in ("arms", "seeds", "rates", "tuning_seeds", "peak_lr")
-        }  # fmt: skip
-        config = {"study": shared, "data": task.describe()["data"], "on": options.device}
-        folder = f"{options.scale}-{result_key(config, ('bert', 'training'))[:10]}"
-        out = options.out / "bert" / "tables" / folder
-        pointer = options.out / "bert" / "tables" / f"{table}.json"
-        write_json(pointer, {"folder": folder, "scale": options.scale})
-        found = run_table(
-            table, study, data, out, device=options.device, jobs=options.jobs, report=bars,
-            stop=stop, warn=tqdm.write,
-        )  # fmt: skip
-    arms_found = {name: found["arms"][name] for name in found["order"]}
-    print_comparison(found | {"arms": {n: a for n, a in arms_found.items() if "loss" in a}})
-    return {table: time.perf_counter() - started}
-
-
-def _prepare(study: StudyConfig, options: Options, bars: Bars) -> StudyData:
-    return prepare_data(
-        study, options.out / "data", text=options.text, vocabulary_file=options.vocab,
-        jobs=options.jobs, report=bars,
-    )  # fmt: skip
-
-
-def print_budget(what: str, task: MaskedLanguageTask, batches: int) -> None:
-    """Say what is about to be computed, and how long that is at a stated speed."""
-    flops = batches * task.flops_per_batch
-    print(
-        f"{what}, {task.config.parameters / 1e6:.2f} M parameters, {flops:.2e} FLOP in all "
-        f"({flops / 4e14 / 3600:.3g} GPU-hours if it sustains 400 TFLOP/s)"
-    )
-
-
-def print_comparison(comparison: dict[str, Any]) -> None:
-    """Print every arm's final validation loss and its paired difference to the reference."""
-    reference = comparison["reference"]
-    print(f"\n{'arm':<14} {'n':>2} {'loss':>8} {'minus ' + reference:>15}  95 % interval, verdict")
-    for arm, entry in comparison["arms"].items():
-        line = f"{arm:<14} {entry['loss']['n']:>2} {entry['loss']['mean']:>8.4f}"
-        gap = entry.get("difference")
-        if gap is not None:
-            known = gap["low"] is not None
-            interval = f"[{gap['low']:+.4f}, {gap['high']:+.4f}]" if known else "none"
-            line += f" {gap['mean']:>+15.4f}  {interval}, {entry['verdict']}"
-        print(line)
-
-
 def collect_claims(options: Options) -> list[dict[str, Any]]:
     """Gather the ledger from the result files into claims.json."""
     theory = options.out / "theory" / "claims.json"
@@ -300,7 +213,7 @@ def describe_plan(options: Options) -> None:
     """Say what will be done and how long it took where it was last measured."""
     print(f"{', '.join(options.verbs)} at scale {options.scale} into {options.out}/")
     times = Path(__file__).parent / "records" / "default" / "times.json"
-    if options.scale == "small" and times.exists():
+    if options.scale == "small" and options.verbs == VERBS and times.exists():
         known = read_json(times)
         text = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in known["steps"].items())
         print(f"all verbs took, on {known['device']} with {known['cores']} processes: {text}")
@@ -342,10 +255,10 @@ def run(options: Options) -> None:
         compute_missing(options.out, areas, options.seed, options.scale, options.jobs)
         seconds[" and ".join(areas)] = time.perf_counter() - started
     if "bert" in options.verbs:
-        seconds |= bert_study(options)
+        seconds |= study_command(study_of(options), options.place)
     for table in TABLES:
         if table in options.verbs:
-            seconds |= bert_table(table, options)
+            seconds |= table_command(table, table_study_of(table, options), options.place)
     started = time.perf_counter()
     ledger = collect_claims(options)
     if "figures" in options.verbs:

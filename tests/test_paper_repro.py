@@ -46,6 +46,8 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["--scale", "huge"], "invalid choice: 'huge'"),
         (["--set", "tau"], "--set tau: must be of the form NAME=VALUE"),
         (["--device", "tpu"], "invalid choice: 'tpu'"),
+        (["theory", "table1", "--scale", "gpu"], "--scale gpu: only for table1"),
+        (["--scale", "gpu"], "--scale gpu: only for table1"),
     ],
 )
 def test_bad_arguments_end_with_status_2(
@@ -69,6 +71,10 @@ def test_bad_arguments_end_with_status_2(
         (["bert", "--set", "rows=eight"], "rows = 'eight': must be of type int"),
         (["bert", "--set", "arms=baseline,sharing"], "arms = 'sharing': must be one of baseline"),
         (["bert", "--scale", "full"], "--text = nothing: must be given at scale full"),
+        (["table1", "--scale", "full"], "--text = nothing: must be given at scale full"),
+        (["table3", "--set", "rates=2e-3,1e-3"], "must be ascending"),
+        (["table4", "--set", "tuning_seeds=0"], "tuning_seeds = 0"),
+        (["speedup", "--size", "6x30x2"], "size = '6x30x2'"),
     ],
 )
 def test_impossible_values_end_with_status_2_and_write_nothing(
