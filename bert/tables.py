@@ -128,8 +128,15 @@ def write_table(table: str, study: TableStudy, out: Path) -> dict[str, Any]:
                 row |= _measured([folders[seed] for seed in finished], list(finished))
     if REFERENCE in losses:
         shared = {a: v for a, v in losses.items() if a == REFERENCE or v.keys() & losses[REFERENCE]}
+        accuracies = {
+            a: {seed: 100 * rows[a]["accuracy"][str(seed)] for seed in v} for a, v in shared.items()
+        }
         for name, entry in compare(shared, REFERENCE).items():
             rows[name] |= entry
+        for name, entry in compare(accuracies, REFERENCE).items():
+            rows[name]["accuracy_percent"] = {"mean": entry["loss"]} | (
+                {"difference": entry["difference"]} if "difference" in entry else {}
+            )
     result = {
         "table": table,
         "study": to_dict(study),

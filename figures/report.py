@@ -23,6 +23,9 @@ from figures import (
     bert_correlations,
     bert_dispersion,
     bert_loss,
+    bert_speedup,
+    bert_sweeps,
+    bert_tables,
     common_component,
     controls,
     descent_bounds,
@@ -43,7 +46,9 @@ from figures.results import (
     read_claims,
     read_comparison,
     read_json,
+    read_table,
     reading,
+    table_source,
 )
 from figures.style import arm_look
 from figures.wording import count, plain
@@ -80,7 +85,16 @@ FIGURES = (
     Entry(bert_loss.NAME, bert_loss.draw, "bert"),
     Entry(bert_correlations.NAME, bert_correlations.draw, "bert"),
     Entry(bert_dispersion.NAME, bert_dispersion.draw, "bert"),
+    *(Entry(bert_tables.name_of(t), bert_tables.drawer(t), t) for t in bert_tables.TITLES),
+    Entry(bert_sweeps.NAME, bert_sweeps.draw, "table3"),
+    Entry(bert_speedup.NAME, bert_speedup.draw, bert_speedup.TABLE),
 )
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "theory": ("theory",),
+    "toy": ("toy",),
+    "bert": ("bert", *bert_tables.TITLES, bert_speedup.TABLE),
+}
+"""Section of the page: the verbs whose figures stand in it."""
 RUN_HEADINGS = {
     "run": "Run", "steps": "Updates", "tokens": "Tokens", "flops": "FLOP", "seconds": "Seconds",
     "device": "Device", "versions": "Versions", "commit": "Commit", "command": "Command",
@@ -105,6 +119,10 @@ def build(out: Path) -> Path:
             cells = tables.comparison_cells(rows)
     _write_table(out / "tables" / "comparison.csv", rows)
     _write_table(out / "tables" / "claims.csv", claims or [])
+    for name in (*bert_tables.TITLES, bert_speedup.TABLE):
+        table = read_table(out, name)
+        with reading(out / str(table_source(out, name))):
+            _write_table(out / "tables" / f"{name}.csv", bert_tables.rows(table) if table else [])
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -117,8 +135,8 @@ def build(out: Path) -> Path:
         counts=tables.verdict_counts(claims or []),
         claim_headings=tables.CLAIM_HEADINGS,
         figures={
-            verb: [_embedded(out, e.name) for e in FIGURES if e.verb == verb and drawn[e.name]]
-            for verb in ("theory", "toy", "bert")
+            section: [_embedded(out, e.name) for e in FIGURES if e.verb in verbs and drawn[e.name]]
+            for section, verbs in SECTIONS.items()
         },
         drawn=[name for name, present in drawn.items() if present],
         comparison_headings=tables.COMPARISON_HEADINGS,

@@ -13,7 +13,7 @@ import functools
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -92,8 +92,17 @@ T = TypeVar("T")
 
 
 def arm_look(arm: str) -> Look:
-    """Return the look of an arm; one that is not known here is drawn grey, under its own name."""
-    return ARMS.get(arm, Look(arm, FAINT, "X"))
+    """Return the look of an arm; a variant ("swe-f tau 2 %") has its family's, under its own name.
+
+    An arm of no known family is drawn grey.
+    """
+    if arm in ARMS:
+        return ARMS[arm]
+    family, _, variant = arm.partition(" ")
+    if family in ARMS:
+        look = ARMS[family]
+        return replace(look, label=f"{look.label}, {variant}")
+    return Look(arm, FAINT, "X")
 
 
 def styled(function: Callable[P, T]) -> Callable[P, T]:
@@ -135,6 +144,19 @@ def legend_above(figure: Figure, handles: Sequence[Any], columns: int = 3) -> No
     figure.legend(handles=list(handles), loc="outside upper left", ncols=columns)
 
 
+def _settle(figure: Figure) -> None:
+    """Lay the panels out once and round where they are.
+
+    The constraint solver's answer differs in the last digits with the addresses of its variables,
+    seldom, and a picture's bytes with it.
+    """
+    figure.draw_without_rendering()
+    places = [axes.get_position() for axes in figure.axes]
+    figure.set_layout_engine("none")
+    for axes, place in zip(figure.axes, places, strict=True):
+        axes.set_position(tuple(round(value, 4) for value in place.bounds))
+
+
 def save(
     figure: Figure,
     out: Path,
@@ -147,8 +169,10 @@ def save(
 ) -> None:
     """Write ``out/figures/<name>`` as .png, .svg and .json (title, caption, alt text, sources).
 
-    The bytes depend on the figure alone: no date, no random identifiers.
+    The bytes depend on the figure alone: no date, no random identifiers, and a layout without the
+    last digits of its solver.
     """
+    _settle(figure)
     folder = out / "figures"
     for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
         buffer = io.BytesIO()

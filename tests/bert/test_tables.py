@@ -164,6 +164,8 @@ def test_a_table_end_to_end(data: StudyData, tmp_path: Path) -> None:
             summary = read_json(tmp_path / "runs" / folder / "summary.json")
             assert row["values"][seed] == summary["valid"]["loss"]
         assert ("difference" in row) == (name != "baseline")
+        percent = [100 * value for value in row["accuracy"].values()]
+        assert row["accuracy_percent"]["mean"]["mean"] == pytest.approx(sum(percent) / 2)
     assert table["arms"]["swe-f"]["untied_at"] == {"0": [1], "1": [1]}
     # Another table of the study takes the runs that are there; a diverged one is named, not used.
     folder = run_folder(tmp_path, "swe-f", table["arms"]["swe-f"]["rate"], 1)

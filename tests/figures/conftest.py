@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from figures.report import build
-from tests.figures.samples import bert, bounds, controls, models, speedup
+from tests.figures.samples import bert, bert_tables, bounds, controls, models, speedup
 from tests.figures.samples.files import dump, record
 
 CLAIMS = [
@@ -34,6 +34,7 @@ def write_results(out: Path) -> None:
             dump(out / path, record(sample()))
     dump(out / "claims.json", CLAIMS)
     bert.write_bert(out)
+    bert_tables.write_tables(out)
 
 
 @pytest.fixture
