@@ -1,0 +1,131 @@
+"""Verdicts of the paper's tables follow from the runs' numbers and from nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bert.claims import bert_claims
+from tests.figures.samples.bert_tables import FOLDER, sample, write_tables
+from tests.figures.samples.files import compared, dump
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Path:
+    write_tables(tmp_path)
+    for path in (tmp_path / "bert" / "tables" / FOLDER).glob("*.json"):
+        table = json.loads(path.read_text("utf-8"))
+        for name, entry in table["arms"].items():
+            if "loss" in entry:
+                double = 5.0 if name == "baseline x2" else 0.0
+                entry["accuracy"] = {str(s): 0.3 + (double + 0.1 * s) / 100 for s in range(3)}
+        dump(path, table)
+    return tmp_path
+
+
+def ledger(out: Path) -> dict[str, dict[str, Any]]:
+    return {record["id"]: record for record in bert_claims(out)}
+
+
+def put(out: Path, table: str, losses: dict[str, list[float]]) -> None:
+    """Give arms of a table other final losses, with the intervals and verdicts that follow."""
+    path = out / "bert" / "tables" / FOLDER / f"{table}.json"
+    found = json.loads(path.read_text("utf-8"))
+    base = list(found["arms"]["baseline"]["values"].values())
+    for arm, entry in compared({"baseline": base, **losses}, "baseline").items():
+        found["arms"][arm].update(entry)
+    dump(path, found)
+
+
+def test_without_runs_nothing_was_attempted(tmp_path: Path) -> None:
+    found = ledger(tmp_path)
+    assert {record["verdict"] for record in found.values()} == {"not attempted"}
+    assert {"TAB1-F", "TAB1-A", "TAB1-M", "TAB1-GAP", "TAB2", "TAB3", "TAB4", "EQUAL",
+            "SPEED"} == set(found)  # fmt: skip
+
+
+BASE = [6.0, 6.01, 6.02]
+
+
+def shifted(by: float) -> list[float]:
+    """The baseline's losses moved, with a little noise so that the interval has a width."""
+    return [value + by + noise for value, noise in zip(BASE, (-0.001, 0.0, 0.001), strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("gap", "verdict"),
+    [(-0.1, "reproduced small"), (0.0, "no gain small"), (0.1, "differs small")],
+)
+def test_table_1_follows_the_interval(tables: Path, gap: float, verdict: str) -> None:
+    put(tables, "table1", {"baseline": BASE, "swe-f": shifted(gap)})
+    record = ledger(tables)["TAB1-F"]
+    assert record["verdict"] == verdict
+    assert f"{gap:+.4f} nats (95 % interval" in record["evidence"]
+    assert "rate of each arm tuned" in record["evidence"]
+    assert record["figure"] == "bert_table1"
+
+
+def test_the_gap_is_shared_out_seed_by_seed(tables: Path) -> None:
+    """An arm two points above the baseline of five: 40 %."""
+    path = tables / "bert" / "tables" / FOLDER / "table1.json"
+    table = json.loads(path.read_text("utf-8"))
+    for arm in ("swe-f", "swe-a", "swe-m"):
+        table["arms"][arm]["accuracy"] = {str(s): 0.32 + 0.001 * s for s in range(3)}
+    dump(path, table)
+    record = ledger(tables)["TAB1-GAP"]
+    assert record["verdict"] == "reproduced small"
+    assert "SWE-F 40 % (95 % 40 to 40)" in record["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("late", "verdict"),
+    [(0.05, "reproduced small"), (-0.05, "differs small"), (0.0, "no difference small")],
+)
+def test_table_3_asks_whether_a_late_untie_costs(tables: Path, late: float, verdict: str) -> None:
+    arms = ("swe-f tau 2 %", "swe-f tau 5 %", "swe-f", "swe-f tau 20 %", "swe-f tau 40 %")
+    put(tables, "table3", {"baseline": BASE, **{a: shifted(0.0) for a in arms}})
+    put(tables, "table3", {"baseline": BASE, arms[-1]: shifted(late)})
+    assert ledger(tables)["TAB3"]["verdict"] == verdict
+
+
+def test_table_4_needs_every_unit(tables: Path) -> None:
+    units = [arm for arm in sample("table4")["order"] if arm.startswith("swe-f")]
+    put(tables, "table4", {"baseline": BASE, **{unit: shifted(-0.1) for unit in units}})
+    assert ledger(tables)["TAB4"]["verdict"] == "reproduced small"
+    put(tables, "table4", {"baseline": BASE, units[0]: shifted(0.0)})
+    assert ledger(tables)["TAB4"]["verdict"] == "no gain small"
+    put(tables, "table4", {"baseline": BASE, units[0]: shifted(0.1)})
+    assert ledger(tables)["TAB4"]["verdict"] == "differs small"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "verdict"),
+    [
+        ({"ratio": 1.9, "low": 1.5, "high": 2.4, "censored": {}}, "reproduced small"),
+        ({"ratio": 1.3, "low": 1.1, "high": 1.5, "censored": {}}, "faster, not twice, small"),
+        ({"ratio": 1.0, "low": 0.8, "high": 1.2, "censored": {}}, "no gain small"),
+        ({"ratio": 0.8, "low": 0.7, "high": 0.9, "censored": {}}, "differs small"),
+        ({"ratio": None, "low": None, "high": None, "censored": {"0": "below"}}, "differs small"),
+        ({"ratio": None, "low": None, "high": None, "censored": {"0": "above"}}, "no gain small"),
+        (
+            {
+                "ratio": None,
+                "low": None,
+                "high": None,
+                "censored": {"0": "above", "1": "above", "2": "above"},
+            },
+            "reproduced small",
+        ),
+    ],
+)
+def test_speed_up_is_judged_against_two_and_one(
+    tables: Path, ratio: dict[str, Any], verdict: str
+) -> None:
+    path = tables / "bert" / "tables" / FOLDER / "speedup.json"
+    table = json.loads(path.read_text("utf-8"))
+    table["speedup"] = {"swe-f": {"n": 3, "values": {}, **ratio}}
+    dump(path, table)
+    assert ledger(tables)["SPEED"]["verdict"] == verdict
