@@ -43,7 +43,7 @@ def a_pair(config: BertConfig, layout: Layout) -> tuple[Bert, Any, Family]:
     noise = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in ours.parameters():
-            parameter += 0.02 * torch.randn(parameter.shape, generator=noise)
+            parameter.add_(torch.randn(parameter.shape, generator=noise), alpha=0.02)
         ours.words.weight[config.vocabulary :] = 0
         ours.decoder_bias[config.vocabulary :] = PADDING_BIAS
     data = to_config_json(config, layout, family, pad_id=0, cls_id=2, sep_id=3)
