@@ -142,6 +142,12 @@ def share_layers(
     the model reaches one by another way than the list.
     """
     prefix, container = name_of(model, where)
+    for name, module in model.named_modules():
+        if isinstance(module, nn.parallel.DistributedDataParallel | nn.DataParallel):
+            raise ConfigError(
+                f"model: {name or 'it'} is wrapped in {type(module).__name__}, which would go on "
+                "with the tied parameters alone; give the model inside, and wrap anew at an untie"
+            )
     for name, _ in all_stacks(model):
         raise ConfigError(f"model: {name or 'it'} is a shared stack already; one is possible")
     layers = list(container)

@@ -361,6 +361,12 @@ def test_wrong_places_and_times_are_refused() -> None:
         share(own(1), "body.layers", SweFixed(until=3), resume=swe.to_json())
 
 
+def test_a_wrapper_that_would_miss_the_new_layers_is_refused() -> None:
+    model = nn.DataParallel(own())
+    with pytest.raises(ConfigError, match="it is wrapped in DataParallel"):
+        share(model, "module.body.layers", SweFixed(until=3))
+
+
 def test_layer_wise_rates_are_refused() -> None:
     """Tied layers have one rate; silently taking the first layer's would change the recipe."""
     model = own()

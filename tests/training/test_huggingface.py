@@ -122,6 +122,30 @@ def test_gradient_checkpointing_gives_the_same_probe() -> None:
     torch.testing.assert_close(grams[1], grams[0], rtol=1e-6, atol=0)
 
 
+def test_hidden_states_are_those_of_every_layer() -> None:
+    """The library collects them by hooks, which see one module run many times, then copies."""
+    model, batch = bert().eval(), collate(rows(2))
+    swe = adopt(
+        model,
+        "bert.encoder.layer",
+        SweFixed(until=1),
+        torch.optim.SGD(model.parameters(), lr=0.1),
+        4,
+    )
+    for step in range(2):
+        swe.begin_step(step, partial(loss_of, model, batch))
+        plain = bert(1).eval()
+        plain.load_state_dict(model.state_dict())
+        got = model(**batch, output_hidden_states=True).hidden_states
+        expected = plain(**batch, output_hidden_states=True).hidden_states
+        assert len(got) == len(expected) == DEPTH + 1
+        assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))
+        loss_of(model, batch).backward()
+        swe.finish_gradients()
+        swe.optimizer.step()
+        swe.optimizer.zero_grad()
+
+
 @pytest.mark.parametrize("inner", [1, 2])
 def test_albert_is_spread_and_untied(inner: int, tmp_path: Path) -> None:
     """One group used many times becomes as many groups; the untied model is a stock ALBERT."""
