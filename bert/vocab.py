@@ -106,6 +106,10 @@ class Vocabulary:
         with atomic_open(Path(path)) as out:
             out.write(self._file_bytes())
 
+    def tokenizer(self) -> Tokenizer:
+        """Return a fresh `tokenizers.Tokenizer` that encodes as `encode_batch` does."""
+        return Tokenizer.from_str(self._tokenizer.to_str())
+
     def _file_bytes(self) -> bytes:
         return "".join(f"{token}\n" for token in self.tokens).encode()
 

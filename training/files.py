@@ -40,6 +40,15 @@ def atomic_open(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def flush(path: Path) -> None:
+    """Have the system put a written file, or a folder's entries, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace ``path`` by ``text`` (UTF-8) in one step; OSError leaves the old file."""
     with atomic_open(path) as stream:

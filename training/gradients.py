@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from training.stack import SharedStack
+from training.stack import all_stacks, block_of_parameters
 
 Convention = Literal["mean", "sum"]
 
@@ -23,16 +23,10 @@ Convention = Literal["mean", "sum"]
 def parameter_uses(model: nn.Module) -> dict[str, int]:
     """How many logical layers run each parameter: {name: uses}, 1 outside the stack."""
     uses = {name: 1 for name, _ in model.named_parameters()}
-    for prefix, module in model.named_modules():
-        if isinstance(module, SharedStack):
-            for index, (block, count) in enumerate(
-                zip(module.blocks, module.layout.uses, strict=True)
-            ):
-                head = f"{prefix}." if prefix else ""
-                for name, _ in block.named_parameters():
-                    full = f"{head}blocks.{index}.{name}"
-                    if full in uses:
-                        uses[full] = count
+    for prefix, stack in all_stacks(model):
+        for name, block in block_of_parameters(prefix, stack).items():
+            if name in uses:
+                uses[name] = stack.layout.uses[block]
     return uses
 
 

@@ -28,7 +28,7 @@ from training.gradients import Convention, GradientRule
 from training.schedule import Schedule, ScheduleState
 from training.seeds import derive_seed
 from training.sharing import Layout
-from training.stack import SharedStack, find_stack
+from training.stack import Stack, find_stack
 from training.statistics import GradientStatistics, probe
 from training.unshare import Moments, renew, unshare
 
@@ -44,7 +44,7 @@ class Event:
     correlations: tuple[float, ...] | None
 
 
-def prepare(stack: SharedStack, schedule: Schedule) -> ScheduleState:
+def prepare(stack: Stack, schedule: Schedule) -> ScheduleState:
     """Bring a freshly built stack to the schedule's start, in place; build the optimiser after it.
 
     An untied stack is tied (the first unit's blocks stay) or, for an equal start, equalised.
@@ -64,7 +64,8 @@ class ShareThenUnshare:
     """Drive one model's SharedStack through a schedule of ``steps`` updates.
 
     Raises ConfigError at once when the schedule does not fit the stack, or when the stack is not
-    in the schedule's starting layout (see :func:`prepare`).
+    in the schedule's starting layout (see :func:`prepare`). ``resume`` is what :meth:`to_json`
+    gave, for a stack that is in the saved layout already; otherwise see :meth:`restore`.
     """
 
     def __init__(
@@ -77,12 +78,17 @@ class ShareThenUnshare:
         convention: Convention = "mean",
         clip_norm: float | None = None,
         moments: Moments = "copy",
+        resume: Mapping[str, Any] | None = None,
     ) -> None:
         self.model, self.optimizer, self.schedule, self.steps = model, optimizer, schedule, steps
         self.convention, self.clip_norm, self.moments = convention, clip_norm, moments
         _, self.stack = find_stack(model)
         schedule.validate(self.stack.layout.depth, steps)
-        self.state = schedule.start(self.stack.layout.depth)
+        self.state = (
+            schedule.start(self.stack.layout.depth)
+            if resume is None
+            else ScheduleState.from_json(resume["schedule"])
+        )
         if self.stack.layout != self.state.layout:
             raise ConfigError(
                 f"stack: its layout is {self.stack.layout}, the schedule {schedule.kind} starts "
@@ -90,8 +96,8 @@ class ShareThenUnshare:
             )
         self.rule = GradientRule(model, convention, clip_norm)
         self.statistics: GradientStatistics | None = None
-        self.probes = 0
-        self.begun = -1
+        self.probes = 0 if resume is None else int(resume["probes"])
+        self.begun = -1 if resume is None else int(resume["begun"])
 
     def begin_step(
         self, step: int, loss: Callable[[], Tensor], *, measure: bool = False

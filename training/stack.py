@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,48 @@ from torch.func import functional_call
 
 from training.config import ConfigError
 from training.sharing import Layout
+
+ADOPTED = "_share_then_unshare"
+"""Attribute of a foreign container of layers that holds its :class:`training.layers.LayerList`."""
+
+
+class Blocks(Protocol):
+    """An ordered collection of the distinct blocks, as ``nn.ModuleList`` is one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> nn.Module: ...
+
+    def __iter__(self) -> Iterator[nn.Module]: ...
+
+
+class Stack(Protocol):
+    """What unsharing needs of a stack: our :class:`SharedStack`, or a list in a foreign model."""
+
+    layout: Layout
+
+    @property
+    def blocks(self) -> Blocks:
+        """The distinct blocks, one for each index in the layout's owner table."""
+
+    @property
+    def block_names(self) -> tuple[str, ...]:
+        """Where each block's parameters are named, relative to the stack's own name."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Every parameter once."""
+
+    def relayout(self, layout: Layout) -> dict[str, str]:
+        """Split to ``layout``, see :meth:`SharedStack.relayout`."""
+
+    def retie(self, layout: Layout) -> None:
+        """Tie before training, see :meth:`SharedStack.retie`."""
+
+    def equalise(self) -> None:
+        """Give all repeats the first one's weights."""
+
+    def layer_leaves(self) -> AbstractContextManager[list[dict[str, Tensor]]]:
+        """Give each layer its own leaves, see :meth:`SharedStack.layer_leaves`."""
 
 
 class SharedStack(nn.Module):
@@ -81,7 +123,7 @@ class SharedStack(nn.Module):
         for index, parent in enumerate(parents):
             block = old[parent]
             if parent in taken:
-                block = _clone(block)
+                block = clone_block(block)
             taken.add(parent)
             blocks.append(block)
             for name, _ in block.named_parameters():
@@ -103,15 +145,14 @@ class SharedStack(nn.Module):
         self.blocks = nn.ModuleList([self.blocks[owner[i]] for i in first_layer])
         self.layout = layout
 
-    @torch.no_grad()
+    @property
+    def block_names(self) -> tuple[str, ...]:
+        """Names of the blocks relative to this module, (block_count,)."""
+        return tuple(f"blocks.{index}" for index in range(len(self.blocks)))
+
     def equalise(self) -> None:
         """Copy the first repeat's weights and buffers into every other repeat (equal start)."""
-        unit = self.layout.unit
-        for index, block in enumerate(self.blocks):
-            source = dict(_tensors(self.blocks[index % unit]))
-            for name, tensor in _tensors(block):
-                if tensor is not source[name]:
-                    tensor.copy_(source[name])
+        equalise_blocks(self.blocks, self.layout.unit)
 
     @contextmanager
     def layer_leaves(self) -> Iterator[list[dict[str, Tensor]]]:
@@ -138,12 +179,43 @@ class SharedStack(nn.Module):
         return f"layout={self.layout}"
 
 
-def find_stack(model: nn.Module) -> tuple[str, SharedStack]:
-    """Return the (name, module) of the one SharedStack in ``model``; ConfigError otherwise."""
-    found = [(name, m) for name, m in model.named_modules() if isinstance(m, SharedStack)]
+def all_stacks(model: nn.Module) -> list[tuple[str, Stack]]:
+    """List (name, stack) of every stack in ``model``, adopted lists of layers included."""
+    found: list[tuple[str, Stack]] = []
+    for name, module in model.named_modules():
+        if isinstance(module, SharedStack):
+            found.append((name, module))
+        elif ADOPTED in module.__dict__:
+            found.append((name, module.__dict__[ADOPTED]))
+    return found
+
+
+def find_stack(model: nn.Module) -> tuple[str, Stack]:
+    """Return the (name, stack) of the one stack in ``model``; ConfigError otherwise."""
+    found = all_stacks(model)
     if len(found) != 1:
         raise ConfigError(f"model: {len(found)} SharedStack modules found, exactly one is needed")
     return found[0]
+
+
+def block_of_parameters(prefix: str, stack: Stack) -> dict[str, int]:
+    """Return {full name of each parameter of the stack: index of its block}."""
+    head = f"{prefix}." if prefix else ""
+    return {
+        f"{head}{place}.{name}": index
+        for index, (place, block) in enumerate(zip(stack.block_names, stack.blocks, strict=True))
+        for name, _ in block.named_parameters()
+    }
+
+
+@torch.no_grad()
+def equalise_blocks(blocks: Blocks, unit: int) -> None:
+    """Copy weights and buffers of the first ``unit`` blocks into every later repeat."""
+    for index, block in enumerate(blocks):
+        source = dict(_tensors(blocks[index % unit]))
+        for name, tensor in _tensors(block):
+            if tensor is not source[name]:
+                tensor.copy_(source[name])
 
 
 def require_same_shape(modules: Sequence[nn.Module]) -> None:
@@ -176,7 +248,7 @@ def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     yield from module.named_buffers()
 
 
-def _clone(block: nn.Module) -> nn.Module:
+def clone_block(block: nn.Module) -> nn.Module:
     """Copy a block without its gradients: deepcopy would duplicate them, only to be zeroed."""
     gradients = [parameter.grad for parameter in block.parameters()]
     for parameter in block.parameters():

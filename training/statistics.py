@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.stack import SharedStack
+from training.stack import Stack
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def _cosine(inner: float, first: float, second: float) -> float:
     return inner / (math.sqrt(first) * math.sqrt(second))
 
 
-def probe(stack: SharedStack, loss: Callable[[], Tensor], seed: int = 0) -> GradientStatistics:
+def probe(stack: Stack, loss: Callable[[], Tensor], seed: int = 0) -> GradientStatistics:
     """Measure the repeats' own gradients of ``loss()``, tied or not, for one backward pass.
 
     ``loss`` must run the model that holds ``stack``; its dropout is drawn from ``seed``.
@@ -124,7 +124,7 @@ def gram_matrix(
 
 
 @torch.no_grad()
-def weight_energies(stack: SharedStack) -> dict[str, float]:
+def weight_energies(stack: Stack) -> dict[str, float]:
     """Energy of the layers' weights in the common and the deviation component.
 
     Returns {"common": ||w_0||^2, "deviation": sum ||u_r||^2, "dispersion": deviation / total};

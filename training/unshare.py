@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 
 from training.config import ConfigError, require
 from training.sharing import Layout
-from training.stack import find_stack
+from training.stack import block_of_parameters, find_stack
 from training.statistics import GradientStatistics
 
 Moments = Literal["copy", "reset", "rescale"]
@@ -60,6 +60,7 @@ def unshare(
 
     origin = {head + new: head + old for new, old in stack.relayout(layout).items()}
     after = dict(model.named_parameters())
+    block_of = block_of_parameters(prefix, stack)
     factors = _second_moment_factors(
         old_layout, layout, statistics if moments == "rescale" else None
     )
@@ -68,7 +69,7 @@ def unshare(
     states: list[tuple[Tensor, dict[str, Any]]] = []
     for name, source in origin.items():
         parameter, parent = after[name], before[source]
-        block = int(name.removeprefix(head).split(".")[1])
+        block = block_of[name]
         if not was_split[block] or id(parent) not in group_of:
             continue
         if parameter is not parent:

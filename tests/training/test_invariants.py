@@ -21,7 +21,7 @@ from training.gradients import Convention, GradientRule
 from training.runner import ShareThenUnshare, prepare
 from training.schedule import AlwaysShared, EqualStart, NeverShared, ScheduleState, SweFixed
 from training.sharing import Layout
-from training.stack import SharedStack, find_stack
+from training.stack import Stack, find_stack
 from training.statistics import probe
 from training.unshare import Moments, optimizer_state_by_name, unshare
 
@@ -36,7 +36,7 @@ OPTIMISERS: dict[str, Callable[[list[nn.Parameter]], Optimizer]] = {
 
 def build(
     unit: int | None, *, seed: int = 0, dtype: torch.dtype = torch.float64
-) -> tuple[RegressionTask, nn.Module, SharedStack]:
+) -> tuple[RegressionTask, nn.Module, Stack]:
     """A residual net tied in units of ``unit``, or with an equal start and untied (None)."""
     task = RegressionTask(depth=DEPTH, dtype=dtype)
     model = task.build(seed)
@@ -45,7 +45,7 @@ def build(
     return task, model, stack
 
 
-def average_gradients(stack: SharedStack, layout: Layout) -> None:
+def average_gradients(stack: Stack, layout: Layout) -> None:
     """The paper's rule, spelled out on an untied stack: each layer takes its family's mean."""
     for block in range(layout.block_count):
         family = [i for i, owner in enumerate(layout.owner) if owner == block]
@@ -55,7 +55,7 @@ def average_gradients(stack: SharedStack, layout: Layout) -> None:
                 tensor.grad = mean.clone()
 
 
-def layer_weights(stack: SharedStack) -> list[Tensor]:
+def layer_weights(stack: Stack) -> list[Tensor]:
     """Each logical layer's parameters in one vector."""
     return [
         torch.cat([p.detach().flatten() for p in stack.blocks[owner].parameters()])

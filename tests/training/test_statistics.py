@@ -15,13 +15,11 @@ from tests.training.residual import RegressionTask
 from training.runner import prepare
 from training.schedule import AlwaysShared, NeverShared, Schedule
 from training.sharing import Layout
-from training.stack import SharedStack, find_stack
+from training.stack import SharedStack, Stack, find_stack
 from training.statistics import GradientStatistics, gram_matrix, probe, weight_energies
 
 
-def built(
-    schedule: Schedule, dropout: float = 0.0
-) -> tuple[RegressionTask, nn.Module, SharedStack]:
+def built(schedule: Schedule, dropout: float = 0.0) -> tuple[RegressionTask, nn.Module, Stack]:
     task = RegressionTask(depth=6, dropout=dropout, dtype=torch.float64)
     model = task.build(1)
     stack = find_stack(model)[1]

@@ -1,0 +1,173 @@
+"""Export of a trained Bert as a folder that the stock transformers classes open, without our code.
+
+Untied Post-LN becomes ``BertForMaskedLM``, untied Pre-LN ``RobertaPreLayerNormForMaskedLM``, tied
+Post-LN ``AlbertForMaskedLM``. No stock class holds a tied Pre-LN stack, nor groups (SWE-M) that
+ALBERT does not make: these become untied copies of the same function, and the caller is told. The
+padding rows of the vocabulary are cut off, so a softmax there lacks their (low) probability.
+``python -m bert.export RUN OUT`` exports a run folder; ``bert.pretrained`` is the way back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from bert.config import BertConfig
+from bert.convert import Family, family_of, to_hugging_face
+from bert.hf_config import CLASSES, to_config_json
+from bert.model import Bert
+from bert.pretrained import WEIGHTS
+from bert.text import DataError
+from bert.tokenizer_files import write_tokenizer
+from bert.vocab import Vocabulary, load_vocabulary
+from training import checkpoint
+from training.checkpoint import CheckpointError
+from training.config import ConfigError, from_dict
+from training.files import flush, read_json, write_json
+from training.sharing import Layout
+
+
+def export_model(
+    model: Bert, vocabulary: Vocabulary, folder: Path | str, *, untie: bool = False
+) -> Family:
+    """Write model.safetensors, config.json and tokenizer files; returns the family.
+
+    ``folder`` appears whole or not at all and must not exist, or be empty. ``untie`` writes untied
+    copies where ALBERT would do. Tokens of the model and of ``vocabulary`` must be equally many.
+    Raises ConfigError or DataError.
+    """
+    folder, config, layout = Path(folder), model.config, model.stack.layout
+    if vocabulary.size != config.vocabulary:
+        raise DataError(
+            f"vocabulary of {vocabulary.size} tokens, the model has {config.vocabulary}"
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder}: exists already; nothing was written")
+    family = None if untie else family_of(config, layout)
+    if family is None:
+        family = family_of(config, layout.untie())
+        assert family is not None
+    shared = layout if family == "albert" else layout.untie()
+    # Copies of tied blocks are made by name from the tied state: the target lists every layer.
+    weights = to_hugging_face(model.state_dict(), config, layout, family, pad_id=vocabulary.pad_id)
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    try:
+        partial.mkdir(parents=True)
+        save_file(
+            {name: tensor.float().cpu() for name, tensor in weights.items()},
+            partial / WEIGHTS, metadata={"format": "pt"},
+        )  # fmt: skip
+        write_json(
+            partial / "config.json",
+            to_config_json(
+                config, shared, family, pad_id=vocabulary.pad_id, cls_id=vocabulary.cls_id,
+                sep_id=vocabulary.sep_id,
+            ),
+        )  # fmt: skip
+        write_tokenizer(vocabulary, partial, longest=config.positions)
+        flush(partial / WEIGHTS)  # the others were written through training.files
+        flush(partial)
+        os.replace(partial, folder)
+        flush(folder.parent)
+    except OSError as error:
+        raise ConfigError(f"{folder}: could not be written ({error})") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return family
+
+
+def describe(model: Bert, family: Family) -> str:
+    """Say in one line what was written, and what the class could not express."""
+    layout = model.stack.layout
+    text = f"{CLASSES[family]}, {model.config.layers} layers"
+    if family == "albert":
+        return f"{text} that share as {layout}"
+    if not layout.is_untied:
+        return (
+            f"{text}: untied copies (no stock class, or not the one asked for, shares as {layout})"
+        )
+    return text
+
+
+def load_run(run: Path | str, *, unfinished: bool = False) -> tuple[Bert, str]:
+    """Return the model of a run folder's newest checkpoint, and its vocabulary's sha256.
+
+    Raises ConfigError for a folder that is no run of a masked-language model, or is not finished
+    (unless ``unfinished``), CheckpointError when no checkpoint can be read.
+    """
+    run = Path(run)
+    try:
+        task: Any = read_json(run / "config.json")["task"]
+        config = from_dict(BertConfig, task["model"], where="model.")
+        digest = str(task["data"]["vocabulary_sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{run}: is no run folder of a masked-language model ({error})") from None
+    if not unfinished and not (run / "summary.json").exists():
+        raise ConfigError(f"{run}: the run is not finished; --unfinished takes its last checkpoint")
+    found = checkpoint.latest(run / "checkpoints", lambda reason: print(reason, file=sys.stderr))
+    if found is None:
+        raise ConfigError(f"{run}: has no checkpoint")
+    try:
+        layout = Layout.from_json(found.state["swe"]["schedule"]["layout"])
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{found.path}: does not say which layers share ({error})") from None
+    model = Bert(config)
+    model.stack.retie(layout)
+    found.load_weights(model)
+    return model.eval(), digest
+
+
+def find_vocabulary(run: Path | str, digest: str, given: Path | None = None) -> Vocabulary:
+    """Return the vocabulary with that sha256: the file given, or the study's, beside the run.
+
+    Searched are the run folder, the folders above it, and ``data`` in each, as the study lays them
+    out. Raises DataError when there is none, or the file given is another vocabulary.
+    """
+    if given is not None:
+        vocabulary = load_vocabulary(given)
+        if vocabulary.sha256 != digest:
+            raise DataError(f"{given}: is not the vocabulary of {run} (sha256 differs)")
+        return vocabulary
+    run = Path(run).resolve()
+    for folder in [run, *list(run.parents)[:4]]:
+        for place in (folder, folder / "data"):
+            for name in ("vocab.txt", f"vocab-{digest[:12]}.txt"):
+                if (place / name).is_file():
+                    vocabulary = load_vocabulary(place / name)
+                    if vocabulary.sha256 == digest:
+                        return vocabulary
+    raise DataError(f"{run}: vocab-{digest[:12]}.txt is not beside it; name it with --vocab")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line: export one run folder; 0, or 2 with one line that says what was wrong."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bert.export",
+        description="Write a trained model as a folder for the stock transformers classes.",
+    )
+    parser.add_argument("run", type=Path, help="run folder (config.json, checkpoints/)")
+    parser.add_argument("out", type=Path, help="new folder")
+    parser.add_argument("--vocab", type=Path, help="its vocab.txt (default: found beside the run)")
+    parser.add_argument("--untie", action="store_true", help="untied copies, no ALBERT")
+    parser.add_argument("--unfinished", action="store_true", help="take the last checkpoint")
+    options = parser.parse_args(arguments)
+    try:
+        model, digest = load_run(options.run, unfinished=options.unfinished)
+        vocabulary = find_vocabulary(options.run, digest, options.vocab)
+        family = export_model(model, vocabulary, options.out, untie=options.untie)
+    except (ConfigError, DataError, CheckpointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{options.out}: {describe(model, family)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""The examples of docs/own_model.md run word for word."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training.sharing import Layout
+
+pytest.importorskip("transformers")
+pytest.importorskip("accelerate")
+
+PAGE = (Path(__file__).resolve().parent.parent / "docs" / "own_model.md").read_text("utf-8")
+
+
+def run_example(name: str) -> dict[str, Any]:
+    match = re.search(rf"<!-- example: {name} -->\n```python\n(.*?)```", PAGE, re.DOTALL)
+    assert match is not None
+    names: dict[str, Any] = {}
+    exec(compile(match[1], f"docs/own_model.md ({name})", "exec"), names)
+    return names
+
+
+def test_the_plain_loop(capsys: pytest.CaptureFixture[str]) -> None:
+    names = run_example("plain")
+    assert capsys.readouterr().out == "before update 12: 1x6 -> 6x1\n"
+    assert names["swe"].state.layout == Layout.untied(6)
+    held = {id(p) for group in names["optimizer"].param_groups for p in group["params"]}
+    assert held == {id(p) for p in names["model"].parameters()}
+    first, last = names["losses"][:5], names["losses"][-5:]
+    assert sum(last) < 0.9 * sum(first)
+
+
+# Pinned memory without an accelerator is the one thing the Trainer's defaults warn about.
+@pytest.mark.filterwarnings("ignore:.*pin_memory:UserWarning")
+def test_the_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = run_example("trainer")
+    swe, trainer = names["swe"], names["trainer"]
+    assert swe.events, "some group was split"
+    assert swe.swe.state.layout == trainer.model.bert.encoder.layer._share_then_unshare.layout
+    assert sorted(path.name for path in (tmp_path / "run").glob("checkpoint-*")) == [
+        "checkpoint-20", "checkpoint-40",
+    ]  # fmt: skip
+    history = [row["loss"] for row in trainer.state.log_history if "loss" in row]
+    assert history[-1] < history[0]
