@@ -40,7 +40,8 @@ def students(seed: int, seeds: int, steps: int) -> dict[str, Any]:
         at_end = {arm: c["rate"] for arm, c in setting["chosen"].items()
                   if c["rate"] in (rates[0], rates[-1])}  # fmt: skip
         settings.append(
-            {"optimiser": setting["optimiser"], "eps": setting["eps"], "best_rate_at_an_end": at_end}
+            {"optimiser": setting["optimiser"], "eps": setting["eps"]}
+            | {"best_rate_at_an_end": at_end}
             | {key: {arm: {"difference": entry["difference"], "verdict": entry["verdict"]}
                      for arm, entry in setting[key].items() if "difference" in entry}
                for key in ("against_baseline", "against_equal_start")}

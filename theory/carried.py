@@ -122,7 +122,7 @@ def exchangeable_correlation(row: Row) -> float:
 def best_tau(splits: Sequence[Split], steps: int, rule: Rule | None) -> int:
     """First probed step whose descent ratio is not above 1; `steps` when there is none."""
     for split in sorted(splits, key=lambda s: s.step):
-        if split.descent_ratio(rule) <= 1.0:
+        if split.descent_ratio(rule) <= 1.0 + 1e-12:  # an alignment of 1, with its rounding
             return split.step
     return steps
 
