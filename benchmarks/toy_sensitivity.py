@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from theory import toy_deep_linear, toy_teacher_student
 from training.environment import host
-from training.files import write_json
+from training.files import read_json, write_json
 
 STEPS = (200, 300, 400)
 RATES = {
@@ -61,7 +61,10 @@ def main() -> None:
         "rates": RATES, "seeds": options.seeds, "environment": host(),
         "teacher_student": [], "deep_linear": [],
     }  # fmt: skip
-    for common, share in tqdm(TARGETS, desc="deep linear"):
+    if options.out.exists():
+        record = read_json(options.out)  # what is there is not run again
+    done = [(v["common"], v["share_of_stability_limit"]) for v in record["deep_linear"]]
+    for common, share in tqdm([t for t in TARGETS if t not in done], desc="deep linear"):
         found = toy_deep_linear.distinct_modules(
             options.seed, "small", common_scale=common, share=share
         )
@@ -70,7 +73,9 @@ def main() -> None:
              "settings": [{"eps": s["eps"], "step_size": s["step_size"], "arms": s["arms"]}
                           for s in found["settings"]]}
         )  # fmt: skip
-    for steps in tqdm(STEPS, desc="teacher and student"):
+        write_json(options.out, record)
+    known = [variant["steps"] for variant in record["teacher_student"]]
+    for steps in tqdm([n for n in STEPS if n not in known], desc="teacher and student"):
         record["teacher_student"].append(students(options.seed, options.seeds, steps))
         write_json(options.out, record)
     print(f"wrote {options.out}")

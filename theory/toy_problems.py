@@ -166,7 +166,7 @@ class DeepLinear:
     @cached_property
     def _target(self) -> Tensor:
         with torch.no_grad():
-            return self.stack(self.optimum)(self._eye)  # type: ignore[no-any-return]
+            return self.stack(self.optimum)(self._eye)
 
     def _residual(self, stack: SharedStack) -> Tensor:
         found: Tensor = stack(self._eye)

@@ -17,7 +17,7 @@ log10 final loss within a seed, against the equal start (tying's own gain) and t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -180,7 +180,7 @@ def study(seed: int, scale: str) -> dict[str, Any]:
 
 
 def compare_arms(
-    seed: int, steps: int, seeds: int, grid: dict[str, tuple[float, ...]]
+    seed: int, steps: int, seeds: int, grid: Mapping[str, tuple[float, ...]]
 ) -> dict[str, Any]:
     """As `study`, with the updates, the number of seeds and each optimiser's grid of rates."""
     teachers, starts = networks(seed, seeds)
