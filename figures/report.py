@@ -38,6 +38,7 @@ from figures import (
     tables,
     theorem_bounds,
     toy_deep_linear,
+    toy_predictions,
     toy_teacher_student,
 )
 from figures.results import (
@@ -79,6 +80,7 @@ FIGURES = (
     Entry(sign_descent.NAME, sign_descent.draw, "theory"),
     Entry(toy_deep_linear.NAME, toy_deep_linear.draw, "toy"),
     Entry(toy_teacher_student.NAME, toy_teacher_student.draw, "toy"),
+    Entry(toy_predictions.NAME, toy_predictions.draw, "toy"),
     Entry(adam_quadratic.NAME, adam_quadratic.draw, "toy"),
     Entry(adam_unshare.NAME, adam_unshare.draw, "toy"),
     Entry(bert_comparison.NAME, bert_comparison.draw, "bert"),

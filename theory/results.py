@@ -16,6 +16,7 @@ from training.cache import cached_result, load_result, result_key
 RESULTS: dict[str, dict[str, str]] = {
     "toy": {
         "teacher_student": "theory.toy_teacher_student:study",
+        "predictions": "theory.toy_predictions:study",
         "deep_linear": "theory.toy_deep_linear:study",
         "adam_quadratic": "theory.toy_adam_quadratic:study",
         "adam_unshare": "theory.toy_adam_unshare:study",

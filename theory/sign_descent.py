@@ -87,6 +87,47 @@ def gain_from_snr(
     return np.asarray(np.where(tiny, root, drift(root * safe, rule) / drift(safe, rule)))
 
 
+def descent_ratio(
+    first: ArrayLike, second: ArrayLike, noise: ArrayLike, mean_noise: ArrayLike, rule: Rule
+) -> tuple[float, float]:
+    """Predicted first-order descent of tied over untied layers, and of their common part alone.
+
+    Layers' gradients g_l and noise sigma_l (L, n) and the noise of their mean, (n,), give
+
+        untied: sum_l g_l u(g_l / sigma_l),  its common part: sum_l gbar u(g_l / sigma_l),
+        tied:   L gbar u(gbar / sigma_mean),
+
+    -R' per unit of step size, summed over the n coordinates; returns (tied / untied, tied / common
+    part). While the first exceeds 1, one more tied step lowers the loss more than an untied one:
+    tying gains what averaging noise gives and pays the gradients' differences. Under plain descent
+    it would be the alignment (`theory.alignment`), which never exceeds 1. `first` and `second`
+    (L, n) are two independent estimates of g (halves of a sample): products of the two have no
+    bias by estimation noise, which would look like signal. ValueError for shapes that do not fit.
+    """
+    one, two, spread = (
+        as_finite(n, v) for n, v in (("first", first), ("second", second), ("noise", noise))
+    )
+    mean_spread = as_finite("mean_noise", mean_noise)
+    if one.ndim != 2 or one.shape != two.shape or spread.shape != one.shape:
+        raise ValueError("first, second and noise must have one shape (L, n)")
+    if mean_spread.shape != one.shape[1:]:
+        raise ValueError("mean_noise must have shape (n,)")
+    tied = untied = common = 0.0
+    for g, h in ((one, two), (two, one)):
+        moves = _direction(h, spread, rule)
+        untied += float(np.sum(g * moves))
+        common += float(np.sum(g.mean(axis=0) * moves))
+        together = _direction(h.mean(axis=0), mean_spread, rule)
+        tied += len(g) * float(np.sum(g.mean(axis=0) * together))
+    return tied / untied, tied / common
+
+
+def _direction(signal: Array, noise: Array, rule: Rule) -> Array:
+    """`drift` of signal / noise; its sign where there is no noise."""
+    quiet = noise <= 0.0
+    return np.where(quiet, np.sign(signal), drift(signal / np.where(quiet, 1.0, noise), rule))
+
+
 def steps_to_reach(
     start: ArrayLike,
     end: ArrayLike,

@@ -9,9 +9,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from theory import toy_prediction_claims
 from training.files import read_json
 
 COMMAND = "python paper_repro.py toy claims"
+PREDICTIONS = (
+    (
+        "TOY-TAU",
+        "The best tau of the toys is that of the exchangeable quadratic (SGD) or of the descent "
+        "ratio from signal-to-noise (AdamW), estimated on a run that never shares",
+        toy_prediction_claims.best_tau,
+    ),
+    (
+        "TOY-GAIN",
+        "So is the gain of SWE over the equal start and the baseline (SGD), and of the common "
+        "mode's speed (AdamW)",
+        toy_prediction_claims.gain,
+    ),
+    (
+        "TOY-PREMISE",
+        "Where the exchangeable quadratic fails on the students, exchangeability and the known "
+        "optimum fail: without the one it is right near the teacher, and far away neither holds",
+        toy_prediction_claims.premise,
+    ),
+)
 TITLES = {"sgd": "SGD", "adamw": "AdamW"}
 
 
@@ -19,6 +40,7 @@ def toy_claims(out: Path) -> list[dict[str, Any]]:
     """Return the records of deep linear and teacher-student toys, from the files in ``out``."""
     linear = _data(out / "toy" / "deep_linear.json")
     student = _data(out / "toy" / "teacher_student.json")
+    placed = _data(out / "toy" / "predictions.json")
     return [
         _record("TOY-CORE", "The training core's tied step follows the paper's shared flow: its "
                 "error is proportional to the step size", _core(linear), "toy_deep_linear"),
@@ -28,6 +50,8 @@ def toy_claims(out: Path) -> list[dict[str, Any]]:
                 "start alone", _tying(student), "toy_teacher_student"),
         _record("TOY-RULE", "Teacher-student: SWE-A and SWE-M untie when tying begins to cost",
                 _rule(student), "toy_teacher_student"),
+        *(_record(identity, statement, None if placed is None else find(placed), "toy_predictions")
+          for identity, statement, find in PREDICTIONS),
     ]  # fmt: skip
 
 

@@ -7,7 +7,8 @@ at every update and the teacher's outputs, and minimises half the mean squared e
 
 All networks of one arm that untie together (every seed and every eps) are trained at once: a
 parameter holds one matrix a network, gradients of different networks never mix, and neither plain
-SGD nor AdamW couples them. SWE-A and SWE-M decide for each network alone, so theirs run one by one.
+SGD nor AdamW couples them. SWE-A and SWE-M decide for each network alone: those that untie are run
+again, one by one.
 
 Rates: the same grid for every arm; per (optimiser, eps, arm) the rate with the least mean final
 loss is kept, and all of them are in the result. Arms are compared by the difference of
@@ -16,15 +17,16 @@ log10 final loss within a seed, against the equal start (tying's own gain) and t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from theory.toy_training import Watch, network_correlations, train
 from training.comparison import compare
-from training.runner import ShareThenUnshare, prepare
+from training.runner import ShareThenUnshare
 from training.schedule import (
     AlwaysShared,
     EqualStart,
@@ -39,8 +41,8 @@ from training.stack import SharedStack
 
 DEPTH, WIDTH, ROWS = 6, 8, 16
 DEVIATIONS = (0.0, 0.1, 0.3, 1.0)
-RATES = {"sgd": (0.1, 0.3), "adamw": (3e-2, 6e-2)}
-"""Grids; above them SGD diverges from 0.5 on and AdamW's final loss rises again at 0.1."""
+RATES = {"sgd": (0.2, 0.3, 0.4, 0.5, 0.6), "adamw": (0.02, 0.03, 0.06, 0.1)}
+"""Grids that reach beyond the best rate of every arm; at 0.5 SGD diverges on most networks."""
 FIXED = {f"swe-f {percent} %": percent / 100 for percent in (2, 5, 10, 20, 40)}
 ARMS: dict[str, Callable[[], Schedule]] = {
     "baseline": lambda: NeverShared(),
@@ -51,7 +53,7 @@ ARMS: dict[str, Callable[[], Schedule]] = {
     "swe-a": lambda: SweAdaptive(interval=10),
     "swe-m": lambda: SweMultistage(interval=10),
 }
-ONE_BY_ONE = ("swe-a", "swe-m")
+ADAPTIVE = ("swe-a", "swe-m")
 SCALES = {"smoke": (40, 2), "small": (300, 5), "full": (4000, 20)}
 """Updates and seeds."""
 
@@ -90,21 +92,23 @@ def networks(seed: int, seeds: int) -> tuple[np.ndarray, np.ndarray]:
     return teachers, np.concatenate([start] * len(DEVIATIONS))
 
 
+def batch_of(seed: int, step: int) -> Tensor:
+    """Inputs of one update, (1, WIDTH, ROWS): a function of (seed, update)."""
+    source = torch.Generator().manual_seed(seed * 1_000_003 + step)
+    return torch.randn(1, WIDTH, ROWS, generator=source, dtype=torch.float64)
+
+
 def fit(
     teacher: np.ndarray, start: np.ndarray, schedule: Schedule, optimiser: str, rate: float,
-    steps: int, seed: int,
+    steps: int, seed: int, watch: Watch | None = None,
 ) -> tuple[np.ndarray, int]:  # fmt: skip
     """Train n students; returns their final losses on held-out inputs, (n,), and the first untie.
 
     The inputs are a function of (seed, update) and the same for every network. Rate decays linearly
-    to zero. The untie is -1 when there was none.
+    to zero. The untie is -1 when there was none. `watch`: see `theory.toy_training.train`.
     """
     truth = nn.Sequential(*_blocks(teacher)).requires_grad_(requires_grad=False)
     stack = SharedStack(_blocks(start), Layout.untied(DEPTH))
-    prepare(stack, schedule)
-    build = torch.optim.SGD if optimiser == "sgd" else torch.optim.AdamW
-    optimizer = build(stack.parameters(), lr=rate)
-    swe = ShareThenUnshare(stack, optimizer, schedule, steps)
 
     def losses(inputs: Tensor) -> Tensor:
         with torch.no_grad():
@@ -112,47 +116,76 @@ def fit(
         found: Tensor = stack(inputs.expand(len(teacher), -1, -1))
         return 0.5 * (found - wanted).square().mean(-1).sum(-1)
 
-    untied = -1
-    for step in range(steps):
-        source = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        inputs = torch.randn(1, WIDTH, ROWS, generator=source, dtype=torch.float64)
-        event = swe.begin_step(step, lambda batch=inputs: losses(batch).sum())  # type: ignore[misc]
-        untied = step if event is not None and untied < 0 else untied
-        losses(inputs).sum().backward()
-        swe.finish_gradients()
-        for group in optimizer.param_groups:
-            group["lr"] = rate * (steps - step) / steps
-        optimizer.step()
-        optimizer.zero_grad()
+    rates = [rate * (steps - step) / steps for step in range(steps)]
+    untied = train(
+        stack, lambda step: losses(batch_of(seed, step)), schedule, optimiser, rates, watch
+    )
     held = torch.randn(
         1, WIDTH, 512, generator=torch.Generator().manual_seed(seed + 1), dtype=torch.float64
     )
     with torch.no_grad():
-        return losses(held).numpy(), untied
+        return losses(held).numpy(), untied[0] if untied else -1
 
 
 def run_arm(
     arm: str, optimiser: str, rate: float, teachers: np.ndarray, starts: np.ndarray, steps: int,
     seed: int,
 ) -> tuple[np.ndarray, list[int]]:  # fmt: skip
-    """Final losses (n,) and first unties of one arm at one rate; adaptive arms one by one."""
+    """Final losses (n,) and first unties of one arm at one rate.
+
+    An adaptive arm is the tied run until it unties: networks whose rule never fires take the tied
+    run's loss, the others run one by one.
+    """
     schedule = ARMS[arm]()
-    if arm not in ONE_BY_ONE:
+    if arm not in ADAPTIVE:
         losses, untied = fit(teachers, starts, schedule, optimiser, rate, steps, seed)
         return losses, [untied] * len(teachers)
-    each = [
-        fit(teachers[i : i + 1], starts[i : i + 1], schedule, optimiser, rate, steps, seed)
-        for i in range(len(teachers))
-    ]
-    return np.concatenate([losses for losses, _ in each]), [untied for _, untied in each]
+    assert isinstance(schedule, (SweAdaptive, SweMultistage))
+    losses, fires = tied_with_rule(teachers, starts, schedule, optimiser, rate, steps, seed)
+    unties = [-1] * len(teachers)
+    for i in np.flatnonzero(fires):
+        alone = slice(i, i + 1)
+        losses[alone], unties[i] = fit(
+            teachers[alone], starts[alone], schedule, optimiser, rate, steps, seed
+        )
+    return losses, unties
+
+
+def tied_with_rule(
+    teachers: np.ndarray, starts: np.ndarray, schedule: SweAdaptive | SweMultistage,
+    optimiser: str, rate: float, steps: int, seed: int,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Run every network tied to the end; its loss, and whether the rule would have untied it."""
+    states = [schedule.start(DEPTH)] * len(teachers)
+    fires = np.zeros(len(teachers), dtype=bool)
+
+    def watch(
+        step: int, stack: SharedStack, swe: ShareThenUnshare, losses: Callable[[], Tensor]
+    ) -> None:
+        if step == steps or not schedule.wants_correlations(swe.state, step):
+            return
+        for i, cosines in enumerate(network_correlations(stack, losses).tolist()):
+            if not fires[i]:
+                states[i] = schedule.decide(states[i], step, steps, cosines)
+                fires[i] = states[i].layout != swe.state.layout
+
+    losses, _ = fit(teachers, starts, AlwaysShared(), optimiser, rate, steps, seed, watch)
+    return losses, fires
 
 
 def study(seed: int, scale: str) -> dict[str, Any]:
     """All arms, optimisers, deviations and rates; JSON-able (see the module's docstring)."""
     steps, seeds = SCALES[scale]
+    return compare_arms(seed, steps, seeds, RATES)
+
+
+def compare_arms(
+    seed: int, steps: int, seeds: int, grid: Mapping[str, tuple[float, ...]]
+) -> dict[str, Any]:
+    """As `study`, with the updates, the number of seeds and each optimiser's grid of rates."""
     teachers, starts = networks(seed, seeds)
     settings = []
-    for optimiser, rates in RATES.items():
+    for optimiser, rates in grid.items():
         tried: dict[str, list[np.ndarray]] = {}
         unties: dict[str, list[list[int]]] = {}
         for arm in ARMS:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from theory.toy_claims import toy_claims
 from training.comparison import compare
 from training.files import write_json
@@ -38,10 +40,80 @@ def core(slope: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def placed(
+    best: bool, gain: float, general: float, *, control: float = 0.0
+) -> dict[str, Any]:  # fmt: skip
+    """Predictions with these hits; `general` and `control` are added to the measured curve."""
+
+    def gap(mean: float) -> dict[str, Any]:
+        return {"n": 5, "mean": mean, "low": mean - 0.02, "high": mean + 0.02}
+
+    names = ("defect", "force_cosine_start", "force_cosine_end", "log10_noise_end_over_start",
+             "alignment_start", "alignment_start_predicted", "mean_paths_apart")  # fmt: skip
+
+    def setting(toy: str, optimiser: str, shift: float) -> dict[str, Any]:
+        found = {
+            "toy": toy, "optimiser": optimiser, "eps": 0.3, "tau": [0.0, 1.0],
+            "measured": [gap(0.0), gap(0.2)], "baseline": gap(-0.1), "best_tau": 0.0,
+            "best_tau_set": [0.0], "predicted_best_tau": 0.0 if best else 1.0,
+            "best_tau_inside": best or toy == "quadratic",
+            "common_speed": {"predicted": 1.0 + gain, "measured": gap(1.0)},
+        }  # fmt: skip
+        if optimiser == "sgd":
+            found |= {
+                "predicted": [0.0, 0.2 + shift], "general": [0.0, 0.2 + shift],
+                "predicted_baseline": -0.1, "gain_over_equal_start": gap(-0.2),
+                "gain_over_baseline": gap(-0.3), "predicted_gain_over_equal_start": -0.2 + gain,
+                "predicted_gain_over_baseline": -0.3 + gain,
+                "premises": {name: gap(0.5) for name in names},
+            }  # fmt: skip
+        return found
+
+    return {
+        "seeds": 5, "near": 0.01,
+        "settings": [
+            setting("quadratic", "sgd", control), setting("deep linear", "sgd", 0.0),
+            setting("students near", "sgd", general), setting("students", "sgd", 0.4),
+            setting("students", "adamw", 0.0),
+        ],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (placed(best=True, gain=0.0, general=0.0), ("shown", "shown", "shown")),
+        (placed(best=False, gain=0.1, general=0.1), ("differs", "differs", "differs")),
+        (placed(best=True, gain=0.0, general=0.0, control=0.1), ("shown", "shown", "differs")),
+    ],
+)
+def test_predictions_are_judged_both_ways(
+    data: dict[str, Any], expected: tuple[str, str, str], tmp_path: Path
+) -> None:
+    write_json(tmp_path / "toy" / "predictions.json", {"data": data})
+    records = {record["id"]: record for record in toy_claims(tmp_path)}
+    names = ("TOY-TAU", "TOY-GAIN", "TOY-PREMISE")
+    assert tuple(records[name]["verdict"] for name in names) == expected
+    assert "(measured 0, not worse: 0)" in records["TOY-TAU"]["evidence"]
+
+
+def test_some_right_and_some_wrong_is_said_so(tmp_path: Path) -> None:
+    data = placed(best=True, gain=0.0, general=0.0)
+    data["settings"][3]["best_tau_inside"] = False
+    data["settings"][3]["predicted_gain_over_baseline"] = 0.5
+    write_json(tmp_path / "toy" / "predictions.json", {"data": data})
+    records = {record["id"]: record for record in toy_claims(tmp_path)}
+    assert records["TOY-TAU"]["verdict"] == "shown in 2 of 3 settings"
+    assert records["TOY-GAIN"]["verdict"] == "shown in 3 of 4 comparisons"
+    assert "SGD eps 0.3 over baseline 0.50, measured -0.30" in records["TOY-GAIN"]["evidence"]
+
+
 def verdicts(out: Path, linear: dict[str, Any], teacher: dict[str, Any]) -> dict[str, str]:
     write_json(out / "toy" / "deep_linear.json", {"data": linear})
     write_json(out / "toy" / "teacher_student.json", {"data": teacher})
-    return {record["id"]: record["verdict"] for record in toy_claims(out)}
+    predictions = ("TOY-TAU", "TOY-GAIN", "TOY-PREMISE")
+    records = [record for record in toy_claims(out) if record["id"] not in predictions]
+    return {record["id"]: record["verdict"] for record in records}
 
 
 def test_without_results_nothing_is_claimed(tmp_path: Path) -> None:

@@ -139,11 +139,44 @@ def adam_unshare() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def predictions() -> dict[str, Any]:
+    def gap(mean: float) -> dict[str, Any]:
+        return {"n": 3, "mean": mean, "low": mean - 0.05, "high": mean + 0.05}
+
+    def setting(toy: str, optimiser: str, eps: float) -> dict[str, Any]:
+        found = {
+            "toy": toy, "optimiser": optimiser, "eps": eps, "tau": [0.0, 0.1, 1.0],
+            "measured": [gap(v) for v in (0.0, 0.02, 0.3)], "baseline": gap(-0.11),
+            "best_tau": 0.0, "best_tau_set": [0.0, 0.1], "predicted_best_tau": 0.375,
+            "best_tau_inside": True, "common_speed": {"predicted": 1.042, "measured": gap(1.033)},
+        }  # fmt: skip
+        if optimiser == "adamw":
+            return found
+        names = ("defect", "force_cosine_start", "force_cosine_end", "log10_noise_end_over_start",
+                 "alignment_start", "alignment_start_predicted", "mean_paths_apart")  # fmt: skip
+        return found | {
+            "predicted": [0.0, 0.01, 0.28], "general": [0.0, 0.02, 0.31],
+            "predicted_baseline": -0.02, "gain_over_equal_start": gap(-0.02),
+            "gain_over_baseline": gap(-0.13), "predicted_gain_over_equal_start": -0.01,
+            "predicted_gain_over_baseline": -0.03,
+            "premises": {name: gap(0.5 + k / 100) for k, name in enumerate(names)},
+        }  # fmt: skip
+
+    kinds = [("quadratic", "sgd"), ("deep linear", "sgd"), ("students near", "sgd"),
+             ("students", "sgd"), ("students", "adamw")]  # fmt: skip
+    return {
+        "steps": 300, "linear_steps": 2000, "seeds": 3, "near": 0.01,
+        "settings": [setting(*kind, eps) for kind in kinds
+                     for eps in ((1.0,) if kind[0] == "quadratic" else (0.0, 0.3))],
+    }  # fmt: skip
+
+
 FILES = {
     "theory/quadratic.json": quadratic,
     "theory/sign_descent.json": sign_descent,
     "toy/deep_linear.json": toy,
     "toy/teacher_student.json": teacher_student,
+    "toy/predictions.json": predictions,
     "toy/adam_quadratic.json": adam_quadratic,
     "toy/adam_unshare.json": adam_unshare,
 }
