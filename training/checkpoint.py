@@ -1,9 +1,9 @@
 """Checkpoints: whole or absent, versioned, verified on load, and never a pickle.
 
 A checkpoint is a folder ``step-00000100`` with ``weights.safetensors``, ``optimizer.safetensors``
-and ``state.json``, which holds the sha256 of the other two. It is written under a temporary name,
-flushed, and renamed in one step; older ones are removed only after that. Loading executes nothing:
-safetensors and JSON carry numbers and text alone.
+and ``state.json``, which holds the sha256 of the other two and of its own content. It is written
+under a temporary name, flushed, and renamed in one step; older ones are removed only after that.
+Loading executes nothing: safetensors and JSON carry numbers and text alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from safetensors import SafetensorError
@@ -21,11 +21,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from training.files import file_digest, read_json, to_json
+from training.files import file_digest, json_digest, read_json, to_json
 from training.unshare import load_optimizer_state, optimizer_state_by_name
 
 FORMAT = "share-then-unshare checkpoint"
-VERSION = 1
+VERSION = 2
 _TENSOR_FILES = ("weights.safetensors", "optimizer.safetensors")
 
 
@@ -46,8 +46,8 @@ class Checkpoint:
         saved = _read(self.path / "weights.safetensors")
         own = _weights(model)
         for name in sorted(saved.keys() | own.keys()):
-            have = tuple(own[name].shape) if name in own else None
-            got = tuple(saved[name].shape) if name in saved else None
+            have = _describe(own.get(name))
+            got = _describe(saved.get(name))
             if have != got:
                 raise CheckpointError(
                     f"{self.path}: {name} has shape {got} here and {have} in the model: "
@@ -58,12 +58,29 @@ class Checkpoint:
                 tensor.copy_(saved[name])
 
     def load_optimizer(self, model: nn.Module, optimizer: Optimizer) -> None:
-        """Give ``optimizer`` its per-parameter state back, by parameter name."""
+        """Give ``optimizer`` its per-parameter state back, by parameter name.
+
+        CheckpointError names a state that fits no parameter.
+        """
+        parameters = dict(model.named_parameters())
         states: dict[str, dict[str, Any]] = {}
         for key, tensor in _read(self.path / "optimizer.safetensors").items():
-            name, entry = key.rsplit("/", 1)
+            name, _, entry = key.rpartition("/")
+            parameter = parameters.get(name)
+            if parameter is None or (tensor.ndim and tensor.shape != parameter.shape):
+                raise CheckpointError(
+                    f"{self.path}: optimizer state {key} of shape {tuple(tensor.shape)} fits no "
+                    "parameter: the checkpoint is of another model"
+                )
             states.setdefault(name, {})[entry] = tensor
         load_optimizer_state(model, optimizer, states)
+
+
+def _describe(tensor: Tensor | None) -> str:
+    if tensor is None:
+        return "None"
+    kind = "" if tensor.dtype == torch.float32 else f" {tensor.dtype}"
+    return f"{tuple(tensor.shape)}{kind}"
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -115,6 +132,7 @@ def save(
             "sha256": {name: file_digest(partial / name) for name in _TENSOR_FILES},
             "state": dict(state),
         }
+        head["sha256"]["state.json"] = json_digest(head)
         (partial / "state.json").write_text(to_json(head), encoding="utf-8")
         for path in partial.iterdir():
             _flush(path)
@@ -128,9 +146,16 @@ def save(
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    for old in _folders(folder)[keep:]:
+    # Newer ones, if any, were refused: they must not push out those that were not.
+    for old in [path for path in _folders(folder) if path.name < final.name][keep - 1 :]:
         shutil.rmtree(old, ignore_errors=True)
     return final
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what writers killed in ``folder`` left; only for its one writer of the moment."""
+    for path in folder.glob(".step-*.partial"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:
@@ -151,39 +176,69 @@ def verify(path: Path) -> Checkpoint:
     """Read and check one checkpoint. Raises CheckpointError with the path and what is wrong."""
     try:
         head = read_json(path / "state.json")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(f"{path}: has no state.json: not a checkpoint") from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: state.json cannot be read ({error})") from None
     if not isinstance(head, dict) or head.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a {FORMAT}")
     if head.get("version") != VERSION:
-        raise CheckpointError(
-            f"{path}: format version {head.get('version')!r}, this program reads {VERSION}"
-        )
+        version = repr(head.get("version"))[:40]
+        raise CheckpointError(f"{path}: format version {version}, this program reads {VERSION}")
+    digests, step, state = (head.get(name) for name in ("sha256", "step", "state"))
+    if not (isinstance(digests, dict) and isinstance(state, dict) and _is_count(step)):
+        raise CheckpointError(f"{path}: state.json lacks sha256, step or state")
+    if _own_digest(head) != digests.get("state.json"):
+        raise CheckpointError(f"{path}: state.json is changed (sha256 differs)")
+    if path.name != f"step-{step:08d}":
+        raise CheckpointError(f"{path}: is the checkpoint of update {step}, under another's name")
     for name in _TENSOR_FILES:
         file = path / name
         if not file.is_file():
             raise CheckpointError(f"{path}: {name} is missing")
-        if file_digest(file) != head.get("sha256", {}).get(name):
+        if file_digest(file) != digests.get(name):
             raise CheckpointError(f"{path}: {name} is truncated or changed (sha256 differs)")
-    return Checkpoint(path, int(head["step"]), head["state"])
+    return Checkpoint(path, step, state)
 
 
-def latest(folder: Path, refused: Callable[[str], None]) -> Checkpoint | None:
+def _is_count(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _own_digest(head: Mapping[str, Any]) -> str | None:
+    """The sha256 of state.json's content without that sha256; None where it has no JSON form."""
+    others = {name: value for name, value in head["sha256"].items() if name != "state.json"}
+    try:
+        return json_digest({**head, "sha256": others})
+    except (ValueError, TypeError, RecursionError):  # NaN, infinity
+        return None
+
+
+def latest(
+    folder: Path,
+    refused: Callable[[str], None],
+    check: Callable[[Checkpoint], None] = lambda found: None,
+) -> Checkpoint | None:
     """Return the newest checkpoint that verifies; each refused one is named through ``refused``.
 
-    None when the folder holds no checkpoint. Raises CheckpointError when it holds some and all are
-    refused: starting over in silence would throw the run away.
+    ``check`` may refuse more, by CheckpointError. None when the folder holds no checkpoint. Raises
+    CheckpointError when it holds some and all are refused: starting over in silence would throw
+    the run away.
     """
     folders = _folders(folder)
     reasons = []
     for path in folders:
         try:
-            return verify(path)
+            found = verify(path)
+            check(found)
         except CheckpointError as error:
             reasons.append(str(error))
-            refused(str(error))
+        else:
+            for reason in reasons:
+                refused(f"{reason}; {path.name} is used instead")
+            return found
+    for reason in reasons:
+        refused(reason)
     if folders:
         raise CheckpointError(
             f"{folder}: none of its {len(folders)} checkpoints can be used: {reasons[0]}"

@@ -24,7 +24,9 @@ class ConfigError(ValueError):
 def require(condition: bool, name: str, value: Any, allowed: str) -> None:
     """Raise ConfigError("name = value: must be allowed") unless ``condition`` holds."""
     if not condition:
-        raise ConfigError(f"{name} = {value!r}: must be {allowed}")
+        text = repr(value)
+        text = text if len(text) <= 300 else f"{text[:300]}..."
+        raise ConfigError(f"{name} = {text}: must be {allowed}")
 
 
 def require_between(
@@ -58,6 +60,13 @@ def require_count(name: str, value: int, low: int = 1, high: int | None = None) 
         value,
         f"an integer, at least {low}{top}",
     )
+
+
+def require_keys(name: str, value: Any, keys: tuple[str, ...]) -> None:
+    """Refuse anything but a table with exactly these names."""
+    require(isinstance(value, dict), name, type(value).__name__, "a table of named values")
+    found = sorted(map(str, value))
+    require(found == sorted(keys), name, found, f"a table of exactly {', '.join(keys)}")
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 A file is either the old one or the new one: contents go to a temporary name in the same folder,
 are flushed to the disk, and take the final name in one step. Line files (``*.jsonl``) grow by
-whole lines; a torn last line, left by a killed process, is ignored when they are read.
+whole lines; a torn last line, left by a killed process, is ignored when they are read. An OSError
+names the file, whichever call it came from: a full disk is usually met by one that knows no name.
 """
 
 from __future__ import annotations
@@ -26,17 +27,29 @@ def atomic_open(path: Path) -> Iterator[BinaryIO]:
     The bytes reach the disk before the name changes, so a crash leaves the old file or the new
     one, never half of one. An error in the block removes the temporary file and passes on.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w+b") as stream:
+                yield cast(BinaryIO, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(name, 0o644)  # mkstemp's 0600 would hide shared data from other users
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give an OSError of the block the name of the file it is about, where it has none."""
     try:
-        with os.fdopen(handle, "w+b") as stream:
-            yield cast(BinaryIO, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(name, 0o644)  # mkstemp's 0600 would hide shared data from other users
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
         raise
 
 
@@ -47,6 +60,15 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the temporary files that writers killed in ``folder`` left behind.
+
+    Only for a folder that nobody else writes to at the time.
+    """
+    for path in folder.glob(".*.part"):
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -69,23 +91,36 @@ def read_json(path: Path) -> Any:
     """Parse one JSON file. Raises ValueError with the path when it is not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # a hundred thousand brackets exhaust the parser
         raise ValueError(f"{path}: not a JSON file ({error})") from None
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
     """Append ``record`` to a line file as one JSON line, handed to the system in one write."""
     line = json.dumps(record, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
-    with path.open("ab") as stream:
+    with naming(path), path.open("ab") as stream:
         stream.write(line.encode("utf-8"))
 
 
 def read_lines(path: Path) -> list[Json]:
-    """Read the whole records of a line file ([] when it is absent); a torn last line is dropped."""
+    """Read the whole records of a line file ([] when it is absent); a torn last line is dropped.
+
+    Raises ValueError with path and line for anything else that is no JSON object.
+    """
     if not path.exists():
         return []
-    *whole, _torn = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in whole if line]
+    *whole, _torn = path.read_bytes().split(b"\n")
+    return [_record(path, number, line) for number, line in enumerate(whole, 1) if line]
+
+
+def _record(path: Path, number: int, line: bytes) -> Json:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: line {number} is not JSON ({error})") from None
+    if not isinstance(record, dict):
+        raise ValueError(f"{path}: line {number} is not a JSON object")
+    return record
 
 
 def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:

@@ -1,15 +1,56 @@
-"""Turn Ctrl-C and a scheduler's SIGTERM into a polite request that the loop can honour."""
+"""Reasons to stop that a loop can honour: Ctrl-C, a scheduler's SIGTERM, and time that is up.
+
+A reason is a function without arguments that says whether to stop, as ``training.loop.train`` and
+``bert.study.run_study`` take it; :func:`either` joins several.
+"""
 
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from training.config import require_between
+
+Stop = Callable[[], bool]
+
+
+class Deadline:
+    """A :data:`Stop` that turns true ``minutes`` after it was made.
+
+    Raises ConfigError for anything but a positive, finite number of minutes. ``clock`` counts
+    seconds and never goes back: setting the system's time does not move the deadline.
+    """
+
+    def __init__(
+        self, minutes: float, *, name: str = "minutes", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        require_between(name, minutes, 0, 1e7, open_low=True)
+        self._clock, self._end = clock, clock() + 60.0 * minutes
+
+    def __call__(self) -> bool:
+        """Whether the time is up."""
+        return self.left() <= 0
+
+    def left(self) -> float:
+        """Seconds left; negative when the time is up."""
+        return self._end - self._clock()
+
+
+def never() -> bool:
+    """Stop for no reason."""
+    return False
+
+
+def either(*reasons: Stop) -> Stop:
+    """Return the reason that holds when any of ``reasons`` does."""
+    return lambda: any(reason() for reason in reasons)
+
 
 @contextmanager
-def polite_stop() -> Iterator[Callable[[], bool]]:
+def polite_stop() -> Iterator[Stop]:
     """Yield a function that says whether SIGINT or SIGTERM came; the old handlers return after.
 
     A second SIGINT interrupts at once, as usual. Only for a process's main thread.

@@ -18,12 +18,14 @@ from typing import Any
 import torch
 
 from training import checkpoint
-from training.config import ConfigError, to_dict
+from training.config import ConfigError, from_dict, to_dict
 from training.engine import Engine, NonFiniteLossError
 from training.files import write_json
+from training.lock import exclusive
 from training.record import RunFolder, environment
 from training.run_config import TrainConfig
 from training.runner import Event
+from training.saved_state import SavedState
 from training.statistics import finite_or_none, weight_energies
 from training.task import Task
 
@@ -51,13 +53,15 @@ def train(
 
     Returns the summary; a finished run returns its summary at once. ``progress(step, row)`` is
     called after every logged row, ``stop()`` before every update. Raises ConfigError,
-    CheckpointError, NonFiniteLossError, Interrupted.
+    FolderBusyError, RunFolderError, CheckpointError, NonFiniteLossError, Interrupted, and OSError
+    when a row cannot be written: what was saved and logged before stays.
     """
     config.schedule.validate(task.depth, config.steps)
     run = RunFolder(folder, {"train": to_dict(config), "task": task.describe()})
     if run.summary is not None:
         return run.summary
-    return _Loop(task, config, run, torch.device(device), progress, stop, warn).run()
+    with exclusive(folder, warn):
+        return _Loop(task, config, run, torch.device(device), progress, stop, warn).run()
 
 
 class _Loop:
@@ -165,39 +169,57 @@ class _Loop:
         self.engine.raise_if_bad()
         if self.saved_step == self.step:
             return
-        state = {
-            "swe": self.engine.swe.to_json(),
-            "rows": self.folder.row_counts(),
-            "seconds": self._seconds(),
-            "loss_sum": float(self.loss_sum),
-            "loss_count": self.loss_count,
-        }
+        state = SavedState(
+            config=self.folder.digest,
+            swe=self.engine.swe.to_json(),
+            rows=self.folder.row_counts(),
+            seconds=self._seconds(),
+            loss_sum=float(self.loss_sum),
+            loss_count=self.loss_count,
+        )
         checkpoint.save(
             self.folder.checkpoints,
             self.step,
             self.engine.model,
             self.engine.optimizer,
-            state,
+            to_dict(state),
             keep=keep,
         )
         self.saved_step = self.step
 
     def _resume(self, warn: Callable[[str], None]) -> None:
-        found = checkpoint.latest(self.folder.checkpoints, warn)
+        checkpoint.remove_unfinished(self.folder.checkpoints)
+        found = checkpoint.latest(self.folder.checkpoints, warn, self._saved_state)
         if found is None:
-            self.folder.rewind({})
+            dropped = self.folder.rewind({"metrics": 0, "events": 0})
+            if dropped:
+                warn(f"{self.folder.path}: no checkpoint beside its {dropped} rows; starts over")
             return
+        saved = self._saved_state(found)
         try:
-            self.engine.swe.restore(found.state["swe"])
-            found.load_weights(self.engine.model)
-            found.load_optimizer(self.engine.model, self.engine.optimizer)
-            self.folder.rewind(found.state["rows"])
-            self.loss_sum.fill_(found.state["loss_sum"])
-            self.loss_count = found.state["loss_count"]
-            self.seconds_before = found.state["seconds"]
-        except (KeyError, ConfigError) as error:
+            self.engine.swe.restore(saved.swe)
+        except ConfigError as error:
             raise checkpoint.CheckpointError(f"{found.path}: of another run ({error})") from None
+        found.load_weights(self.engine.model)
+        found.load_optimizer(self.engine.model, self.engine.optimizer)
+        self.folder.rewind(saved.rows)
+        self.loss_sum.fill_(saved.loss_sum)
+        self.loss_count = saved.loss_count
+        self.seconds_before = saved.seconds
         self.step = self.saved_step = found.step
+
+    def _saved_state(self, found: checkpoint.Checkpoint) -> SavedState:
+        """Read what :meth:`_save` left; CheckpointError for a checkpoint that is not this run's."""
+        try:
+            saved = from_dict(SavedState, found.state)
+        except ConfigError as error:
+            raise checkpoint.CheckpointError(f"{found.path}: of another run ({error})") from None
+        if saved.config != self.folder.digest or found.step > self.config.steps:
+            raise checkpoint.CheckpointError(
+                f"{found.path}: of another run (of update {found.step}, configuration "
+                f"{saved.config[:12]}, not {self.folder.digest[:12]})"
+            )
+        return saved
 
     def _finish(self) -> dict[str, Any]:
         self._save(keep=1)  # first: a run killed below evaluates again, and logs the row once

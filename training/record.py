@@ -3,7 +3,7 @@
 ``config.json`` (everything that decides the outcome), ``environment.json`` (versions, hardware,
 commit, command: what may change the speed or the last digit), ``metrics.jsonl`` (rows of kind
 train, valid, probe), ``events.jsonl`` (changes of layout), ``summary.json`` (written once, at the
-end), ``checkpoints/``.
+end), ``checkpoints/``. What a killed process left half written goes when the run is continued.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ import torch
 
 from training.config import ConfigError
 from training.environment import host
-from training.files import append_line, read_json, read_lines, write_json, write_lines
+from training.files import (
+    append_line,
+    json_digest,
+    read_json,
+    read_lines,
+    remove_unfinished,
+    write_json,
+    write_lines,
+)
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -33,6 +41,10 @@ def environment(device: torch.device) -> dict[str, Any]:
     )
 
 
+class RunFolderError(RuntimeError):
+    """A run folder's own files are damaged; the message names the file and what to do."""
+
+
 class RunFolder:
     """One run's folder. Opening it for a configuration other than its own raises ConfigError."""
 
@@ -42,12 +54,16 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
         self.events = path / "events.jsonl"
         self._config_file = path / "config.json"
+        self.digest = json_digest(dict(config))
         try:
             if not self._config_file.exists():
                 write_json(self._config_file, config)
         except OSError as error:
             raise ConfigError(f"output folder {path}: cannot be written ({error})") from None
-        stored = read_json(self._config_file)
+        try:
+            stored = read_json(self._config_file)
+        except (OSError, ValueError) as error:
+            raise RunFolderError(f"{path}: config.json cannot be read ({_short(error)})") from None
         difference = first_difference(stored, dict(config))
         if difference:
             raise ConfigError(f"{path}: holds a run of another configuration ({difference})")
@@ -56,7 +72,16 @@ class RunFolder:
     def summary(self) -> dict[str, Any] | None:
         """The finished run's summary; None while it is not finished."""
         path = self.path / "summary.json"
-        return read_json(path) if path.exists() else None
+        try:
+            summary = read_json(path) if path.exists() else None
+            if not isinstance(summary, dict | None):
+                raise ValueError("not a table of named values")
+        except ValueError as error:
+            raise RunFolderError(
+                f"{path}: cannot be read ({_short(error)}); without it the run ends again from its "
+                "last checkpoint"
+            ) from None
+        return summary
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Append one row to metrics.jsonl."""
@@ -70,11 +95,29 @@ class RunFolder:
         """Rows written so far; a checkpoint keeps them for :meth:`rewind`."""
         return {path.stem: len(read_lines(path)) for path in (self.metrics, self.events)}
 
-    def rewind(self, counts: Mapping[str, int]) -> None:
-        """Drop the rows that a resumed run will write again."""
+    def rewind(self, counts: Mapping[str, int]) -> int:
+        """Drop the rows that a resumed run will write again; returns how many.
+
+        Raises RunFolderError when rows are damaged, or fewer than ``counts``: what is lost cannot
+        be written again.
+        """
+        remove_unfinished(self.path)
+        dropped = 0
         for path in (self.metrics, self.events):
+            wanted = counts.get(path.stem, 0)
+            try:
+                rows = read_lines(path)
+            except ValueError as error:
+                raise RunFolderError(f"{_short(error)}; the run cannot be continued") from None
+            if len(rows) < wanted:
+                raise RunFolderError(
+                    f"{path}: has {len(rows)} of the {wanted} rows before the checkpoint; the run "
+                    "cannot be continued"
+                )
+            dropped += len(rows) - wanted
             if path.exists():
-                write_lines(path, read_lines(path)[: counts.get(path.stem, 0)])
+                write_lines(path, rows[:wanted])
+        return dropped
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write summary.json: from now on the run counts as done."""
@@ -89,4 +132,10 @@ def first_difference(one: Any, other: Any, where: str = "") -> str:
             if inner:
                 return inner
         return ""
-    return "" if one == other else f"{where}: {one!r} there, {other!r} here"
+    return "" if one == other else f"{where}: {_short(repr(one))} there, {_short(repr(other))} here"
+
+
+def _short(what: object, length: int = 200) -> str:
+    """Text on one line of bearable length: what is quoted may come from a damaged file."""
+    text = " ".join(str(what).split())
+    return text if len(text) <= length else f"{text[:length]}..."

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from training.config import ConfigError
+from training.config import ConfigError, require, require_count, require_keys
 from training.gradients import Convention, GradientRule
 from training.schedule import Schedule, ScheduleState
 from training.seeds import derive_seed
@@ -153,9 +153,17 @@ class ShareThenUnshare:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over a saved state: the stack is split to its layout, the optimiser follows.
 
-        Weights and optimiser state are to be loaded afterwards, by name.
+        Weights and optimiser state are to be loaded afterwards, by name. ConfigError for anything
+        that :meth:`to_json` cannot have returned for this stack.
         """
+        require_keys("swe", state, ("schedule", "probes", "begun"))
+        require_count("swe.probes", state["probes"], 0)
+        require_count("swe.begun", state["begun"], -1, self.steps)
         restored = ScheduleState.from_json(state["schedule"])
+        boundaries = self.stack.layout.repeats - 1
+        counters = len(restored.low_checks)
+        require(counters in (0, 1, boundaries), "swe.schedule.low_checks", counters,
+                f"0, 1 or {boundaries} counters")  # fmt: skip
         if restored.layout != self.stack.layout:
             unshare(self.model, self.optimizer, restored.layout)
             self.rule = GradientRule(self.model, self.convention, self.clip_norm)

@@ -17,7 +17,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from training.config import ConfigError, require, require_between, require_count
+from training.config import (
+    ConfigError,
+    require,
+    require_between,
+    require_count,
+    require_keys,
+)
 from training.sharing import Layout
 
 
@@ -34,8 +40,13 @@ class ScheduleState:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ScheduleState:
-        """Rebuild a state from :meth:`to_json`."""
-        return cls(Layout.from_json(data["layout"]), tuple(data["low_checks"]))
+        """Rebuild a state from :meth:`to_json`. Raises ConfigError for other data."""
+        require_keys("schedule", data, ("layout", "low_checks"))
+        counters = data["low_checks"]
+        require(isinstance(counters, list), "low_checks", type(counters).__name__, "a list")
+        for count in counters:
+            require_count("low_checks", count, 0)
+        return cls(Layout.from_json(data["layout"]), tuple(counters))
 
 
 @dataclass(frozen=True, kw_only=True)

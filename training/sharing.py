@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from training.config import ConfigError, require, require_count
+from training.config import ConfigError, require, require_count, require_keys
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,12 @@ class Layout:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Layout:
-        """Rebuild a layout from :meth:`to_json`; the constructor checks it again."""
+        """Rebuild a layout from :meth:`to_json`; ConfigError for other data."""
+        require_keys("layout", data, ("depth", "unit", "groups"))
+        groups = data["groups"]
+        require(isinstance(groups, list), "groups", type(groups).__name__, "a list")
+        for size in groups:
+            require_count("groups", size)
         return cls(data["depth"], data["unit"], tuple(data["groups"]))
 
     def __str__(self) -> str:

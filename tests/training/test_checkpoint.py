@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import nn
 
+from tests.training.damage import forge
 from tests.training.residual import RegressionTask
 from training import checkpoint
 from training.checkpoint import CheckpointError
-from training.files import file_digest
 from training.optimizer import OptimizerConfig, build_adamw
 
 
@@ -85,8 +85,12 @@ DAMAGE = {
     "weights.safetensors is missing": lambda p: (p / "weights.safetensors").unlink(),
     "has no state.json": lambda p: (p / "state.json").unlink(),
     "state.json cannot be read": lambda p: (p / "state.json").write_text('{"format":'),
-    "format version 99, this program reads 1": lambda p: edit(p, version=99),
+    "format version 99, this program reads 2": lambda p: edit(p, version=99),
+    "format version 1, this program reads 2": lambda p: edit(p, version=1),
     "not a share-then-unshare checkpoint": lambda p: edit(p, format="something else"),
+    "state.json is changed": lambda p: edit(p, step=8),
+    "state.json lacks sha256, step or state": lambda p: edit(p, step="9"),
+    "under another's name": lambda p: forge(p, step=8),
 }
 
 
@@ -125,9 +129,7 @@ def test_a_pickle_is_never_opened(saved: Path) -> None:
 
     path = saved / "step-00000009"
     (path / "weights.safetensors").write_bytes(pickle.dumps(Bomb()))
-    head = json.loads((path / "state.json").read_text())
-    head["sha256"]["weights.safetensors"] = file_digest(path / "weights.safetensors")
-    (path / "state.json").write_text(json.dumps(head))
+    forge(path)
     with pytest.raises(CheckpointError, match="is no safetensors file"):
         checkpoint.verify(path).load_weights(RegressionTask().build(0))
 

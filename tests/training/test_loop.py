@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.training.damage import forge
 from tests.training.residual import RegressionTask
 from training.checkpoint import CheckpointError
 from training.config import ConfigError
@@ -235,9 +235,9 @@ def test_an_unwritable_output_is_one_clear_line(tmp_path: Path) -> None:
 def test_a_foreign_checkpoint_in_the_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         train(TASK, CONFIG, tmp_path, stop=StopAt(12))
-    for state in (tmp_path / "checkpoints").glob("*/state.json"):
-        head = json.loads(state.read_text())
-        head["state"] = {"something": "else"}
-        state.write_text(json.dumps(head))
-    with pytest.raises(CheckpointError, match=r"step-00000012: of another run \('swe'\)"):
+    for path in (tmp_path / "checkpoints").iterdir():
+        forge(path, state={"something": "else"})
+    with pytest.raises(
+        CheckpointError, match=r"step-00000012: of another run \(something = 'else'"
+    ):
         train(TASK, CONFIG, tmp_path)
