@@ -6,8 +6,8 @@
     python paper_repro.py table1 --scale small one of the paper's tables, with every control
 
 Results already there for the same configuration and code are kept; Ctrl-C loses nothing and the
-same command goes on. Exit status: 0 it ran (whatever the verdicts), 1 something broke, 2 bad
-arguments, 130 interrupted.
+same command goes on. So it does after --max-minutes. Exit status: 0 it ran (whatever the verdicts),
+1 something broke, 2 bad arguments, 75 the time was up and work is left, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -45,12 +45,17 @@ from training.checkpoint import CheckpointError
 from training.config import ConfigError, from_dict, to_dict
 from training.environment import host
 from training.files import read_json, write_json, write_text
-from training.loop import Interrupted, NonFiniteLossError
+from training.interrupt import Deadline, Interrupted, Stop, never, stop_if
+from training.lock import FolderBusyError
+from training.loop import NonFiniteLossError
+from training.record import RunFolderError
 from training.runner import FunctionChangedError
 
 VERBS = ("theory", "toy", "bert", "claims", "figures")
 SCALES = ("smoke", "small", "gpu", "full")
 MARKER = ".share-then-unshare"
+TIME_IS_UP = 75
+"""Exit status of --max-minutes (EX_TEMPFAIL, try again): a job script may start it anew."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +71,15 @@ class Options:
     text: tuple[Path, ...]
     vocab: Path | None
     study: dict[str, Any]
+    late: Stop
+    """Whether the time is up."""
 
     @property
     def place(self) -> Place:
         """What the BERT verbs need of the command line."""
         return Place(
             out=self.out, scale=self.scale, device=self.device, jobs=self.jobs, text=self.text,
-            vocab=self.vocab,
+            vocab=self.vocab, late=self.late,
         )  # fmt: skip
 
 
@@ -100,6 +107,12 @@ def parse(arguments: Sequence[str]) -> Options:
         "full: the paper's own BERT setting",
     )
     parser.add_argument("--jobs", type=int, default=0, help="processes (default: the cores)")
+    parser.add_argument(
+        "--max-minutes",
+        type=float,
+        help="save, stop and end with status 75 after that long; the same command goes on\n"
+        "(leave room for saving: an update and a checkpoint of every running run)",
+    )
     bert = parser.add_argument_group("bert")
     bert.add_argument(
         "--text",
@@ -135,6 +148,12 @@ def parse(arguments: Sequence[str]) -> Options:
         parser.error(f"--seed {given.seed}: must be 0 or more")
     if given.jobs < 0:
         parser.error(f"--jobs {given.jobs}: must be 1 or more")
+    try:
+        late = Deadline(given.max_minutes, name="--max-minutes") if given.max_minutes else never
+        if given.max_minutes == 0:
+            raise ConfigError("--max-minutes 0: must be more than 0")
+    except ConfigError as error:
+        parser.error(str(error))
     study = {"size": given.size, "steps": given.steps, "seeds": given.seeds}
     for pair in given.set:
         name, equals, value = pair.partition("=")
@@ -150,7 +169,7 @@ def parse(arguments: Sequence[str]) -> Options:
         tuple(verb for verb in (*VERBS[:3], *TABLES, *VERBS[3:]) if verb in wanted), given.out,
         given.seed, device,
         given.scale, jobs, tuple(given.text), given.vocab,
-        {name: value for name, value in study.items() if value is not None},
+        {name: value for name, value in study.items() if value is not None}, late,
     )  # fmt: skip
 
 
@@ -252,13 +271,16 @@ def run(options: Options) -> None:
     areas = [area for area in RESULTS if area in options.verbs]
     if areas:
         started = time.perf_counter()
-        compute_missing(options.out, areas, options.seed, options.scale, options.jobs)
+        compute_missing(
+            options.out, areas, options.seed, options.scale, options.jobs, stop=options.late
+        )
         seconds[" and ".join(areas)] = time.perf_counter() - started
     if "bert" in options.verbs:
         seconds |= study_command(study_of(options), options.place)
     for table in TABLES:
         if table in options.verbs:
             seconds |= table_command(table, table_study_of(table, options), options.place)
+    stop_if(options.late)
     started = time.perf_counter()
     ledger = collect_claims(options)
     if "figures" in options.verbs:
@@ -291,11 +313,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(f"paper_repro.py: {error}", file=sys.stderr)
         return 2
-    except (KeyboardInterrupt, Interrupted):
+    except (KeyboardInterrupt, Interrupted) as reason:
+        if isinstance(reason, Interrupted) and options.late():
+            print(
+                "\npaper_repro.py: time is up; the same command goes on from here", file=sys.stderr
+            )
+            return TIME_IS_UP
         print("\npaper_repro.py: stopped; the same command goes on from here", file=sys.stderr)
         return 130
     except (
-        DataError, ResultError, CheckpointError, NonFiniteLossError, FunctionChangedError, OSError,
+        DataError, ResultError, CheckpointError, NonFiniteLossError, FunctionChangedError,
+        FolderBusyError, RunFolderError, OSError,
     ) as error:  # fmt: skip
         print(f"paper_repro.py: {error}", file=sys.stderr)
         return 1

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from training.comparison import Interval
-from training.files import read_json
+from training.files import plain_name, read_json
 
 _ARMS = {"swe-f": "SWE-F", "swe-a": "SWE-A", "swe-m": "SWE-M"}
 _SMALL = {"helps": "reproduced small", "no gain": "no gain small", "hurts": "differs small"}
@@ -50,7 +50,7 @@ def _comparison(out: Path) -> dict[str, Any] | None:
     pointer = out / "bert" / "current.json"
     if not pointer.exists():
         return None
-    path = out / "bert" / read_json(pointer)["folder"] / "comparison.json"
+    path = out / "bert" / plain_name(read_json(pointer)["folder"]) / "comparison.json"
     found: dict[str, Any] | None = read_json(path) if path.exists() else None
     return found
 
@@ -60,7 +60,9 @@ def _table(out: Path, names: tuple[str, ...], *arms: str) -> dict[str, Any] | No
     for name in names:
         pointer = out / "bert" / "tables" / f"{name}.json"
         if pointer.exists():
-            path = out / "bert" / "tables" / read_json(pointer)["folder"] / f"{name}.json"
+            path = (
+                out / "bert" / "tables" / plain_name(read_json(pointer)["folder"]) / f"{name}.json"
+            )
             table: dict[str, Any] | None = read_json(path) if path.exists() else None
             if table and all("difference" in table["arms"].get(arm, {}) for arm in arms):
                 return table

@@ -23,7 +23,7 @@ from bert.task import MaskedLanguageTask
 from training.cache import result_key
 from training.config import to_dict
 from training.files import write_json
-from training.interrupt import polite_stop
+from training.interrupt import Stop, either, never, polite_stop, stop_if
 from training.progress import Bars
 
 UNITS = {"train": "updates", "tune": "updates", "tokens": "tokens", "harvest": "files"}
@@ -41,13 +41,16 @@ class Place:
     """Runs at a time."""
     text: tuple[Path, ...] = ()
     vocab: Path | None = None
+    late: Stop = never
+    """Whether the time is up, beside what the signals say."""
 
 
 def study_command(study: StudyConfig, place: Place) -> dict[str, float]:
     """Prepare the data, train every run, compare; returns seconds by stage."""
     started = time.perf_counter()
-    with Bars(UNITS) as bars, polite_stop() as stop:
-        data = _prepare(study, place, bars)
+    with Bars(UNITS) as bars, polite_stop() as asked:
+        stop = either(asked, place.late)
+        data = _prepare(study, place, bars, stop)
         task = build_task(study, data)
         prepared = time.perf_counter() - started
         runs = study.seeds * len(study.arms)
@@ -70,8 +73,9 @@ def study_command(study: StudyConfig, place: Place) -> dict[str, float]:
 def table_command(table: str, study: TableStudy, place: Place) -> dict[str, float]:
     """Tune and train the arms of one of the paper's tables; returns seconds by stage."""
     started = time.perf_counter()
-    with Bars(UNITS) as bars, polite_stop() as stop:
-        data = _prepare(study, place, bars)
+    with Bars(UNITS) as bars, polite_stop() as asked:
+        stop = either(asked, place.late)
+        data = _prepare(study, place, bars, stop)
         task = build_task(study, data)
         arms = table_arms(table, study)
         trials = len(study.tuning) * len(study.rates)
@@ -99,10 +103,14 @@ def table_command(table: str, study: TableStudy, place: Place) -> dict[str, floa
     return {table: time.perf_counter() - started}
 
 
-def _prepare(study: StudyConfig, place: Place, bars: Bars) -> StudyData:
+def _prepare(study: StudyConfig, place: Place, bars: Bars, stop: Stop) -> StudyData:
+    def report(what: str, done: int, total: int) -> None:
+        bars(what, done, total)
+        stop_if(stop)
+
     return prepare_data(
         study, place.out / "data", text=place.text, vocabulary_file=place.vocab,
-        jobs=place.jobs, report=bars,
+        jobs=place.jobs, report=report,
     )  # fmt: skip
 
 

@@ -295,6 +295,8 @@ def _open_part(
     folder: Path, part: str, manifest: dict[str, Any], verify: bool
 ) -> NDArray[np.unsignedinteger]:
     entry = manifest["parts"][part]
+    if not isinstance(entry["file"], str) or Path(entry["file"]).name != entry["file"]:
+        raise DataError(f"{folder / MANIFEST_NAME}: names a file outside its folder")
     path = folder / entry["file"]
     shape = (int(entry["rows"]), int(manifest["length"]))
     dtype = np.dtype("<u2" if manifest["vocabulary_size"] <= 1 << 16 else "<u4")

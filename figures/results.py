@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from training.files import plain_name, read_lines
 from training.files import read_json as read_existing_json
-from training.files import read_lines
 
 
 class ResultError(ValueError):
@@ -117,7 +117,7 @@ def comparison_source(out: Path) -> str | None:
     if record is None:
         return None
     with reading(pointer):
-        return f"bert/{record['folder']}/comparison.json"
+        return f"bert/{plain_name(record['folder'])}/comparison.json"
 
 
 def table_source(out: Path, table: str) -> str | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from training.cache import cached_result, load_result, result_key
+from training.interrupt import Interrupted
 
 RESULTS: dict[str, dict[str, str]] = {
     "toy": {
@@ -52,11 +53,19 @@ def _compute(area: str, name: str, path: Path, key: str, seed: int, scale: str) 
     cached_result(path, key, {"seed": seed, "scale": scale}, work)
 
 
-def compute_missing(out: Path, areas: Sequence[str], seed: int, scale: str, jobs: int) -> None:
+def compute_missing(
+    out: Path,
+    areas: Sequence[str],
+    seed: int,
+    scale: str,
+    jobs: int,
+    stop: Callable[[], bool] = lambda: False,
+) -> None:
     """Compute the results of ``areas`` that ``out`` lacks for this seed, scale and code.
 
     ``jobs`` processes at a time, with a progress bar. What is finished stays when another fails or
-    is interrupted.
+    is interrupted. Raises Interrupted soon after ``stop()`` turns true: the results that were being
+    computed are dropped.
     """
     config = {"seed": seed, "scale": scale}
     todo = []
@@ -70,17 +79,25 @@ def compute_missing(out: Path, areas: Sequence[str], seed: int, scale: str, jobs
         print(f"{' and '.join(areas)}: all results are there already")
         return
     context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
     with (
         ProcessPoolExecutor(min(jobs, len(todo)), context) as pool,
         tqdm(total=len(todo), desc=" and ".join(areas), unit="result") as bar,
     ):
         running = {pool.submit(_compute, *task): task for task in todo}
         try:
-            for future in as_completed(running):
-                area, name, *_ = running[future]
-                future.result()
-                bar.set_postfix_str(f"{area}/{name}")
-                bar.update()
-        except BaseException:
+            while running:
+                done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
+                for future in done:
+                    area, name, *_ = running.pop(future)
+                    future.result()
+                    bar.set_postfix_str(f"{area}/{name}")
+                    bar.update()
+                if running and stop():
+                    raise Interrupted(f"{out}: stopped; the same command continues it")
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, Interrupted):  # files are whole or absent: a worker may just end
+                for worker in set(multiprocessing.active_children()) - others:
+                    worker.terminate()
             raise

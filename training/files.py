@@ -95,6 +95,16 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path}: not a JSON file ({error})") from None
 
 
+def plain_name(value: Any) -> str:
+    """Return a file or folder name read from a file, if it is one: no path, no "..".
+
+    Raises ValueError for anything else, so that a stranger's file points nowhere outside.
+    """
+    if not isinstance(value, str) or Path(value).name != value or "\0" in value:
+        raise ValueError(f"{str(value)[:100]!r}: not the name of a file beside this one")
+    return value
+
+
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
     """Append ``record`` to a line file as one JSON line, handed to the system in one write."""
     line = json.dumps(record, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"

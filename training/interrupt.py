@@ -17,6 +17,10 @@ from training.config import require_between
 Stop = Callable[[], bool]
 
 
+class Interrupted(RuntimeError):
+    """The work was asked to stop and did, with what it had saved; the same call continues it."""
+
+
 class Deadline:
     """A :data:`Stop` that turns true ``minutes`` after it was made.
 
@@ -42,6 +46,12 @@ class Deadline:
 def never() -> bool:
     """Stop for no reason."""
     return False
+
+
+def stop_if(reason: Stop) -> None:
+    """Raise Interrupted if there is a reason to stop: for the places between two pieces of work."""
+    if reason():
+        raise Interrupted("stopped; the same command continues")
 
 
 def either(*reasons: Stop) -> Stop:

@@ -21,7 +21,7 @@ from training import checkpoint
 from training.config import ConfigError, from_dict, to_dict
 from training.engine import Engine, NonFiniteLossError
 from training.files import write_json
-from training.lock import exclusive
+from training.interrupt import Interrupted
 from training.record import RunFolder, environment
 from training.run_config import TrainConfig
 from training.runner import Event
@@ -30,10 +30,6 @@ from training.statistics import finite_or_none, weight_energies
 from training.task import Task
 
 __all__ = ["Interrupted", "NonFiniteLossError", "train"]
-
-
-class Interrupted(RuntimeError):
-    """The run was asked to stop and did, with a checkpoint; the same call continues it."""
 
 
 Progress = Callable[[int, dict[str, Any]], None]
@@ -60,7 +56,7 @@ def train(
     run = RunFolder(folder, {"train": to_dict(config), "task": task.describe()})
     if run.summary is not None:
         return run.summary
-    with exclusive(folder, warn):
+    with run.held(warn):
         return _Loop(task, config, run, torch.device(device), progress, stop, warn).run()
 
 

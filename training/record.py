@@ -8,7 +8,8 @@ end), ``checkpoints/``. What a killed process left half written goes when the ru
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from training.files import (
     write_json,
     write_lines,
 )
+from training.lock import exclusive
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -67,6 +69,18 @@ class RunFolder:
         difference = first_difference(stored, dict(config))
         if difference:
             raise ConfigError(f"{path}: holds a run of another configuration ({difference})")
+
+    @contextmanager
+    def held(self, warn: Callable[[str], None]) -> Iterator[None]:
+        """Keep other processes out for the block. FolderBusyError when one is in it already."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(exclusive(self.path, warn))
+            except OSError as error:
+                raise ConfigError(
+                    f"output folder {self.path}: cannot be written ({error})"
+                ) from None
+            yield
 
     @property
     def summary(self) -> dict[str, Any] | None:

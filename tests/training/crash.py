@@ -13,7 +13,8 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -122,6 +123,30 @@ def run(
     if process.exitcode == -signal.SIGKILL and messages[-1][0] in ("started", "warning"):
         messages.append(("killed at", "a random time"))
     return messages
+
+
+@contextmanager
+def holding(folder: Path) -> Iterator[int]:
+    """Have another process train in ``folder``, asleep before its first update; kill -9 it after.
+
+    Yields its process number.
+    """
+    ours, theirs = _context.Pipe(duplex=False)
+    process = _context.Process(target=_sleeper, args=(folder, theirs))
+    process.start()
+    ours.recv()
+    yield process.pid or 0
+    process.kill()
+    process.join()
+
+
+def _sleeper(folder: Path, pipe: Connection) -> None:
+    def stop() -> bool:
+        pipe.send("training")
+        time.sleep(600)
+        return True
+
+    train(TASK, SPLITTING, folder, stop=stop)
 
 
 def outcome(folder: Path, steps: int = SPLITTING.steps) -> dict[str, Any]:
