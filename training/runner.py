@@ -129,8 +129,9 @@ class ShareThenUnshare:
             statistics = self.measure(loss, step)
         held = self._held_loss(loss)
         unshare(
-            self.model, self.optimizer, decided.layout, moments=self.moments, statistics=statistics
-        )
+            self.model, self.optimizer, decided.layout, moments=self.moments,
+            statistics=statistics, convention=self.convention,
+        )  # fmt: skip
         self.rule = GradientRule(self.model, self.convention, self.clip_norm)
         self.state = decided
         now = self._held_loss(loss)

@@ -10,6 +10,11 @@ No published source says what happens to Adam's moments at the untie. Three mode
   measured by a probe at the untie. The tied moment averages the square of a mean over n layers;
   a layer alone has the larger square of its own noisier gradient, and a copied moment therefore
   makes the first updates after tau too long, by up to sqrt(n).
+
+Under the sum convention the tied moments are those of n times the mean gradient: ``rescale`` then
+also divides them by the change of n (and its square); ``copy`` leaves them, and the updates after
+tau are up to n times too short until the second moment has forgotten (some 1 / (1 - beta2) steps).
+``theory.toy_moments`` measures all of this.
 """
 
 from __future__ import annotations
@@ -22,6 +27,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from training.config import ConfigError, require
+from training.gradients import Convention
 from training.sharing import Layout
 from training.stack import block_of_parameters, find_stack
 from training.statistics import GradientStatistics
@@ -37,14 +43,16 @@ def unshare(
     *,
     moments: Moments = "copy",
     statistics: GradientStatistics | None = None,
+    convention: Convention = "mean",
 ) -> None:
     """Split the model's SharedStack to ``layout`` and let the optimiser follow, in place.
 
     New parameters join the group of the parameter they were copied from; every group then lists
     its parameters in the model's order, so a run rebuilt from a checkpoint is the same run.
     Works with any torch optimiser that keeps state per parameter; ``rescale`` acts on Adam's
-    second moments. Raises ConfigError when ``layout`` does not refine the present one, when the
-    optimiser misses a parameter, or when ``rescale`` comes without ``statistics``.
+    second moments, and under the sum ``convention`` on its first. Raises ConfigError when
+    ``layout`` does not refine the present one, when the optimiser misses a parameter, or when
+    ``rescale`` comes without ``statistics``.
     """
     require(moments in ("copy", "reset", "rescale"), "moments", moments, "copy, reset or rescale")
     if moments == "rescale" and statistics is None:
@@ -64,7 +72,7 @@ def unshare(
     factors = _second_moment_factors(
         old_layout, layout, statistics if moments == "rescale" else None
     )
-    was_split = _split_blocks(old_layout, layout)
+    was_split, parents = _split_blocks(old_layout, layout), layout.parents(old_layout)
     # Copies are taken before any original is rescaled: a parent is also the first of its children.
     states: list[tuple[Tensor, dict[str, Any]]] = []
     for name, source in origin.items():
@@ -78,7 +86,11 @@ def unshare(
         if moments == "reset":
             states.append((parameter, {}))
         elif parent in optimizer.state:
-            states.append((parameter, _child_state(optimizer.state[parent], factors[block])))
+            shrink = 1.0
+            if moments == "rescale" and convention == "sum":
+                shrink = layout.uses[block] / old_layout.uses[parents[block]]
+            state = optimizer.state[parent]
+            states.append((parameter, _child_state(state, factors[block], shrink)))
     for tensor, state in states:
         optimizer.state.pop(tensor, None)
         if state:
@@ -101,11 +113,14 @@ def renew(model: nn.Module, optimizer: Optimizer, *, moments: Moments) -> None:
             optimizer.state[parameter] = _child_state(state, 1.0)
 
 
-def _child_state(parent: dict[str, Any], factor: float) -> dict[str, Any]:
+def _child_state(parent: dict[str, Any], factor: float, shrink: float = 1.0) -> dict[str, Any]:
+    """Copy a state; second moments times ``factor``, and as for a gradient times ``shrink``."""
     state = {k: v.clone() if isinstance(v, Tensor) else v for k, v in parent.items()}
     for key in SECOND_MOMENTS:
-        if key in state and factor != 1.0:
-            state[key].mul_(factor)
+        if key in state and (factor, shrink) != (1.0, 1.0):
+            state[key].mul_(factor * shrink**2)
+    if "exp_avg" in state and shrink != 1.0:
+        state["exp_avg"].mul_(shrink)
     return state
 
 
