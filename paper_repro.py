@@ -38,7 +38,7 @@ from bert.table_arms import TABLES, table_arms
 from bert.table_study import TableStudy, table_study
 from bert.text import DataError
 from figures.report import build as build_report
-from figures.results import ResultError
+from figures.results import ResultError, read_claims, reading
 from theory.results import RESULTS, compute_missing
 from theory.toy_claims import toy_claims
 from training.checkpoint import CheckpointError
@@ -182,7 +182,7 @@ def _number_or_text(value: str) -> Any:
     """Read a number, true or false as such, anything else as text."""
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
 
 
@@ -212,10 +212,15 @@ def _require_text(options: Options) -> None:
 def collect_claims(options: Options) -> list[dict[str, Any]]:
     """Gather the ledger from the result files into claims.json."""
     theory = options.out / "theory" / "claims.json"
-    ledger = list(read_json(theory)["data"]) if theory.exists() else []
-    ledger += toy_claims(options.out) + bert_claims(options.out)
+    with reading(theory):
+        ledger = [{**record} for record in read_json(theory)["data"]] if theory.exists() else []
+        write_json(options.out / "claims.json", ledger)  # what is no JSON is told here, by name
+    with reading(options.out / "toy"):
+        ledger += toy_claims(options.out)
+    with reading(options.out / "bert"):
+        ledger += bert_claims(options.out)
     write_json(options.out / "claims.json", ledger)
-    return ledger
+    return read_claims(options.out) or []
 
 
 def print_claims(ledger: Sequence[dict[str, Any]]) -> None:

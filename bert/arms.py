@@ -78,6 +78,9 @@ class StudyConfig:
         require_count("seeds", self.seeds)
         require_count("first_seed", self.first_seed, 0)
         require_count("length", self.length, 8)
+        require_count("vocabulary", self.vocabulary, 6, 10**7)
+        require_count("rows", self.rows)
+        require_count("validation_rows", self.validation_rows)
         require_between("warmup", self.warmup, 0, 1, open_high=True)
         require_between("check", self.check, 0, 1, open_low=True, open_high=True)
         for arm in self.arms:

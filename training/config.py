@@ -50,16 +50,15 @@ def require_between(
     require(inside, name, value, f"in {left}{low}, {high}{right}")
 
 
-def require_count(name: str, value: int, low: int = 1, high: int | None = None) -> None:
-    """Refuse anything but an integer in low..high (no upper end when ``high`` is None)."""
+LARGEST_COUNT = 2**53
+"""Every integer up to here is a float, exactly: counts are multiplied with fractions."""
+
+
+def require_count(name: str, value: int, low: int = 1, high: int = LARGEST_COUNT) -> None:
+    """Refuse anything but an integer in low..high."""
     whole = isinstance(value, int) and not isinstance(value, bool)
-    top = "" if high is None else f" and at most {high}"
-    require(
-        whole and value >= low and (high is None or value <= high),
-        name,
-        value,
-        f"an integer, at least {low}{top}",
-    )
+    top = "" if high == LARGEST_COUNT and whole and value <= high else f" and at most {high}"
+    require(whole and low <= value <= high, name, value, f"an integer, at least {low}{top}")
 
 
 def require_keys(name: str, value: Any, keys: tuple[str, ...]) -> None:
@@ -96,7 +95,7 @@ def from_dict(cls: type[T], data: Mapping[str, Any], *, where: str = "") -> T:
     kinds: dict[str, type[T]] | None = getattr(cls, "kinds", None)
     if kinds is not None:
         kind = given.pop("kind", None)
-        require(kind in kinds, f"{where}kind", kind, f"one of {', '.join(sorted(kinds))}")
+        require(isinstance(kind, str) and kind in kinds, f"{where}kind", kind, f"one of {', '.join(sorted(kinds))}")
         cls = kinds[typing.cast(str, kind)]
     known = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     hints = typing.get_type_hints(cls)

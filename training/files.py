@@ -100,7 +100,8 @@ def plain_name(value: Any) -> str:
 
     Raises ValueError for anything else, so that a stranger's file points nowhere outside.
     """
-    if not isinstance(value, str) or Path(value).name != value or "\0" in value:
+    plain = isinstance(value, str) and value not in ("", "..") and "\0" not in value
+    if not plain or Path(value).name != value:
         raise ValueError(f"{str(value)[:100]!r}: not the name of a file beside this one")
     return value
 

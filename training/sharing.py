@@ -19,6 +19,9 @@ from typing import Any
 
 from training.config import ConfigError, require, require_count, require_keys
 
+DEEPEST = 10**6
+"""Layers of a stack: a table is kept of them."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -32,7 +35,7 @@ class Layout:
     groups: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        require_count("depth", self.depth)
+        require_count("depth", self.depth, 1, DEEPEST)
         require_count("unit", self.unit, 1, self.depth)
         require(self.depth % self.unit == 0, "unit", self.unit, f"a divisor of depth {self.depth}")
         sizes_fit = all(size >= 1 for size in self.groups) and sum(self.groups) == self.repeats
@@ -41,7 +44,7 @@ class Layout:
     @classmethod
     def tied(cls, depth: int, unit: int = 1) -> Layout:
         """All ``depth // unit`` repeats share one unit of ``unit`` layers (AxB with A = unit)."""
-        require_count("depth", depth)
+        require_count("depth", depth, 1, DEEPEST)
         require_count("unit", unit, 1, depth)
         return cls(depth, unit, (depth // unit,))
 
