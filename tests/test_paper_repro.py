@@ -46,6 +46,9 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["--scale", "huge"], "invalid choice: 'huge'"),
         (["--set", "tau"], "--set tau: must be of the form NAME=VALUE"),
         (["--device", "tpu"], "invalid choice: 'tpu'"),
+        (["--max-minutes", "0"], "--max-minutes 0: must be more than 0"),
+        (["--max-minutes", "-3"], "--max-minutes = -3.0: must be in (0, "),
+        (["--max-minutes", "nan"], "--max-minutes = nan: must be in (0, "),
         (["theory", "table1", "--scale", "gpu"], "--scale gpu: only for table1"),
         (["--scale", "gpu"], "--scale gpu: only for table1"),
     ],
@@ -189,6 +192,12 @@ def test_smoke_run_is_complete_skips_and_repeats(tmp_path: Path) -> None:
     assert "the same command goes on from here" in errors
     assert "Traceback" not in errors
     assert len(list(two.glob("bert/*/*/summary.json"))) < 10
+    late = run("bert", *SMOKE, "--out", str(two), "--max-minutes", "0.02")
+    assert late.returncode == 75, late.stderr
+    assert "paper_repro.py: time is up; the same command goes on from here" in late.stderr
+    assert "Traceback" not in late.stderr
+    late = run("theory", *SMOKE, "--out", str(two), "--max-minutes", "0.02")
+    assert late.returncode == 75, late.stderr
     final = run(*SMOKE, "--out", str(two))
     assert final.returncode == 0, final.stderr
     assert json.dumps(numbers(one), sort_keys=True) == json.dumps(numbers(two), sort_keys=True)

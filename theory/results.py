@@ -19,6 +19,7 @@ RESULTS: dict[str, dict[str, str]] = {
         "teacher_student": "theory.toy_teacher_student:study",
         "predictions": "theory.toy_predictions:study",
         "deep_linear": "theory.toy_deep_linear:study",
+        "moments": "theory.toy_moments:study",
         "adam_quadratic": "theory.toy_adam_quadratic:study",
         "adam_unshare": "theory.toy_adam_unshare:study",
     },

@@ -37,10 +37,11 @@ TITLES = {"sgd": "SGD", "adamw": "AdamW"}
 
 
 def toy_claims(out: Path) -> list[dict[str, Any]]:
-    """Return the records of deep linear and teacher-student toys, from the files in ``out``."""
+    """Return the records of the toys on the training core, from the files in ``out``."""
     linear = _data(out / "toy" / "deep_linear.json")
     student = _data(out / "toy" / "teacher_student.json")
     placed = _data(out / "toy" / "predictions.json")
+    moments = _data(out / "toy" / "moments.json")
     return [
         _record("TOY-CORE", "The training core's tied step follows the paper's shared flow: its "
                 "error is proportional to the step size", _core(linear), "toy_deep_linear"),
@@ -52,6 +53,11 @@ def toy_claims(out: Path) -> list[dict[str, Any]]:
                 _rule(student), "toy_teacher_student"),
         *(_record(identity, statement, None if placed is None else find(placed), "toy_predictions")
           for identity, statement, find in PREDICTIONS),
+        _record("TOY-MOMENTS", "AdamW, residual modules: rescaling the second moments at the untie "
+                "ends below copying them", _moments(moments), "moments"),
+        _record("TOY-MOMENTS-SUM", "AdamW, residual modules: moments copied under the sum "
+                "convention make the updates after the untie less than half as long as those of "
+                "layers with moments of their own", _summed(moments), "moments"),
     ]  # fmt: skip
 
 
@@ -130,6 +136,49 @@ def _rule(data: dict[str, Any] | None) -> tuple[str, str] | None:
             f"start in {len(costs)} of {len(data['settings'])} settings"
         )
     return "shown" if good else "differs", "; ".join(parts)
+
+
+def _moments(data: dict[str, Any] | None) -> tuple[str, str] | None:
+    if data is None:
+        return None
+    parts, verdicts = [], []
+    for setting in data["settings"]:
+        entry = setting["best_rate_end"]["copy"]["rescale"]
+        verdicts.append(entry["verdict"])
+        lengths = ", ".join(
+            f"{arm} {_ratios(setting, arm)}" for arm in ("copy", "rescale", "reset")
+        )
+        parts.append(
+            f"alignment {setting['alignment']:.2f}: rescale {_gap(entry)}, n = "
+            f"{entry['difference']['n']}; updates over those with own moments, in turn: {lengths}"
+        )
+    helped = verdicts.count("helps")
+    return (
+        f"shown in {helped} of {len(verdicts)} settings" if helped else "no gain in any setting",
+        "log10 final loss minus copy's, each at its best rate: " + "; ".join(parts),
+    )
+
+
+def _ratios(setting: dict[str, Any], arm: str) -> str:
+    """Update lengths over own moments' in each window after the untie, as factors."""
+    return " ".join(f"{2 ** w['mean']:.2f}" for w in setting["lengths"][arm]["over own"])
+
+
+def _summed(data: dict[str, Any] | None) -> tuple[str, str] | None:
+    if data is None:
+        return None
+    second = [s["lengths"]["sum copy"]["over own"][1] for s in data["settings"]]
+    short = all((w["mean"] if w["high"] is None else w["high"]) < -1 for w in second)
+    return (
+        "shown" if short else "differs",
+        "lengths over own moments', in turn after the untie: "
+        + "; ".join(
+            f"alignment {s['alignment']:.2f}: copied {_ratios(s, 'sum copy')}, rescaled "
+            f"{_ratios(s, 'sum rescale')}, copied log10 final loss "
+            f"{_gap(s['best_rate_end']['copy']['sum copy'])} against the mean's copy"
+            for s in data["settings"]
+        ),
+    )
 
 
 def _where(setting: dict[str, Any]) -> str:

@@ -158,7 +158,7 @@ def fit(
         if step in looks:
             with torch.no_grad():
                 kept.append(losses(examples.held).numpy())
-        held = lambda example=batch: losses(example).sum()  # type: ignore[misc]  # noqa: E731
+        held = lambda example=batch: losses(example).sum()  # noqa: E731
         event = swe.begin_step(step, held, measure=step == setting.tau)
         if event is not None and event.before != event.after and swe.statistics is not None:
             alignment = swe.statistics.alignment
@@ -192,9 +192,11 @@ def _interval(values: np.ndarray) -> dict[str, Any]:
 def measure(setting: Setting, networks: int, rates: tuple[float, ...], seed: int) -> dict[str, Any]:
     """All arms in one setting, JSON-able.
 
-    "lengths": at one rate, the middle of the grid, log2 of the update length over the untied run's and over "own"'s
-    at the same step, averaged in WINDOWS; 0 is the same length. "losses": log10 of the losses, and
-    differences to "copy" within a network, each arm at its own best rate.
+    "lengths": at one rate, the middle of the grid, log2 of an arm's update length over the untied
+    run's and over "own"'s at the same step; 0 is the same length. Means and intervals over the
+    networks for each of "windows", and the curves. "best_rate_end": log10 of the final losses, each
+    arm at its own best rate, compared within a network; "same_rate": all at that middle rate, on
+    the way too.
     """
     teachers, starts = draw(seed, networks, setting.strength)
     examples = Examples(teachers, setting, seed)

@@ -125,7 +125,7 @@ def save(
         partial.mkdir()
         for name, tensors in zip(_TENSOR_FILES, (weights, optimizer_tensors), strict=True):
             save_file(tensors, partial / name, metadata={"format": "pt"})
-        head = {
+        head: dict[str, Any] = {
             "format": FORMAT,
             "version": VERSION,
             "step": step,
@@ -217,7 +217,7 @@ def _own_digest(head: Mapping[str, Any]) -> str | None:
 def latest(
     folder: Path,
     refused: Callable[[str], None],
-    check: Callable[[Checkpoint], None] = lambda found: None,
+    check: Callable[[Checkpoint], object] = lambda found: None,
 ) -> Checkpoint | None:
     """Return the newest checkpoint that verifies; each refused one is named through ``refused``.
 

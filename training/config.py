@@ -95,7 +95,8 @@ def from_dict(cls: type[T], data: Mapping[str, Any], *, where: str = "") -> T:
     kinds: dict[str, type[T]] | None = getattr(cls, "kinds", None)
     if kinds is not None:
         kind = given.pop("kind", None)
-        require(isinstance(kind, str) and kind in kinds, f"{where}kind", kind, f"one of {', '.join(sorted(kinds))}")
+        known_kind = isinstance(kind, str) and kind in kinds
+        require(known_kind, f"{where}kind", kind, f"one of {', '.join(sorted(kinds))}")
         cls = kinds[typing.cast(str, kind)]
     known = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     hints = typing.get_type_hints(cls)

@@ -17,9 +17,9 @@ class SavedState:
 
     config: str
     """Digest of the run's configuration and task: whose checkpoint it is."""
-    swe: dict  # type: ignore[type-arg]
+    swe: dict
     """What ``ShareThenUnshare.restore`` takes, which checks it."""
-    rows: dict  # type: ignore[type-arg]
+    rows: dict
     """Rows of each line file, {name: count}."""
     seconds: float
     """Wall time so far."""

@@ -128,12 +128,16 @@ def test_verdicts_follow_the_numbers_both_ways(tmp_path: Path) -> None:
         "TOY-SWE": "shown in 1 of 1 settings",
         "TOY-TYING": "shown in part",
         "TOY-RULE": "shown",
+        "TOY-MOMENTS": "not attempted",
+        "TOY-MOMENTS-SUM": "not attempted",
     }
     assert verdicts(tmp_path, core(2.02), student(0.3)) == {
         "TOY-CORE": "differs",
         "TOY-SWE": "no gain in any setting",
         "TOY-TYING": "refuted under control equal start",
         "TOY-RULE": "shown",
+        "TOY-MOMENTS": "not attempted",
+        "TOY-MOMENTS-SUM": "not attempted",
     }
     never = student(0.3)
     for arm in ("swe-a", "swe-m"):
@@ -142,3 +146,29 @@ def test_verdicts_follow_the_numbers_both_ways(tmp_path: Path) -> None:
     evidence = {record["id"]: record["evidence"] for record in toy_claims(tmp_path)}
     assert "swe-a never untied in 3 of 3 runs, and hurts" in evidence["TOY-RULE"]
     assert "SGD eps 0.3: swe-f 10 % +0.30" in evidence["TOY-SWE"]
+
+
+def moments(shift: float, level: float) -> dict[str, Any]:
+    """Rescale ends ``shift`` from copy; summed updates are 2^level of those with own moments."""
+    runs = {"copy": {0: -1.0, 1: -1.1, 2: -0.9}}
+    for arm in ("rescale", "reset", "sum copy"):
+        runs[arm] = {s: v + shift + 0.001 * s for s, v in runs["copy"].items()}
+    window = {"n": 3, "mean": level, "low": level - 0.1, "high": level + 0.1}
+    arms = ("copy", "rescale", "reset", "sum copy", "sum rescale")
+    lengths = {arm: {"over own": [window, window]} for arm in arms}
+    setting = {"lengths": lengths, "best_rate_end": {"copy": compare(runs, "copy")}}
+    return {"settings": [{"alignment": 0.9, **setting}, {"alignment": 0.3, **setting}]}
+
+
+def test_moments_follow_the_numbers_both_ways(tmp_path: Path) -> None:
+    found = []
+    for shift, level in ((-0.2, -2.0), (0.2, -1.05), (0.0, 0.0)):
+        write_json(tmp_path / "toy" / "moments.json", {"data": moments(shift, level)})
+        records = {record["id"]: record for record in toy_claims(tmp_path)}
+        found.append([records[name]["verdict"] for name in ("TOY-MOMENTS", "TOY-MOMENTS-SUM")])
+    assert found == [
+        ["shown in 2 of 2 settings", "shown"],
+        ["no gain in any setting", "differs"],
+        ["no gain in any setting", "differs"],
+    ]
+    assert "alignment 0.30" in records["TOY-MOMENTS"]["evidence"]

@@ -123,7 +123,7 @@ def weights_after(
     task, model, stack = build(1)
     outside = [p for n, p in model.named_parameters() if not n.startswith("stack.")]
     for parameter in outside:  # used once: the two conventions agree there, and it would mix in
-        parameter.requires_grad_(requires_grad=False)
+        parameter.requires_grad_(False)
     optimizer = optimiser([p for p in model.parameters() if p.requires_grad])
     rule = GradientRule(model, convention, clip)
     for step in range(STEPS):
@@ -142,11 +142,11 @@ def test_sgd_by_the_sum_is_sgd_by_the_mean_at_n_times_the_rate() -> None:
 
 def test_adam_sees_the_factor_through_its_epsilon_alone() -> None:
     """Without epsilon the same path; with a large one the mean moves less."""
-    same = [weights_after(lambda p: AdamW(p, lr=0.01, eps=0.0), c) for c in ("mean", "sum")]  # type: ignore[arg-type]
+    same = [weights_after(lambda p: AdamW(p, lr=0.01, eps=0.0), c) for c in ("mean", "sum")]
     torch.testing.assert_close(same[0], same[1], rtol=1e-10, atol=1e-10)
     start = layer_weights(build(1)[2])[0]
     moved = {
-        c: float((weights_after(lambda p: AdamW(p, lr=0.01, eps=1.0, weight_decay=0.0), c) - start)  # type: ignore[arg-type]
+        c: float((weights_after(lambda p: AdamW(p, lr=0.01, eps=1.0, weight_decay=0.0), c) - start)
                  .norm())
         for c in ("mean", "sum")
     }  # fmt: skip
@@ -157,12 +157,12 @@ def test_clipping_means_the_untied_norm_by_the_mean_and_the_plain_norm_by_the_su
     """By the sum the norm of a tied stack is sqrt(n) times larger: it is clipped sooner."""
     task, model, _ = build(1)
     for parameter in [p for n, p in model.named_parameters() if not n.startswith("stack.")]:
-        parameter.requires_grad_(requires_grad=False)
+        parameter.requires_grad_(False)
     norms = {}
     for convention in ("mean", "sum"):
         model.zero_grad()
         task.loss(model, task.batch(0, 0)).backward()
-        norms[convention] = float(GradientRule(model, convention).apply())  # type: ignore[arg-type]
+        norms[convention] = float(GradientRule(model, convention).apply())
     assert norms["sum"] == pytest.approx(math.sqrt(DEPTH) * norms["mean"], rel=1e-12)
 
 
@@ -172,7 +172,7 @@ def test_in_an_untied_stack_the_conventions_are_one() -> None:
     for convention in ("mean", "sum"):
         model.zero_grad()
         task.loss(model, task.batch(0, 0)).backward()
-        GradientRule(model, convention, 0.1).apply()  # type: ignore[arg-type]
+        GradientRule(model, convention, 0.1).apply()
         found.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
@@ -182,7 +182,7 @@ def state_after_untie(convention: Convention, moments: Moments) -> dict[str, dic
     task = RegressionTask(depth=DEPTH, dtype=torch.float64)
     model = task.build(0)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(requires_grad=name.startswith("stack."))
+        parameter.requires_grad_(name.startswith("stack."))
     schedule = SweFixed(until=6)
     prepare(find_stack(model)[1], schedule)
     optimizer = AdamW([p for p in model.parameters() if p.requires_grad], lr=0.01, eps=0.0)
@@ -202,7 +202,7 @@ def state_after_untie(convention: Convention, moments: Moments) -> dict[str, dic
 def test_after_an_untie_the_summed_moments_are_n_times_too_large_unless_rescaled() -> None:
     """Copied: n and n^2 times the mean's. Rescaled: the same under both conventions."""
     by = {
-        (c, m): state_after_untie(c, m)  # type: ignore[arg-type]
+        (c, m): state_after_untie(c, m)
         for c in ("mean", "sum") for m in ("copy", "rescale")
     }  # fmt: skip
     for name, state in by["mean", "copy"].items():

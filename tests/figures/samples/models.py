@@ -171,6 +171,32 @@ def predictions() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def moments() -> dict[str, Any]:
+    arms = ("copy", "reset", "rescale", "sum copy", "sum rescale", "own", "untied", "untied reset")
+    windows = [[0, 10], [10, 50]]
+
+    def lengths(level: float) -> dict[str, Any]:
+        over = [{"n": 4, "mean": level, "low": level - 0.1, "high": level + 0.1} for _ in windows]
+        curve = [level] * 56
+        return {"over own": over, "curve over own": curve, "over untied": over,
+                "curve over untied": curve}  # fmt: skip
+
+    runs = {arm: [-1.0 + 0.1 * k, -1.2 + 0.11 * k, -0.9 + 0.12 * k] for k, arm in enumerate(arms)}
+    setting = {
+        "rows": 4, "tau": 24, "steps": 80, "rates": [0.01], "windows": windows,
+        "middle_rate": 0.01, "rate": dict.fromkeys(arms, 0.01),
+        "lengths": {arm: lengths(0.3 - 0.5 * k) for k, arm in enumerate(arms)},
+        "best_rate_end": {r: compared(runs, r) for r in ("copy", "untied")},
+    }  # fmt: skip
+    return {
+        "figure": "moments", "depth": 12, "width": 8, "betas": [0.9, 0.999], "networks": 6,
+        "settings": [
+            {"strength": strength, "alignment": alignment, **setting}
+            for strength, alignment in ((0.3, 0.88), (3.0, 0.32))
+        ],
+    }  # fmt: skip
+
+
 FILES = {
     "theory/quadratic.json": quadratic,
     "theory/sign_descent.json": sign_descent,
@@ -179,4 +205,5 @@ FILES = {
     "toy/predictions.json": predictions,
     "toy/adam_quadratic.json": adam_quadratic,
     "toy/adam_unshare.json": adam_unshare,
+    "toy/moments.json": moments,
 }
