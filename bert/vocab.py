@@ -101,6 +101,19 @@ class Vocabulary:
         encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(encoding.ids, dtype=self.dtype) for encoding in encoded]
 
+    def encode_with_offsets(
+        self, texts: Sequence[str]
+    ) -> list[tuple[NDArray[np.unsignedinteger], NDArray[np.int64]]]:
+        """Return, for each text, its ids (n,) and the (n, 2) character range of each in the text."""
+        encoded = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [
+            (
+                np.array(encoding.ids, dtype=self.dtype),
+                np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2),
+            )
+            for encoding in encoded
+        ]
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a BERT ``vocab.txt``, one token per line; an existing file is replaced whole."""
         with atomic_open(Path(path)) as out:
