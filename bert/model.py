@@ -27,7 +27,7 @@ class Attention(nn.Module):
         self.output = nn.Linear(config.hidden, config.hidden)
 
     def forward(self, hidden_BSH: Tensor, keys: Tensor | None = None) -> Tensor:
-        """Attend within each row, to ``keys`` (B, 1, 1, S; True: may be seen). (B, S, H) -> same."""
+        """Attend within each row, to ``keys`` (B, 1, 1, S; all by default). (B, S, H) -> same."""
         rows, length, width = hidden_BSH.shape
         split = self.qkv(hidden_BSH).view(rows, length, 3, self.heads, width // self.heads)
         query, key, value = split.permute(2, 0, 3, 1, 4)

@@ -45,6 +45,7 @@ def run_jobs(
     warn: Callable[[str], None] = print,
     what: str = "train",
     diverged: Callable[[Job, str], None] | None = None,
+    run: Callable[..., Any] = train,
 ) -> None:
     """Train all ``jobs``, ``processes`` at a time, each in a worker on ``build(*arguments)``.
 
@@ -52,7 +53,8 @@ def run_jobs(
     that was stopped goes on. ``report(what, updates done, updates in all)`` follows the workers.
     Raises Interrupted after ``stop()`` turned true and all workers saved, or the first failed run's
     own error after the others were asked to stop. With ``diverged`` given, a run whose loss was not
-    finite is reported there and the others go on: a rate that is too high is an answer.
+    finite is reported there and the others go on: a rate that is too high is an answer. ``run`` is
+    what a worker does, by default ``training.loop.train``; another must take the same arguments.
     """
     if not jobs:
         return
@@ -64,7 +66,7 @@ def run_jobs(
         min(processes, len(jobs)), context, _start_worker, (halt, news, os.getpid())
     ) as pool:
         job_of: dict[Future[None], Job] = {
-            pool.submit(_train_one, build, arguments, job, device): job for job in jobs
+            pool.submit(_train_one, run, build, arguments, job, device): job for job in jobs
         }
         waiting = set(job_of)
         failure: BaseException | None = None
@@ -107,14 +109,18 @@ def _start_worker(halt: Any, news: Any, parent: int) -> None:
 
 
 def _train_one(
-    build: Callable[..., Task], arguments: tuple[Any, ...], job: Job, device: str
+    run: Callable[..., Any],
+    build: Callable[..., Task],
+    arguments: tuple[Any, ...],
+    job: Job,
+    device: str,
 ) -> None:
     news, key = _worker["news"], str(job.folder)
 
     def orphaned_or_halted() -> bool:
         return bool(_worker["halt"].is_set()) or os.getppid() != _worker["parent"]
 
-    train(
+    run(
         build(*arguments), job.config, job.folder, device=device, stop=orphaned_or_halted,
         progress=lambda step, row: news.put(("step", key, step)),
         warn=lambda message: news.put(("warning", key, message)),

@@ -104,7 +104,7 @@ class Vocabulary:
     def encode_with_offsets(
         self, texts: Sequence[str]
     ) -> list[tuple[NDArray[np.unsignedinteger], NDArray[np.int64]]]:
-        """Return, for each text, its ids (n,) and the (n, 2) character range of each in the text."""
+        """Return, for each text, its ids (n,) and the character range of each id in it, (n, 2)."""
         encoded = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return [
             (

@@ -105,14 +105,13 @@ def _lines(path: Path) -> list[str]:
     return lines
 
 
-def _examples(
-    task: GlueTask, spec: Part, path: Path, lines: list[str], digest: str
-) -> Examples:
+def _examples(task: GlueTask, spec: Part, path: Path, lines: list[str], digest: str) -> Examples:
     columns = spec.columns
     header = None if columns.count is not None else lines[0].split("\t") if lines else []
     place = _places(columns, header, path)
-    width = len(header) if header is not None else columns.count
-    rows, torn = [], []
+    width = len(header) if header is not None else int(columns.count or 0)
+    rows: list[Example] = []
+    torn: list[int] = []
     for number, line in enumerate(lines, 1):
         if number == 1 and header is not None:
             continue

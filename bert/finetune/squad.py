@@ -82,6 +82,10 @@ def _question(entry: Mapping[str, Any], context: str, version: Version) -> Quest
             raise DataError(f"the answer {text!r} is not at character {start!r} of the paragraph")
     if version == "1.1" and not texts:
         raise DataError("no answer, which version 1.1 does not allow (is the file of version 2.0?)")
-    if version == "2.0" and "is_impossible" in entry and bool(entry["is_impossible"]) == bool(texts):
+    if (
+        version == "2.0"
+        and "is_impossible" in entry
+        and bool(entry["is_impossible"]) == bool(texts)
+    ):
         raise DataError(f"is_impossible is {entry['is_impossible']}, with {len(texts)} answer(s)")
     return Question(str(entry["id"]), str(entry["question"]), str(context), texts, starts)

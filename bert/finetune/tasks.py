@@ -74,11 +74,15 @@ class GlueTask:
         return self.parts["dev"].columns.second is not None
 
 
-def _plain(first: str, second: str | None, label: str, submission: str, **test: str) -> dict[str, Part]:
+def _plain(
+    first: str, second: str | None, label: str, submission: str, **test: str
+) -> dict[str, Part]:
     """Return train, dev and test of a task with a header line everywhere."""
     labelled = Columns(first=first, second=second, label=label)
     bare = Columns(
-        first=test.get("first", first), second=test.get("second", second), index=test.get("index", "index")
+        first=test.get("first", first),
+        second=test.get("second", second),
+        index=test.get("index", "index"),
     )
     return {
         "train": Part(files=("train.tsv",), columns=labelled),
@@ -142,7 +146,10 @@ def _sick() -> dict[str, Part]:
 
 
 _ALL = (
-    GlueTask(name="cola", folder="CoLA", labels=DIGITS, metrics=("matthews", "accuracy"), parts=_cola()),
+    GlueTask(
+        name="cola", folder="CoLA", labels=DIGITS, metrics=("matthews", "accuracy"),
+        parts=_cola(),
+    ),
     GlueTask(
         name="sst-2", folder="SST-2", labels=DIGITS, metrics=("accuracy",),
         parts=_plain("sentence", None, "label", "SST-2"),
@@ -156,7 +163,10 @@ _ALL = (
         parts=_plain("sentence1", "sentence2", "score", "STS-B"),
     ),
     GlueTask(name="qqp", folder="QQP", labels=DIGITS, metrics=("f1", "accuracy"), parts=_qqp()),
-    GlueTask(name="mnli", folder="MNLI", labels=NLI_WORDS, metrics=("accuracy", "matthews"), parts=_mnli()),
+    GlueTask(
+        name="mnli", folder="MNLI", labels=NLI_WORDS, metrics=("accuracy", "matthews"),
+        parts=_mnli(),
+    ),
     GlueTask(
         name="qnli", folder="QNLI", labels=TWO_WORDS, metrics=("accuracy",),
         parts=_plain("question", "sentence", "label", "QNLI"),
@@ -170,8 +180,8 @@ _ALL = (
         parts=_plain("sentence1", "sentence2", "label", "WNLI"),
     ),
     GlueTask(
-        name="sick", folder="SICK", labels=NLI_WORDS, metrics=("accuracy", "matthews"), parts=_sick(),
-        words={word.upper(): word for word in NLI_WORDS},
+        name="sick", folder="SICK", labels=NLI_WORDS, metrics=("accuracy", "matthews"),
+        parts=_sick(), words={word.upper(): word for word in NLI_WORDS},
     ),
 )  # fmt: skip
 GLUE = {task.name: task for task in _ALL}

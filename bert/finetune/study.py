@@ -1,0 +1,197 @@
+"""All fine-tunes of one task: every rate and seed, the rate picked on dev, a table of every value.
+
+Selection: the rate with the highest mean of the development scores over the seeds (the lower rate
+at a tie; a run without a score counts as its baseline of 0). The mean at the selected rate is
+optimistic, for it is the best of several on the same examples; that is the paper's procedure, and
+the test part, whose labels only the GLUE server has, is the remedy. Degenerate runs are flagged,
+never dropped: the means are over all seeds, the mean without them stands beside.
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from bert.finetune.config import DEGENERATE_RULE, SQUAD, FinetuneConfig
+from bert.finetune.glue import find_file, read_part, task_folder
+from bert.finetune.pretrained import Pretrained, load_run
+from bert.finetune.run import SCORE, fine_tune
+from bert.finetune.sentence_task import SentenceTask
+from bert.finetune.span_task import SpanTask
+from bert.finetune.squad import Version, read_squad
+from bert.finetune.tasks import glue_task
+from bert.pool import Job, Report, run_jobs
+from bert.text import DataError
+from training.comparison import Interval
+from training.config import require, to_dict
+from training.files import read_json, write_json
+
+TABLE = "table.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What lies where. A worker opens it by itself."""
+
+    pretrained: Path
+    """Folder of the pre-trained model."""
+    data: Path
+    """GLUE's folder, the task's own, or SQuAD's."""
+    vocabulary: Path | None = None
+    """Vocabulary, where it is not found beside the model."""
+    train: tuple[Path, ...] = ()
+    """SQuAD: training files other than the official one, taken together."""
+    dev: Path | None = None
+    """SQuAD: development file other than the official one."""
+
+
+@functools.lru_cache(maxsize=1)
+def build_task(sources: Sources, config: FinetuneConfig) -> SentenceTask | SpanTask:
+    """Read data and model. Kept for the next run of the same worker.
+
+    Raises DataError or ConfigError in one line.
+    """
+    return open_task(load_run(sources.pretrained, sources.vocabulary), sources, config)
+
+
+def open_task(
+    pretrained: Pretrained, sources: Sources, config: FinetuneConfig
+) -> SentenceTask | SpanTask:
+    """Read the data of a task for a model."""
+    if config.task in SQUAD:
+        return _open_squad(pretrained, sources, config)
+    require(not sources.train and sources.dev is None, "--train, --dev", config.task,
+            "given for SQuAD alone")  # fmt: skip
+    glue = glue_task(config.task)
+    folder = task_folder(glue, sources.data)
+    found = {name: read_part(glue, folder, name) for name in glue.parts}
+    parts = {name: part for name, part in found.items() if part is not None}
+    for name in ("train", "dev"):
+        if name not in parts:
+            raise DataError(f"{folder}: has no {glue.parts[name].files[0]}")
+    return SentenceTask(config, pretrained, glue, parts)
+
+
+def _open_squad(pretrained: Pretrained, sources: Sources, config: FinetuneConfig) -> SpanTask:
+    version = cast(Version, SQUAD[config.task])
+
+    def official(part: str) -> Path:
+        name = f"{part}-v{version}.json"
+        for folder in (sources.data / "SQuAD", sources.data):
+            if (path := find_file(folder, (name,))) is not None:
+                return path
+        raise DataError(f"{sources.data}: neither it nor SQuAD/ in it holds {name}")
+
+    train = sources.train or (official("train"),)
+    dev = sources.dev or official("dev")
+    return SpanTask(
+        config, pretrained, [read_squad(path, version) for path in train], read_squad(dev, version)
+    )
+
+
+def run_folder(out: Path, task: str, rate: float, seed: int) -> Path:
+    """Return the folder of one run."""
+    return out / task / f"{rate:g}-s{seed}"
+
+
+def run_finetune(
+    sources: Sources,
+    config: FinetuneConfig,
+    out: Path,
+    *,
+    device: str = "cpu",
+    jobs: int = 1,
+    report: Report = lambda what, done, total: None,
+    stop: Callable[[], bool] = lambda: False,
+    warn: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Run all (rate, seed) of a task and write its table; finished runs are kept.
+
+    Errors as ``bert.pool.run_jobs``. Writes ``out/TASK/table.json`` and the selected run's
+    predictions to ``out/submission/``.
+    """
+    task = build_task(sources, config)
+    layout, examples = task.pretrained.layout, len(task.rows)
+    run_jobs(
+        build_task, (sources, config),
+        [
+            Job(
+                run_folder(out, config.task, rate, seed),
+                config.train_config(rate, seed, examples, layout),
+            )
+            for seed in range(config.seeds)
+            for rate in config.rates
+        ],
+        device=device, processes=jobs, report=report, stop=stop, warn=warn,
+        what=config.task, run=fine_tune,
+    )  # fmt: skip
+    return write_table(task, out)
+
+
+def write_table(task: SentenceTask | SpanTask, out: Path) -> dict[str, Any]:
+    """Gather the scores of a task's runs, select, write the table and the submission."""
+    config = task.config
+    rows = [
+        read_json(run_folder(out, config.task, rate, seed) / SCORE)
+        for rate in config.rates
+        for seed in range(config.seeds)
+    ]
+    rates = [_summary(rate, [row for row in rows if row["rate"] == rate]) for rate in config.rates]
+    selected = max(rates, key=lambda entry: (entry["mean"], -entry["rate"]))
+    mine = [row for row in rows if row["rate"] == selected["rate"]]
+    best = max(mine, key=lambda row: (_value(row), -row["seed"]))
+    environment = read_json(
+        run_folder(out, config.task, best["rate"], best["seed"]) / "environment.json"
+    )
+    table = {
+        "task": config.task,
+        "metric": next((row["metric"] for row in rows if "metric" in row), None),
+        "unit": "points, 100 times the fraction",
+        "recipe": to_dict(config),
+        "rule": DEGENERATE_RULE.format(margin=config.margin),
+        "pretrained": task.pretrained.origin,
+        "model": asdict(task.pretrained.config),
+        "data": task.sources(),
+        "environment": environment,
+        "rows": rows,
+        "rates": rates,
+        "selected": selected | {"submitted_seed": best["seed"]},
+    }
+    write_json(out / config.task / TABLE, table)
+    _submit(run_folder(out, config.task, best["rate"], best["seed"]) / "predictions", out, task)
+    return table
+
+
+def _value(row: dict[str, Any]) -> float:
+    return 0.0 if row["value"] is None else float(row["value"])
+
+
+def _summary(rate: float, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    values = [_value(row) for row in rows]
+    sound = [_value(row) for row in rows if not row["degenerate"]]
+    return {
+        "rate": rate,
+        "values": values,
+        **asdict(Interval.of(values)),
+        "degenerate": len(values) - len(sound),
+        "mean_of_sound": Interval.of(sound).mean if sound else None,
+    }
+
+
+def _submit(found: Path, out: Path, task: SentenceTask | SpanTask) -> None:
+    """Copy the selected run's prediction files to where a submission is packed from."""
+    target = out / "submission"
+    if isinstance(task, SpanTask):
+        target = target / task.config.task
+        names = [path.name for path in sorted(found.glob("*.json"))]
+    else:
+        specs = task.glue.parts.values()
+        names = [f"{spec.submission}.tsv" for spec in specs if spec.submission]
+    for name in names:
+        if (found / name).is_file():
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(found / name, target / name)
