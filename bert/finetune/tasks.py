@@ -139,10 +139,16 @@ def _mnli() -> dict[str, Part]:
 
 
 def _sick() -> dict[str, Part]:
-    """SICK (Marelli et al. 2014): not of GLUE; three-way inference small enough for a desk."""
+    """SICK (Marelli et al. 2014): not of GLUE; three-way inference small enough for a desk.
+
+    MNLI's matched development set, where it lies beside, is scored as well: another text, the
+    same question.
+    """
     columns = Columns(first="sentence_A", second="sentence_B", label="entailment_judgment")
     names = {"train": "SICK_train", "dev": "SICK_trial", "test": "SICK_test_annotated"}
-    return {part: Part(files=(f"{name}.txt",), columns=columns) for part, name in names.items()}
+    parts = {part: Part(files=(f"{name}.txt",), columns=columns) for part, name in names.items()}
+    matched = Columns(first="sentence1", second="sentence2", label="gold_label")
+    return parts | {"mnli-m": Part(files=("../MNLI/dev_matched.tsv",), columns=matched)}
 
 
 _ALL = (
