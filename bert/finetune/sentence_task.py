@@ -14,8 +14,8 @@ from bert.finetune import metrics
 from bert.finetune.config import FinetuneConfig
 from bert.finetune.glue import Examples
 from bert.finetune.model import sentence_loss
-from bert.finetune.pretrained import Pretrained
 from bert.finetune.rows import Rows, sentence_rows
+from bert.finetune.start import StartingPoint
 from bert.finetune.task import FinetuneTask, Judged, check_length, outputs_of
 from bert.finetune.tasks import GlueTask
 from training.task import Batch
@@ -26,7 +26,7 @@ class SentenceTask(FinetuneTask):
     """A GLUE task. Raises ConfigError when rows are longer than the model's positions."""
 
     config: FinetuneConfig
-    pretrained: Pretrained
+    pretrained: StartingPoint
     glue: GlueTask
     parts: dict[str, Examples]
     rows: Rows = field(init=False)

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from bert.finetune import squad_metrics
 from bert.finetune.config import SQUAD, FinetuneConfig
 from bert.finetune.model import span_loss
-from bert.finetune.pretrained import Pretrained
 from bert.finetune.rows import Rows
 from bert.finetune.squad import Question, Questions
+from bert.finetune.start import StartingPoint
 from bert.finetune.task import FinetuneTask, Judged, check_length, outputs_of
 from bert.finetune.windows import Answer, Windows, find_answers, make_windows
 from training.task import Batch
@@ -26,7 +26,7 @@ class SpanTask(FinetuneTask):
     """SQuAD of one version; several training files are one after another."""
 
     config: FinetuneConfig
-    pretrained: Pretrained
+    pretrained: StartingPoint
     train: Sequence[Questions]
     dev: Questions
     rows: Rows = field(init=False)

@@ -18,11 +18,11 @@ from typing import Any, cast
 
 from bert.finetune.config import DEGENERATE_RULE, SQUAD, FinetuneConfig
 from bert.finetune.glue import find_file, read_part, task_folder
-from bert.finetune.pretrained import Pretrained, load_run
 from bert.finetune.run import SCORE, fine_tune
 from bert.finetune.sentence_task import SentenceTask
 from bert.finetune.span_task import SpanTask
 from bert.finetune.squad import Version, read_squad
+from bert.finetune.start import StartingPoint, open_start
 from bert.finetune.tasks import glue_task
 from bert.pool import Job, Report, run_jobs
 from bert.text import DataError
@@ -55,11 +55,11 @@ def build_task(sources: Sources, config: FinetuneConfig) -> SentenceTask | SpanT
 
     Raises DataError or ConfigError in one line.
     """
-    return open_task(load_run(sources.pretrained, sources.vocabulary), sources, config)
+    return open_task(open_start(sources.pretrained, sources.vocabulary), sources, config)
 
 
 def open_task(
-    pretrained: Pretrained, sources: Sources, config: FinetuneConfig
+    pretrained: StartingPoint, sources: Sources, config: FinetuneConfig
 ) -> SentenceTask | SpanTask:
     """Read the data of a task for a model."""
     if config.task in SQUAD:
@@ -76,7 +76,7 @@ def open_task(
     return SentenceTask(config, pretrained, glue, parts)
 
 
-def _open_squad(pretrained: Pretrained, sources: Sources, config: FinetuneConfig) -> SpanTask:
+def _open_squad(pretrained: StartingPoint, sources: Sources, config: FinetuneConfig) -> SpanTask:
     version = cast(Version, SQUAD[config.task])
 
     def official(part: str) -> Path:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from bert.finetune.config import FinetuneConfig
 from bert.finetune.model import build
-from bert.finetune.pretrained import Pretrained
 from bert.finetune.rows import Rows, TrainingOrder
+from bert.finetune.start import StartingPoint
 from training.config import require, to_dict
 from training.task import Batch
 
@@ -47,7 +47,7 @@ class FinetuneTask(abc.ABC):
     """What both kinds share: the pre-trained encoder, the training rows and their order."""
 
     config: FinetuneConfig
-    pretrained: Pretrained
+    pretrained: StartingPoint
     rows: Rows
 
     @property
@@ -126,7 +126,7 @@ def outputs_of(model: nn.Module, rows: Rows, device: torch.device) -> list[NDArr
     return found
 
 
-def check_length(config: FinetuneConfig, pretrained: Pretrained) -> None:
+def check_length(config: FinetuneConfig, pretrained: StartingPoint) -> None:
     """Refuse rows longer than the model's positions (ConfigError)."""
     require(config.max_length <= pretrained.config.positions, "max_length", config.max_length,
             f"at most the model's positions, {pretrained.config.positions}")  # fmt: skip

@@ -24,7 +24,7 @@ _BLOCKS = "stack.blocks."
 
 
 @dataclass(frozen=True)
-class Pretrained:
+class StartingPoint:
     """A pre-trained encoder.
 
     ``state``: parameters under the names of ``bert.model.Encoder``, each layer under its own
@@ -51,6 +51,17 @@ class Pretrained:
         return replace(self.config, dropout=dropout)
 
 
+def of_model(model: Bert, vocabulary: Vocabulary, origin: dict[str, Any]) -> StartingPoint:
+    """Return the starting point that a model with masked-language head gives.
+
+    ``origin`` should identify the weights; the layout and the vocabulary's checksum are added.
+    """
+    layout = model.stack.layout
+    state = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    known = origin | {"vocabulary_sha256": vocabulary.sha256, "layout": str(layout)}
+    return StartingPoint(model.config, vocabulary, expand_layers(state, layout), layout, known)
+
+
 def expand_layers(state: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
     """Rename a tied stack's tensors from blocks to layers: each layer names its block's tensor."""
     out = {name: tensor for name, tensor in state.items() if not name.startswith(_BLOCKS)}
@@ -62,7 +73,7 @@ def expand_layers(state: Mapping[str, Tensor], layout: Layout) -> dict[str, Tens
     return out
 
 
-def load_run(folder: Path, vocabulary_file: Path | None = None) -> Pretrained:
+def open_start(folder: Path, vocabulary_file: Path | None = None) -> StartingPoint:
     """Load the last checkpoint of a finished masked-language run of ours.
 
     The vocabulary is looked for by its checksum in the ``data`` folder of the results that the run
@@ -72,9 +83,10 @@ def load_run(folder: Path, vocabulary_file: Path | None = None) -> Pretrained:
     config_file = folder / "config.json"
     if not config_file.is_file():
         raise DataError(f"{folder}: no run folder (no config.json in it)")
+    data = read_json(config_file)
     if not (folder / "summary.json").is_file():
         raise DataError(f"{folder}: the run is not finished (no summary.json in it)")
-    task = read_json(config_file).get("task", {})
+    task = data.get("task", {})
     if task.get("task") != "masked language modelling":
         raise DataError(
             f"{folder}: a run of {task.get('task')!r}, not of masked language modelling"
@@ -88,21 +100,15 @@ def load_run(folder: Path, vocabulary_file: Path | None = None) -> Pretrained:
     found = checkpoint.latest(folder / "checkpoints", lambda message: None)
     if found is None:
         raise DataError(f"{folder}: holds no checkpoint")
-    layout = ScheduleState.from_json(found.state["swe"]["schedule"]).layout
     with torch.device("meta"):
         model = Bert(config)
-    model.stack.retie(layout)
+    model.stack.retie(ScheduleState.from_json(found.state["swe"]["schedule"]).layout)
     model = model.to_empty(device="cpu")
     found.load_weights(model)
-    state = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    origin = {
-        "kind": "run",
-        "weights_sha256": file_digest(found.path / "weights.safetensors"),
-        "vocabulary_sha256": vocabulary.sha256,
-        "step": found.step,
-        "layout": str(layout),
-    }
-    return Pretrained(config, vocabulary, expand_layers(state, layout), layout, origin)
+    weights = file_digest(found.path / "weights.safetensors")
+    return of_model(
+        model, vocabulary, {"kind": "run", "weights_sha256": weights, "step": found.step}
+    )
 
 
 def _vocabulary(folder: Path, digest: str, given: Path | None) -> Vocabulary:
