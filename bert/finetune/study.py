@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import torch
+
 from bert.finetune.config import DEGENERATE_RULE, SQUAD, FinetuneConfig
 from bert.finetune.glue import find_file, read_part, task_folder
 from bert.finetune.run import SCORE, fine_tune
@@ -116,20 +118,48 @@ def run_finetune(
     """
     task = build_task(sources, config)
     layout, examples = task.pretrained.layout, len(task.rows)
-    run_jobs(
-        build_task, (sources, config),
-        [
-            Job(
-                run_folder(out, config.task, rate, seed),
-                config.train_config(rate, seed, examples, layout),
-            )
-            for seed in range(config.seeds)
-            for rate in config.rates
-        ],
-        device=device, processes=jobs, report=report, stop=stop, warn=warn,
-        what=config.task, run=fine_tune,
-    )  # fmt: skip
+    todo = [
+        Job(
+            run_folder(out, config.task, rate, seed),
+            config.train_config(rate, seed, examples, layout),
+        )
+        for seed in range(config.seeds)
+        for rate in config.rates
+    ]
+    if jobs == 1:
+        _run_here(task, todo, device, report, stop, warn)
+    else:
+        run_jobs(
+            build_task, (sources, config), todo, device=device, processes=jobs, report=report,
+            stop=stop, warn=warn, what=config.task, run=fine_tune,
+        )  # fmt: skip
     return write_table(task, out)
+
+
+def _run_here(
+    task: SentenceTask | SpanTask,
+    todo: Sequence[Job],
+    device: str,
+    report: Report,
+    stop: Callable[[], bool],
+    warn: Callable[[str], None],
+) -> None:
+    """Run one after another in this process, on one thread as a worker would: the same results."""
+    total = sum(job.config.steps for job in todo)
+    before, threads = 0, torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for job in todo:
+            fine_tune(
+                task, job.config, job.folder, device=device, stop=stop, warn=warn,
+                progress=lambda step, row, done=before: report(
+                    task.config.task, done + step, total
+                ),
+            )  # fmt: skip
+            before += job.config.steps
+            report(task.config.task, before, total)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def write_table(task: SentenceTask | SpanTask, out: Path) -> dict[str, Any]:
