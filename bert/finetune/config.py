@@ -7,6 +7,7 @@ Devlin et al. use. Lengths are theirs too: 128 on GLUE, 384 with a stride of 128
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -106,7 +107,7 @@ class FinetuneConfig:
         steps = self.steps(examples)
         if self.tying == "untie":
             layout = layout.untie()
-        each = max(1, int(steps / max(1.0, self.epochs)))
+        each = math.ceil(steps / max(1.0, self.epochs))
         return TrainConfig(
             steps=steps,
             seed=seed,

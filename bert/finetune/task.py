@@ -19,7 +19,7 @@ from training.config import require, to_dict
 from training.task import Batch
 
 EVALUATION_ROWS = 64
-_NOT_OUTCOME = ("rates", "seeds", "precision", "margin")  # of a single run's outcome
+_OF_THE_STUDY = ("rates", "seeds", "precision")  # a run's own stand in its TrainConfig
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class FinetuneTask(abc.ABC):
 
     def describe(self) -> dict[str, Any]:
         """Recipe, weights and data with checksums."""
-        recipe = {k: v for k, v in to_dict(self.config).items() if k not in _NOT_OUTCOME}
+        recipe = {k: v for k, v in to_dict(self.config).items() if k not in _OF_THE_STUDY}
         return {
             "task": f"fine-tuning on {self.config.task}",
             "recipe": recipe,

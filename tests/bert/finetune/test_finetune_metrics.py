@@ -98,6 +98,20 @@ def test_best_constant() -> None:
     assert metrics.best_constant("matthews", TRUTH) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("task", "majority", "others", "published"),
+    [("MRPC", 279, 129, {"accuracy": 68.4, "f1": 81.2}), ("SST-2", 444, 428, {"accuracy": 50.9}),
+     ("RTE", 146, 131, {"accuracy": 52.7}), ("WNLI", 40, 31, {"accuracy": 56.3})],
+)  # fmt: skip
+def test_majority_baselines_as_published(
+    task: str, majority: int, others: int, published: dict[str, float]
+) -> None:
+    """The well-known majority-class scores on GLUE's development sets, from their label counts."""
+    truth = np.repeat([1.0, 0.0], [majority, others])
+    for name, value in published.items():
+        assert round(metrics.best_constant(name, truth), 1) == value, task
+
+
 def test_unequal_lengths_are_refused() -> None:
     with pytest.raises(ConfigError, match="9 predictions for 10 labels"):
         metrics.score(("accuracy",), GUESS[1:], TRUTH)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from bert.finetune import run as runs
 from bert.finetune import squad_metrics
 from bert.finetune.__main__ import main
 from bert.finetune.config import RATES, FinetuneConfig, Held
@@ -127,6 +128,20 @@ def test_interrupted_is_unbroken(start: StartingPoint, glue: Path, tmp_path: Pat
     assert run(task_of(start, glue, epochs=1.0), 1e-2, tmp_path / "broken") == again
     with pytest.raises(ConfigError, match="holds a run of another configuration"):
         run(task_of(start, glue, epochs=2.0), 1e-2, tmp_path / "broken")
+
+
+def test_killed_while_scoring(
+    start: StartingPoint, glue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights wait until the score is written; nothing is trained again."""
+    task = task_of(start, glue, epochs=0.3)
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "_score", lambda *arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(task, 1e-3, tmp_path)
+    rows = (tmp_path / "metrics.jsonl").read_bytes()
+    assert run(task, 1e-3, tmp_path)["metric"] == "accuracy"
+    assert (tmp_path / "metrics.jsonl").read_bytes() == rows
 
 
 def test_scores_are_learnt_as_numbers(start: StartingPoint, glue: Path, tmp_path: Path) -> None:
