@@ -147,15 +147,16 @@ def _run_here(
     """Run one after another in this process, on one thread as a worker would: the same results."""
     total = sum(job.config.steps for job in todo)
     before, threads = 0, torch.get_num_threads()
+
+    def progress(step: int, row: dict[str, Any]) -> None:
+        report(task.config.task, before + step, total)
+
     torch.set_num_threads(1)
     try:
         for job in todo:
             fine_tune(
-                task, job.config, job.folder, device=device, stop=stop, warn=warn,
-                progress=lambda step, row, done=before: report(
-                    task.config.task, done + step, total
-                ),
-            )  # fmt: skip
+                task, job.config, job.folder, device=device, progress=progress, stop=stop, warn=warn
+            )
             before += job.config.steps
             report(task.config.task, before, total)
     finally:
