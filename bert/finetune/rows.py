@@ -30,13 +30,15 @@ class Rows:
     """N rows: tokens one after another, where each begins, where its second segment begins.
 
     ``tokens`` (sum of lengths,), ``starts`` (N + 1,), ``seconds`` (N,) the length of segment 0,
-    ``targets``: arrays (N,) by name, what is to be predicted.
+    ``widest``: no batch is padded beyond it (the model has no more positions), ``targets``: arrays
+    (N,) by name, what is to be predicted.
     """
 
     tokens: Ids
     starts: NDArray[np.int64]
     seconds: NDArray[np.int64]
     pad: int
+    widest: int
     targets: dict[str, NDArray[np.generic]] = field(default_factory=dict)
 
     @classmethod
@@ -44,6 +46,7 @@ class Rows:
         cls,
         pairs: Iterable[tuple[Ids, Ids | None]],
         vocabulary: Vocabulary,
+        widest: int,
         targets: dict[str, NDArray[np.generic]] | None = None,
     ) -> Rows:
         """Lay out pairs of token arrays (the second may be None) with their special tokens."""
@@ -62,7 +65,7 @@ class Rows:
         tokens = np.concatenate(pieces) if pieces else np.array([], dtype=vocabulary.dtype)
         return cls(
             tokens, np.cumsum(lengths, dtype=np.int64), np.array(seconds, dtype=np.int64),
-            vocabulary.pad_id, targets or {},
+            vocabulary.pad_id, widest, targets or {},
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -80,7 +83,7 @@ class Rows:
     def batch(self, chosen: NDArray[np.integer]) -> dict[str, Tensor]:
         """Return inputs and segments (B, S), lengths (B,) and the targets (B,) of some rows."""
         lengths = self.lengths[chosen]
-        width = -(-int(lengths.max()) // WIDTH_STEP) * WIDTH_STEP
+        width = min(-(-int(lengths.max()) // WIDTH_STEP) * WIDTH_STEP, self.widest)
         place = np.arange(width)
         inputs = np.full((len(chosen), width), self.pad, dtype=np.int64)
         for line, index in enumerate(chosen):
@@ -129,10 +132,10 @@ def sentence_rows(
             keep_a, keep_b = truncate_pair(len(a), len(b), max_length - 3)
             pairs.append((a[:keep_a], b[:keep_b]))
     if examples[0].label is None:
-        return Rows.of(pairs, vocabulary)
+        return Rows.of(pairs, vocabulary, max_length)
     kind = np.float32 if regression else np.int64
     labels = np.array([row.label for row in examples], dtype=kind)
-    return Rows.of(pairs, vocabulary, {"labels": labels})
+    return Rows.of(pairs, vocabulary, max_length, {"labels": labels})
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,9 @@ def make_windows(
             )
     question, begins, size_W, column_W = np.array(places, dtype=np.int64).T
     aims = np.array(targets, dtype=np.int64).T
-    rows = Rows.of(pairs, vocabulary, {"starts": aims[0].copy(), "ends": aims[1].copy()})
+    rows = Rows.of(
+        pairs, vocabulary, max_length, {"starts": aims[0].copy(), "ends": aims[1].copy()}
+    )
     per_question = [encoded[row.context][1] for row in questions]
     return Windows(rows, question, begins, size_W, column_W, per_question)
 

@@ -19,12 +19,15 @@ def words(vocabulary: Vocabulary, rows: Rows, index: int) -> list[str]:
 
 
 def test_rows_written_out(vocabulary: Vocabulary) -> None:
-    examples = [Example(0, "the cat", "sat", 1), Example(1, "the mat walked on", "the cat", 0)]
+    examples = [Example(0, "the cat", "sat", 1), Example(1, "the mat walked", "the cat", 0)]
     rows = sentence_rows(examples, vocabulary, 9, regression=False)
     assert words(vocabulary, rows, 0) == ["[CLS]", "the", "cat", "[SEP]", "sat", "[SEP]"]
     assert words(vocabulary, rows, 1) == [
         "[CLS]", "the", "mat", "walk", "##ed", "[SEP]", "the", "cat", "[SEP]",
     ]  # fmt: skip
+    narrow = rows.batch(np.array([1, 0]))
+    assert narrow["inputs"].shape == (2, 9), "never beyond the longest row that is allowed"
+    rows = sentence_rows(examples, vocabulary, 32, regression=False)
     batch = rows.batch(np.array([1, 0]))
     assert batch["inputs"].shape == (2, 16), "padded to a multiple of 8"
     assert (batch["inputs"][1, 6:] == vocabulary.pad_id).all()
@@ -67,7 +70,7 @@ def test_every_pool_holds_the_rows_of_the_plain_order(
     """Sorting by length moves rows between the batches of a pool, never in or out of it."""
     rng = np.random.default_rng(count)
     starts = np.cumsum([0, *rng.integers(3, 30, size=count)])
-    rows = Rows(np.zeros(starts[-1], np.uint16), starts, np.full(count, 3), 0)
+    rows = Rows(np.zeros(starts[-1], np.uint16), starts, np.full(count, 3), 0, 40)
     plain, pooled = TrainingOrder(batch, 1, steps), TrainingOrder(batch, pool, steps)
     for first in range(0, steps, pool):
         inside = range(first, min(first + pool, steps))

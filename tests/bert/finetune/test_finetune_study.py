@@ -304,3 +304,11 @@ def test_the_commands_of_the_documentation(
         "submission/SST-2.tsv", "submission/squad-2.0/predictions.json",
         "submission/squad-2.0/na_prob.json", "tables/finetune.csv", "figures/finetune.png",
     }  # fmt: skip
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_on_a_gpu(start: StartingPoint, glue: Path, tmp_path: Path, precision: str) -> None:
+    task = task_of(start, glue, precision=precision)
+    assert run(task, 1e-2, tmp_path, device="cuda")["value"] > 95.0
