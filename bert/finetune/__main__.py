@@ -41,7 +41,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=f"python -m {NAME}", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("model", type=Path, help="folder of a finished pre-training run")
+    parser.add_argument(
+        "model", type=Path, help="folder of a finished run of ours, or of Hugging Face"
+    )
     parser.add_argument("--task", nargs="+", required=True, choices=TASKS, metavar="TASK",
                         help=", ".join(TASKS))  # fmt: skip
     parser.add_argument("--data", type=Path, required=True, help="folder of GLUE or SQuAD files")

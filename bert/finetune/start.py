@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bert.config import BertConfig
+from bert.export import find_vocabulary, load_run
 from bert.model import Bert
+from bert.pretrained import load_pretrained
 from bert.text import DataError
-from bert.vocab import Vocabulary, load_vocabulary
-from training import checkpoint
-from training.config import ConfigError, from_dict
-from training.files import file_digest, read_json
-from training.schedule import ScheduleState
+from bert.vocab import Vocabulary
+from training.config import require
+from training.files import read_json
 from training.sharing import Layout
 
 _BLOCKS = "stack.blocks."
@@ -74,51 +74,35 @@ def expand_layers(state: Mapping[str, Tensor], layout: Layout) -> dict[str, Tens
 
 
 def open_start(folder: Path, vocabulary_file: Path | None = None) -> StartingPoint:
-    """Load the last checkpoint of a finished masked-language run of ours.
+    """Open a finished masked-language run of ours, or a Hugging Face checkpoint folder.
 
-    The vocabulary is looked for by its checksum in the ``data`` folder of the results that the run
-    belongs to, unless its file is given. Raises DataError for a folder without a finished run or
-    without its vocabulary, CheckpointError for weights that cannot be used.
+    ``config.json`` tells which (Hugging Face's has a ``model_type``). A run's vocabulary is looked
+    for beside it unless its file is given; a checkpoint brings its own. Raises ConfigError or
+    DataError in one line, CheckpointError for weights of a run that cannot be used.
     """
-    config_file = folder / "config.json"
-    if not config_file.is_file():
-        raise DataError(f"{folder}: no run folder (no config.json in it)")
-    data = read_json(config_file)
-    if not (folder / "summary.json").is_file():
-        raise DataError(f"{folder}: the run is not finished (no summary.json in it)")
-    task = data.get("task", {})
-    if task.get("task") != "masked language modelling":
-        raise DataError(
-            f"{folder}: a run of {task.get('task')!r}, not of masked language modelling"
-        )
     try:
-        config = from_dict(BertConfig, task["model"])
-        digest = str(task["data"]["vocabulary_sha256"])
-    except (KeyError, ConfigError) as error:
-        raise DataError(f"{config_file}: not what this version writes ({error})") from None
-    vocabulary = _vocabulary(folder, digest, vocabulary_file)
-    found = checkpoint.latest(folder / "checkpoints", lambda message: None)
-    if found is None:
-        raise DataError(f"{folder}: holds no checkpoint")
-    with torch.device("meta"):
-        model = Bert(config)
-    model.stack.retie(ScheduleState.from_json(found.state["swe"]["schedule"]).layout)
-    model = model.to_empty(device="cpu")
-    found.load_weights(model)
-    weights = file_digest(found.path / "weights.safetensors")
-    return of_model(
-        model, vocabulary, {"kind": "run", "weights_sha256": weights, "step": found.step}
-    )
+        data = read_json(folder / "config.json")
+    except FileNotFoundError:
+        raise DataError(f"{folder}: no run folder and no checkpoint (no config.json)") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: config.json cannot be read ({error})") from None
+    if isinstance(data, dict) and "model_type" in data:
+        require(vocabulary_file is None, "--vocab", str(vocabulary_file),
+                "absent: the checkpoint has its own")  # fmt: skip
+        found = load_pretrained(folder, head="fresh")
+        assert found.vocabulary is not None, "the tokenizer is read by default"
+        model, vocabulary = found.model, found.vocabulary
+        kind: str = found.family
+    else:
+        model, digest = load_run(folder)
+        kind, vocabulary = "run", find_vocabulary(folder, digest, vocabulary_file)
+    return of_model(model, vocabulary, {"kind": kind, "weights_sha256": weights_digest(model)})
 
 
-def _vocabulary(folder: Path, digest: str, given: Path | None) -> Vocabulary:
-    name = f"vocab-{digest[:12]}.txt"
-    if given is None:
-        near = [place / name for up in folder.resolve().parents[:4] for place in (up, up / "data")]
-        given = next((path for path in near if path.is_file()), None)
-        if given is None:
-            raise DataError(f"{folder}: its vocabulary, {name}, is not in a data/ folder above it")
-    vocabulary = load_vocabulary(given)
-    if vocabulary.sha256 != digest:
-        raise DataError(f"{given}: not the vocabulary that the run {folder} was trained with")
-    return vocabulary
+def weights_digest(model: nn.Module) -> str:
+    """Return the sha256 of all parameters by name: the same weights, whatever file held them."""
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.named_parameters()):
+        digest.update(f"{name} {tuple(parameter.shape)} ".encode())
+        digest.update(parameter.detach().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -11,12 +11,14 @@ import torch
 from torch.nn import functional
 
 from bert.config import Placement
+from bert.export import export_model
 from bert.finetune.model import SentenceModel, SpanModel, build, sentence_loss, span_loss
 from bert.finetune.start import StartingPoint, of_model, open_start
 from bert.model import Bert, build_bert
 from bert.text import DataError
 from bert.vocab import Vocabulary
 from training import checkpoint
+from training.config import ConfigError
 from training.runner import prepare
 from training.schedule import AlwaysShared
 from training.sharing import Layout
@@ -125,23 +127,59 @@ def test_any_model_can_be_the_start(vocabulary: Vocabulary, start: StartingPoint
         replace(found, config=replace(config, vocabulary=7))
 
 
+@pytest.mark.parametrize("placement", ["post", "pre"])
+def test_an_exported_model_is_the_same_start(
+    start: StartingPoint, placement: Placement, tmp_path: Path
+) -> None:
+    """Out to the stock class and in again: same weights, same tokens.
+
+    With segments and padding that class computes what ours does: a second route to ``encode``.
+    """
+    config = replace(start.config, placement=placement)
+    model = build_bert(config, 4)
+    export_model(model, start.vocabulary, tmp_path / "hf")
+    found = open_start(tmp_path / "hf")
+    same = of_model(model, start.vocabulary, {})
+    assert found.vocabulary == start.vocabulary
+    for name, parameter in same.state.items():
+        if name not in ("words.weight", "decoder_bias"):  # padding rows are not exported
+            assert torch.equal(found.state[name], parameter), name
+    with pytest.raises(ConfigError, match="--vocab"):
+        open_start(tmp_path / "hf", tmp_path / "vocab.txt")
+    if placement == "post":
+        transformers = pytest.importorskip("transformers")
+        theirs = transformers.BertModel.from_pretrained(tmp_path / "hf").eval()
+        inputs = torch.randint(5, start.vocabulary.size, (2, 16))
+        segments = (torch.arange(16) > 4).long().expand(2, -1)
+        lengths = torch.tensor([16, 9])
+        mask = (torch.arange(16) < lengths[:, None]).long()
+        with torch.no_grad():
+            expected = theirs(
+                input_ids=inputs, token_type_ids=segments, attention_mask=mask
+            ).last_hidden_state
+            ours = model.eval().encode(inputs, segments, lengths)
+        torch.testing.assert_close(ours[0], expected[0], rtol=0, atol=1e-5)
+        torch.testing.assert_close(ours[1, :9], expected[1, :9], rtol=0, atol=1e-5)
+
+
 def test_folders_that_are_no_start(run_folder: Callable[[str], Path], tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no run folder"):
+    with pytest.raises(DataError, match="no run folder and no checkpoint"):
+        open_start(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(DataError, match=r"config\.json cannot be read"):
+        open_start(tmp_path)
+    (tmp_path / "config.json").write_text("[1]")
+    with pytest.raises(ConfigError, match="is no run folder of a masked-language model"):
+        open_start(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    with pytest.raises(ConfigError, match="gpt2"):
         open_start(tmp_path)
     folder = run_folder("untied")
     (tmp_path / "config.json").write_text((folder / "config.json").read_text())
-    with pytest.raises(DataError, match="not finished"):
+    with pytest.raises(ConfigError, match="not finished"):
         open_start(tmp_path)
-    (tmp_path / "summary.json").write_text("{}")
-    with pytest.raises(DataError, match=r"its vocabulary, vocab-\w{12}\.txt, is not in"):
-        open_start(tmp_path)
-    [vocabulary] = (folder.parents[2] / "data").glob("vocab-*.txt")
-    with pytest.raises(DataError, match="holds no checkpoint"):
-        open_start(tmp_path, vocabulary)
     wrong = tmp_path / "vocab.txt"
+    [vocabulary] = (folder.parents[2] / "data").glob("vocab-*.txt")
     wrong.write_text(vocabulary.read_text() + "more\n")
-    with pytest.raises(DataError, match="not the vocabulary that the run"):
-        open_start(tmp_path, wrong)
-    (tmp_path / "config.json").write_text('{"task": {"task": "other"}}')
-    with pytest.raises(DataError, match="a run of 'other', not of masked language modelling"):
-        open_start(tmp_path, vocabulary)
+    with pytest.raises(DataError, match="is not the vocabulary of"):
+        open_start(folder, wrong)

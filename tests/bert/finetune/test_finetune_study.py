@@ -244,7 +244,7 @@ def test_mistakes_are_told_in_one_line(
         (untied, glue, ["--jobs", "0"], 2, "--jobs = 0"),
         (untied, glue, ["--train", "x.json"], 2, "given for SQuAD alone"),
         (untied, glue, ["--rates", "3"], 2, "rates = 3.0: must be in (0, 1]"),
-        (tmp_path / "nothing", glue, [], 1, "no run folder"),
+        (tmp_path / "nothing", glue, [], 1, "no run folder and no checkpoint"),
     ]
     for model, data, more, status, message in cases:
         assert command(model, data, tmp_path / "out", *more) == status
