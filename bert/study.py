@@ -57,7 +57,7 @@ def prepare_data(
     store = folder / f"tokens-{study.length}"
     build_store(
         sources, vocabulary, store, length=study.length,
-        progress=lambda found, tokens: report("tokens", tokens, 0),
+        progress=lambda progress: report("tokens", progress.tokens, 0),
     )  # fmt: skip
     return StudyData(saved, store)
 

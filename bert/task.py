@@ -13,7 +13,8 @@ from torch.nn import functional
 from bert.config import BertConfig
 from bert.masking import MaskedBatch, mask_rows, masked_per_row
 from bert.model import Bert, build_bert
-from bert.store import TokenStore, row_order
+from bert.order import row_order
+from bert.store import TokenStore
 from bert.text import DataError
 from bert.vocab import Vocabulary
 from training.config import require, require_count
