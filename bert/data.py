@@ -35,35 +35,43 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     add = parser.add_argument
-    add("text", nargs="*", type=Path, metavar="TEXT",
-        help="files or folders: .txt (documents separated by blank lines) or .jsonl, plain or "
-        ".gz, .xz, .zst")  # fmt: skip
+    add(
+        "text", nargs="*", type=Path, metavar="TEXT",
+        help="files or folders: .txt (documents separated by blank lines) or .jsonl, plain or .gz, "
+        ".xz, .zst",
+    )  # fmt: skip
     add("--dataset", metavar="NAME", help="a Hugging Face data set instead (extra hf-data)")
     add("--config", help="its configuration")
     add("--split", default="train", help="its split (default: train)")
-    add("--revision", help="its revision; name one, or the hub's latest is taken")
+    add("--revision", help="its revision (default: the latest)")
     add("--field", default="text", help="key of the text in JSON lines and data sets")
     add("--out", type=Path, required=True, metavar="FOLDER", help="where the store goes")
     vocabulary = parser.add_mutually_exclusive_group(required=True)
     vocabulary.add_argument("--vocab", type=Path, metavar="FILE", help="a BERT vocab.txt")
-    vocabulary.add_argument("--vocab-size", type=int, metavar="N",
-                            help="train a vocabulary of N pieces on the text")  # fmt: skip
+    vocabulary.add_argument(
+        "--vocab-size", type=int, metavar="N", help="train a vocabulary of N pieces on the text"
+    )
     add("--length", type=int, default=128, help="tokens in a row (default: 128)")
-    add("--documents", choices=DOCUMENTS, default="across",
+    add(
+        "--documents", choices=DOCUMENTS, default="across",
         help="across: rows run on from document to document (default); apart: a row holds one "
-        "document, its last row overlaps the one before, shorter documents are left out")  # fmt: skip
-    add("--per-mille", type=int, default=20, metavar="N",
-        help="documents in a thousand held out for validation (default: 20)")  # fmt: skip
-    add("--valid", type=Path, nargs="+", metavar="TEXT",
-        help="hold out these files instead")  # fmt: skip
-    add("--errors", choices=ERRORS, default="strict",
-        help="bytes that are not UTF-8: refuse (strict, default), drop (replace), or read them as "
-        "Latin-1")  # fmt: skip
+        "document, whose last row overlaps the one before; shorter documents are left out",
+    )  # fmt: skip
+    add(
+        "--per-mille", type=int, default=20, metavar="N",
+        help="documents in a thousand held out for validation, by hash (default: 20)",
+    )  # fmt: skip
+    add("--valid", type=Path, nargs="+", metavar="TEXT", help="hold out these files instead")
+    add(
+        "--errors", choices=ERRORS, default="strict",
+        help="bytes that are not UTF-8: refuse the file (strict, default), drop them (replace), "
+        "or read them as Latin-1",
+    )  # fmt: skip
     add("--jobs", type=int, default=1, help="tokenizing processes (default: 1)")
-    add("--replace", action="store_true",
-        help="replace a store, or an unfinished build, of other inputs")  # fmt: skip
+    add("--replace", action="store_true", help="replace a store made from other inputs")
     add("--record", type=Path, metavar="FILE", help="also write a record of this build as JSON")
     given = parser.parse_args(arguments)
+    given.command = " ".join(["python -m bert.data", *arguments])
     if bool(given.text) == bool(given.dataset):
         parser.error("give either TEXT or --dataset NAME")
     return given
@@ -106,32 +114,49 @@ def build(given: argparse.Namespace) -> tuple[TokenStore, dict[str, Any]]:
     valid = TextFiles(given.valid, errors=given.errors, field=given.field) if given.valid else None
     vocabulary = vocabulary_of(given, source)
     peaks: dict[int, int] = {}
-    unit = " examples" if given.dataset else " B"
-    with polite_stop() as stop, tqdm(desc="tokens", unit=unit, unit_scale=True) as bar:
-
-        def show(progress: BuildProgress) -> None:
-            if bar.total is None:
-                bar.total = progress.total or None
-                bar.initial = bar.n = progress.read  # what an earlier call did is not this speed
-                bar.start_t = bar._time()
-            bar.set_postfix_str(f"{progress.tokens / 1e6:.1f} M tokens", refresh=False)
-            bar.update(progress.read - bar.n)
-
+    with polite_stop() as stop, _Bar(" examples" if given.dataset else " B") as bar:
         store = build_store(
             source, vocabulary, given.out, length=given.length, documents=given.documents,
             per_mille=given.per_mille, valid=valid, jobs=given.jobs, replace=given.replace,
-            progress=show, stop=stop, peaks=peaks,
+            progress=bar.show, stop=stop, peaks=peaks,
         )  # fmt: skip
+    memory = {
+        "processes": len(peaks),
+        "sum": sum(peaks.values()),
+        "largest": max(peaks.values(), default=0),
+    }
     record = {
         "manifest": store.manifest,
         "seconds": round(time.perf_counter() - started, 1),
         "jobs": given.jobs,
         "built": bool(peaks),
-        "peak_memory_bytes": {"processes": len(peaks), "sum": sum(peaks.values()),
-                              "largest": max(peaks.values(), default=0)},
-        "host": host(),
-    }  # fmt: skip
+        "peak_memory_bytes": memory,
+        "host": host() | {"command": given.command},
+    }
     return store, record
+
+
+class _Bar:
+    """A progress bar from where the build goes on, with the time left where a total is known."""
+
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
+        self._bar = tqdm(disable=True)
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+
+    def show(self, progress: BuildProgress) -> None:
+        if self._bar.disable:  # what an earlier call did is no part of this call's speed
+            self._bar = tqdm(
+                total=progress.total or None, initial=progress.read, desc="tokens",
+                unit=self._unit, unit_scale=True,
+            )  # fmt: skip
+        self._bar.set_postfix_str(f"{progress.tokens / 1e6:.1f} M tokens", refresh=False)
+        self._bar.update(progress.read - self._bar.n)
 
 
 def describe(store: TokenStore, record: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -51,7 +51,9 @@ class Encoder(Generic[T]):
         self._vocabulary, self._jobs = vocabulary, jobs
         self.peaks: dict[int, int] = {}
 
-    def encode(self, chunks: Iterable[tuple[list[str], T]]) -> Iterator[tuple[Encoded, T]]:
+    def encode(
+        self, chunks: Iterable[tuple[list[str], T]]
+    ) -> Generator[tuple[Encoded, T], None, None]:
         """Yield (tokens, label) for each (texts, label); a few chunks a process are in flight.
 
         Raises:
@@ -64,11 +66,15 @@ class Encoder(Generic[T]):
             self.peaks[os.getpid()] = _peak()
             yield encoded, label
 
-    def _here(self, chunks: Iterable[tuple[list[str], T]]) -> Iterator[tuple[Encoded, T]]:
+    def _here(
+        self, chunks: Iterable[tuple[list[str], T]]
+    ) -> Generator[tuple[Encoded, T], None, None]:
         for texts, label in chunks:
             yield _encode(self._vocabulary, texts), label
 
-    def _in_workers(self, chunks: Iterable[tuple[list[str], T]]) -> Iterator[tuple[Encoded, T]]:
+    def _in_workers(
+        self, chunks: Iterable[tuple[list[str], T]]
+    ) -> Generator[tuple[Encoded, T], None, None]:
         # Spawned workers: forking a process with threads can hang.
         context = multiprocessing.get_context("spawn")
         waiting: deque[tuple[Future[Encoded], T]] = deque()
@@ -86,7 +92,8 @@ class Encoder(Generic[T]):
                 yield future.result(), done
         except BrokenProcessPool:
             raise DataError(
-                f"a tokenizing process died (out of memory?); fewer than {self._jobs} jobs take less"
+                f"a tokenizing process died (out of memory?); what was built is kept, and fewer "
+                f"than {self._jobs} jobs take less memory"
             ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""The order in which training visits the rows of a store: any step is found without the ones before.
+"""The order in which training visits the rows of a store; any step is found by itself.
 
 Up to `LARGEST_TABLE` rows an epoch's order is a table, drawn once (4 million rows: 32 MB and some
 50 ms). Above it the order is computed, not stored: a Feistel network is a bijection of 2h-bit

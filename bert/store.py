@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -259,7 +259,7 @@ def _open_starts(
 
 
 def _verify(path: Path, array: NDArray[Any], sha256: str) -> None:
-    if hashlib.sha256(array).hexdigest() != sha256:
+    if hashlib.sha256(cast(Any, array)).hexdigest() != sha256:
         raise DataError(f"{path}: the array differs from its checksum in the manifest")
 
 

@@ -212,9 +212,8 @@ def _named_files(paths: PathLike | Iterable[PathLike]) -> list[tuple[str, Path]]
                 if file.is_file() and file.name.endswith(SUFFIXES) and file.name[0] != "."
             )
             if not inside:
-                raise DataError(
-                    f"{entry}: the folder holds no {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file"
-                )
+                suffixes = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+                raise DataError(f"{entry}: the folder holds no {suffixes} file")
             named += inside
         elif not entry.exists():
             raise DataError(f"{entry}: no such file or folder")
