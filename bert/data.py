@@ -7,6 +7,7 @@ there. The store does not depend on --jobs.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -128,6 +129,7 @@ def build(given: argparse.Namespace) -> tuple[TokenStore, dict[str, Any]]:
     record = {
         "manifest": store.manifest,
         "seconds": round(time.perf_counter() - started, 1),
+        "processor_seconds": round(sum(os.times()[:4]), 1),
         "jobs": given.jobs,
         "built": bool(peaks),
         "peak_memory_bytes": memory,
@@ -175,8 +177,8 @@ def describe(store: TokenStore, record: dict[str, Any]) -> str:
     memory = record["peak_memory_bytes"]
     if record["built"]:
         lines.append(
-            f"{record['seconds']} s, peak memory of all {memory['processes']} processes "
-            f"{memory['sum'] / 2**20:.0f} MiB"
+            f"{record['seconds']} s ({record['processor_seconds']} s of processor time), peak "
+            f"memory of all {memory['processes']} processes {memory['sum'] / 2**20:.0f} MiB"
         )
     else:
         lines.append("made from these inputs before, and left as it is")
