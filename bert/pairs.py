@@ -1,4 +1,4 @@
-"""Next-sentence pairs out of full rows, drawn when a batch is made; the store knows nothing of them.
+"""Next-sentence pairs out of full rows, drawn when a batch is made; stores have none.
 
 BERT's second objective (Devlin et al. 2019): half of the rows are [CLS] A [SEP] B [SEP] with B the
 text that follows A, half with B from another document, and the model tells which. The paper
@@ -90,6 +90,6 @@ def pair_rows(
 def _behind_a_sentence(ends: NDArray[np.bool_], low: int, high: int, share: float) -> int:
     """Return the place in low..high behind a sentence's end that is nearest to a drawn one."""
     drawn = low + int(share * (high - low + 1))
-    places = np.flatnonzero(ends[: high]) + 1
+    places = np.flatnonzero(ends[:high]) + 1
     places = places[places >= low]
     return int(places[abs(places - drawn).argmin()]) if len(places) else drawn

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import io
 import json
 import lzma
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import BinaryIO, Literal, NamedTuple, cast
+from typing import Any, BinaryIO, Literal, NamedTuple, cast
 
 Errors = Literal["strict", "replace", "latin-1"]
 ERRORS: tuple[Errors, ...] = ("strict", "replace", "latin-1")
@@ -157,11 +158,11 @@ def _json_pieces(file: Path, parts: Iterator[_Part], disk: BinaryIO, field: str)
 def _parts(file: Path, stream: BinaryIO, start: tuple[int, int], errors: Errors) -> Iterator[_Part]:
     """Yield the lines without white space at their ends, long ones in parts."""
     offset, number = start
-    begins, carry, pending, base = True, "", b"", 0
+    fresh, begins, carry, pending, base = True, True, "", b"", 0
     handler = _LATIN if errors == "latin-1" else errors
     try:
         for raw in iter(lambda: stream.readline(PIECE), b""):
-            number += not carry and begins
+            number += fresh
             if (nul := raw.find(b"\0")) >= 0:
                 raise DataError(
                     f"{file}: binary file, NUL byte at byte {offset + nul} (line {number})"
@@ -171,7 +172,7 @@ def _parts(file: Path, stream: BinaryIO, start: tuple[int, int], errors: Errors)
             raw = pending + raw
             if base == 0 and raw.startswith(_MARK):
                 raw, base = raw[3:], 3
-            ends = raw.endswith(b"\n")
+            fresh = ends = raw.endswith(b"\n")
             # In UTF-8 no other character contains the byte of a line feed, so a line is decoded
             # by itself; a character cut by the end of a part waits for the next part.
             text, used = codecs.utf_8_decode(raw, handler, ends)
@@ -202,7 +203,11 @@ def _parts(file: Path, stream: BinaryIO, start: tuple[int, int], errors: Errors)
 def _skip(file: Path, stream: BinaryIO, count: int) -> None:
     """Move to a place in the decompressed bytes: a seek in plain files, else reading."""
     try:
-        stream.seek(count)
+        if stream.seekable():
+            stream.seek(count)
+        else:
+            while count and (data := stream.read(min(count, 1 << 20))):
+                count -= len(data)
     except _damages() as error:
         raise DataError(f"{file}: corrupt archive before byte {count} ({error})") from None
 
@@ -211,13 +216,55 @@ def _decompressed(file: Path, disk: BinaryIO) -> BinaryIO:
     if file.suffix == ".gz":
         return cast(BinaryIO, gzip.open(disk, "rb"))
     if file.suffix == ".xz":
-        return cast(BinaryIO, lzma.open(disk, "rb"))
+        return _in_members(disk, lzma.LZMADecompressor)
     if file.suffix == ".zst":
         zstd = _zstd()
         if zstd is None:
             raise DataError(f"{file}: reading .zst needs the package backports.zstd")
-        return cast(BinaryIO, zstd.open(disk, "rb"))
+        return _in_members(disk, zstd.ZstdDecompressor)
     return disk
+
+
+def _in_members(disk: BinaryIO, decompressor: Callable[[], Any]) -> BinaryIO:
+    return cast(BinaryIO, io.BufferedReader(_Members(disk, decompressor), 1 << 16))
+
+
+class _Members(io.RawIOBase):
+    """The members of an .xz or .zst file, one after another, decompressed.
+
+    The libraries' own file objects take whatever follows a member and is no member for the end of
+    the file. A damaged second member would then silently shorten a corpus; here it is an error.
+    """
+
+    def __init__(self, disk: BinaryIO, decompressor: Callable[[], Any]) -> None:
+        self._disk, self._new = disk, decompressor
+        self._current: Any = None
+        self._unused = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            if self._current is None:
+                # Zero bytes between and behind members are padding, which .xz allows.
+                data = (self._unused or self._disk.read(1 << 16)).lstrip(b"\0")
+                self._unused = b""
+                if not data:
+                    if not self._disk.peek(1):  # type: ignore[attr-defined]
+                        return 0
+                    continue
+                self._current = self._new()
+            else:
+                data = self._disk.read(1 << 16) if self._current.needs_input else b""
+                if self._current.needs_input and not data:
+                    raise EOFError("the file ends within a compressed member")
+            found = self._current.decompress(data, len(buffer))
+            if self._current.eof:
+                self._unused, self._current = self._current.unused_data, None
+            if found:
+                buffer[: len(found)] = found
+                return len(found)
 
 
 def _zstd() -> ModuleType | None:
