@@ -165,7 +165,8 @@ def test_killed_it_goes_on_and_leaves_no_process(tmp_path: Path, vocabulary: Voc
     (tmp_path / "build.py").write_text(SCRIPT)
     folder = tmp_path / "killed"
     command = [
-        sys.executable, str(tmp_path / "build.py"), str(text), "--vocab", str(tmp_path / "vocab.txt"),
+        sys.executable, str(tmp_path / "build.py"), str(text),
+        "--vocab", str(tmp_path / "vocab.txt"),
         "--length", "16", "--per-mille", "100", "--out", str(folder),
     ]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -206,7 +207,7 @@ def stopped(
     """A text and the folder of a build of it (length 16) that was stopped midway."""
     monkeypatch.setattr(building, "CHUNK", 700)
     text = make_text(tmp_path / "text.txt")
-    with pytest.raises(Stopped, match="store: stopped; the same command goes on$"):
+    with pytest.raises(Stopped, match=r"store: stopped; the same command goes on$"):
         build_store(text, vocabulary, tmp_path / "store", length=16, stop=lambda: True)
     return text, tmp_path / "store"
 
