@@ -166,7 +166,11 @@ class Build:
                     self._role, self._place = label.role, label.place
                 if self._progress is not None:
                     read = before[label.role] + label.read
-                    self._progress(BuildProgress(self._documents, self._tokens, read, total))
+                    try:
+                        self._progress(BuildProgress(self._documents, self._tokens, read, total))
+                    except BaseException:  # the caller's way to stop
+                        self._checkpoint(packers)
+                        raise
                 if self._stop():
                     failure = Stopped(f"{self._folder}: stopped; the same command goes on")
                     break

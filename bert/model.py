@@ -83,16 +83,20 @@ class Bert(nn.Module):
         self.transform_norm = nn.LayerNorm(size, eps=config.layer_norm_eps)
         self.decoder_bias = nn.Parameter(torch.zeros(config.padded_vocabulary))
 
-    def encode(self, inputs: Tensor) -> Tensor:
-        """Token ids (B, S), all of segment 0 -> hidden states (B, S, H)."""
+    def encode(self, inputs: Tensor, segments: Tensor | None = None) -> Tensor:
+        """Token ids (B, S), segments (B, S; all 0 by default) -> hidden states (B, S, H)."""
         hidden = self.words(inputs) + self.positions.weight[: inputs.shape[1]]
-        hidden = self.dropout(self.embedding_norm(hidden + self.segments.weight[0]))
+        kind = self.segments.weight[0] if segments is None else self.segments(segments)
+        hidden = self.dropout(self.embedding_norm(hidden + kind))
         out: Tensor = self.final_norm(self.stack(hidden))
         return out
 
     def forward(self, inputs: Tensor, masked: Tensor) -> Tensor:
         """Token ids (B, S) and masked positions (B, M) -> logits (B * M, padded vocabulary)."""
-        hidden_BSH = self.encode(inputs)
+        return self.predict(self.encode(inputs), masked)
+
+    def predict(self, hidden_BSH: Tensor, masked: Tensor) -> Tensor:
+        """Hidden states (B, S, H) and positions (B, M) -> logits (B * M, padded vocabulary)."""
         index = masked.unsqueeze(-1).expand(-1, -1, hidden_BSH.shape[-1])
         picked = hidden_BSH.gather(1, index).flatten(0, 1)
         picked = self.transform_norm(functional.gelu(self.transform(picked)))
@@ -100,15 +104,15 @@ class Bert(nn.Module):
 
 
 @torch.no_grad()
-def build_bert(config: BertConfig, seed: int) -> Bert:
-    """Return a model whose every parameter depends on (seed, its name) alone.
+def build_bert(config: BertConfig, seed: int, kind: type[Bert] = Bert) -> Bert:
+    """Return a model (of a subclass, too) whose every parameter depends on (seed, its name) alone.
 
     Matrices are normal with ``initial_std`` (truncation at two deviations, as the original code
     has it), biases zero, LayerNorm the identity. Padding rows of the vocabulary are drawn as well
     and their logits are learnt to be low; no text holds their ids.
     """
     with torch.device("meta"):
-        model = Bert(config)
+        model = kind(config)
     model = model.to_empty(device="cpu")
     for module in model.modules():
         if isinstance(module, nn.LayerNorm):

@@ -231,6 +231,8 @@ def _open_part(
 ) -> NDArray[np.unsignedinteger]:
     entry = manifest["parts"][part]
     dtype = np.dtype("<u2" if manifest["vocabulary_size"] <= 1 << 16 else "<u4")
+    if not isinstance(entry["file"], str) or Path(entry["file"]).name != entry["file"]:
+        raise DataError(f"{folder / MANIFEST_NAME}: names a file outside its folder")
     path = folder / entry["file"]
     rows = _open_array(path)
     shape = (int(entry["rows"]), int(manifest["length"]))
