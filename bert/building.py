@@ -257,7 +257,7 @@ def unfinished(folder: Path) -> dict[str, Any] | None:
     path = folder / BUILDING_NAME
     try:
         state = read_json(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: the checkpoint cannot be read ({error})") from None
