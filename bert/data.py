@@ -25,7 +25,7 @@ from bert.text import Source, TextFiles
 from bert.vocab import Vocabulary, load_vocabulary, train_vocabulary
 from training.config import ConfigError, require_count
 from training.environment import host
-from training.files import json_digest, write_json
+from training.files import json_digest, read_json, write_json
 from training.interrupt import polite_stop
 
 
@@ -70,7 +70,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )  # fmt: skip
     add("--jobs", type=int, default=1, help="tokenizing processes (default: 1)")
     add("--replace", action="store_true", help="replace a store made from other inputs")
-    add("--record", type=Path, metavar="FILE", help="also write a record of this build as JSON")
+    add(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="add counts, hashes, time and memory to a JSON file",
+    )
     given = parser.parse_args(arguments)
     given.command = " ".join(["python -m bert.data", *arguments])
     if bool(given.text) == bool(given.dataset):
@@ -185,6 +190,20 @@ def describe(store: TokenStore, record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def keep_record(path: Path, record: dict[str, Any]) -> None:
+    """Put a build's record into a file of such records, in place of one of the same command.
+
+    A call that found the store finished leaves the record of the call that built it.
+    """
+    builds = read_json(path)["builds"] if path.exists() else []
+    command = record["host"]["command"]
+    same = [build for build in builds if build["host"]["command"] == command]
+    if same and not record["built"]:
+        return
+    others = [build for build in builds if build not in same]
+    write_json(path, {"builds": [*others, record]})
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     given = parse(sys.argv[1:] if arguments is None else arguments)
@@ -194,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         require_count("--jobs", given.jobs)
         store, record = build(given)
         if given.record:
-            write_json(given.record, record)
+            keep_record(given.record, record)
         print(describe(store, record))
     except ConfigError as error:
         print(f"bert.data: {error}", file=sys.stderr)

@@ -8,7 +8,6 @@ import shlex
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -91,7 +90,7 @@ def test_the_pages_own_vocabulary_and_study(
 def test_a_record_says_what_was_built(workplace: Path) -> None:
     words = ["my-text", "--vocab", "vocab.txt", "--length", "32", "--out", "store"]
     assert data.main([*words, "--record", "record.json"]) == 0
-    record: dict[str, Any] = json.loads(Path("record.json").read_text())
+    [record] = builds = json.loads(Path("record.json").read_text())["builds"]
     assert record["manifest"] == TokenStore.open("store").manifest
     assert record["built"]
     assert record["peak_memory_bytes"]["processes"] == 1
@@ -99,6 +98,13 @@ def test_a_record_says_what_was_built(workplace: Path) -> None:
     assert record["host"]["command"] == " ".join(
         ["python -m bert.data", *words, "--record record.json"]
     )
+    assert data.main([*words, "--record", "record.json"]) == 0  # nothing to build
+    assert json.loads(Path("record.json").read_text())["builds"] == builds
+    words[-1] = "other"
+    assert data.main([*words, "--record", "record.json"]) == 0
+    [first, second] = json.loads(Path("record.json").read_text())["builds"]
+    assert first == record
+    assert second["manifest"] == record["manifest"]
 
 
 @pytest.mark.parametrize(
