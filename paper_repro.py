@@ -119,7 +119,7 @@ def parse(arguments: Sequence[str]) -> Options:
         type=Path,
         nargs="+",
         default=[],
-        help=".txt, .jsonl (.gz, .xz) files or folders (default: the documentation\n"
+        help=".txt, .jsonl (.gz, .xz, .zst), folders, or a token store (default: the documentation\n"
         "of the installed scientific packages)",
     )
     bert.add_argument("--vocab", type=Path, help="a BERT vocab.txt (default: trained on the text)")

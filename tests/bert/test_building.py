@@ -52,7 +52,7 @@ def apart(documents: list[list[int]], vocabulary: Vocabulary, length: int) -> li
     return rows
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)  # each writes files and waits for the disk
 @given(
     texts=st.lists(
         st.text("cats walked.", min_size=1, max_size=60).filter(str.strip), min_size=1, max_size=20
