@@ -156,12 +156,13 @@ class Build:
                         digest = next(digests)
                         valid = digest_is_validation(digest, self._roles[label.role].per_mille)
                         ids = open_ids[0] if len(open_ids) == 1 else np.concatenate(open_ids)
+                        open_ids = []  # before packing: a long document is held no third time
                         packers["valid" if valid else "train"].add(ids, open_words)
                         # A chain instead of one long hash: its state can be kept in a file.
                         self._chain = hashlib.sha256(self._chain + digest).digest()
                         self._documents += 1
                         self._tokens += len(ids)
-                        open_ids, open_words = [], 0
+                        open_words = 0
                 if label.place is not None:
                     self._role, self._place = label.role, label.place
                 if self._progress is not None:

@@ -205,14 +205,18 @@ class Packer:
             self._new_starts = []
         if not self._pending:
             return
-        stream = np.concatenate(self._pending)
+        stream = self._pending[0] if len(self._pending) == 1 else np.concatenate(self._pending)
+        self._pending = []
         width = self._length - 2
         full = len(stream) // width
-        rows = np.empty((full, self._length), dtype=self._vocabulary.dtype)
-        rows[:, 0] = self._vocabulary.cls_id
-        rows[:, 1:-1] = stream[: full * width].reshape(full, width)
-        rows[:, -1] = self._vocabulary.sep_id
-        self._rows.append(rows)
+        step = -(-BATCH_TOKENS // width)  # rows at once: a long document is not copied whole
+        for begin in range(0, full, step):
+            tokens = stream[begin * width : min(begin + step, full) * width].reshape(-1, width)
+            rows = np.empty((len(tokens), self._length), dtype=self._vocabulary.dtype)
+            rows[:, 0] = self._vocabulary.cls_id
+            rows[:, 1:-1] = tokens
+            rows[:, -1] = self._vocabulary.sep_id
+            self._rows.append(rows)
         self._counts["rows"] += full
         rest = stream[full * width :].copy()  # not a view, which would keep the whole stream
         self._pending, self._pending_tokens = [rest], len(rest)

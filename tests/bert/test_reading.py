@@ -258,8 +258,8 @@ def test_a_line_of_100_megabytes_builds_in_bounded_memory(
     )
     counts, extra = done.stdout.splitlines()
     assert counts == f"{words} {2 * words}"
-    # Twice the document's tokens (2 bytes each, and once more to join them), and the encoder.
-    assert int(extra) * 1024 < 2 * 2 * 2 * words + (100 << 20)
+    # The document's tokens (2 bytes each) and once more to join them; and the encoder.
+    assert int(extra) * 1024 < 2 * 2 * (2 * words) + (100 << 20)
 
 
 def test_an_empty_file_and_empty_documents_are_no_documents(
