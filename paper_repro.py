@@ -119,8 +119,8 @@ def parse(arguments: Sequence[str]) -> Options:
         type=Path,
         nargs="+",
         default=[],
-        help=".txt, .jsonl (.gz, .xz) files or folders (default: the documentation\n"
-        "of the installed scientific packages)",
+        help=".txt, .jsonl (.gz, .xz, .zst), folders, or a token store (default: the\n"
+        "documentation of the installed scientific packages)",
     )
     bert.add_argument("--vocab", type=Path, help="a BERT vocab.txt (default: trained on the text)")
     bert.add_argument("--size", help='tiny, mini, small, base, large or "LxH" such as 12x64')

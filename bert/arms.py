@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bert.config import BertConfig, Placement, named_config
+from bert.packing import DOCUMENTS, Documents
 from training.config import require, require_between, require_count
 from training.gradients import Convention
 from training.optimizer import OptimizerConfig
@@ -71,6 +72,10 @@ class StudyConfig:
     """Rows of the fixed validation set."""
     whole_word: bool = False
     """Whole-word masking."""
+    documents: Documents = "across"
+    """Rows across documents, or documents apart (see bert.packing)."""
+    pairs: Literal["none", "next-sentence"] = "none"
+    """BERT's second objective; needs documents apart (the paper reports none)."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the forward pass."""
 
@@ -83,6 +88,11 @@ class StudyConfig:
         require_count("validation_rows", self.validation_rows)
         require_between("warmup", self.warmup, 0, 1, open_high=True)
         require_between("check", self.check, 0, 1, open_low=True, open_high=True)
+        require(self.documents in DOCUMENTS, "documents", self.documents, "across or apart")
+        require(self.pairs in ("none", "next-sentence"), "pairs", self.pairs,
+                "none or next-sentence")  # fmt: skip
+        require(self.pairs == "none" or self.documents == "apart", "documents", self.documents,
+                "apart for next-sentence pairs")  # fmt: skip
         for arm in self.arms:
             require(arm in ARMS, "arms", arm, f"one of {', '.join(ARMS)}")
         require(REFERENCE in self.arms, "arms", self.arms, f"a list with {REFERENCE!r}")

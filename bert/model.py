@@ -114,22 +114,25 @@ class Bert(Encoder):
 
     def forward(self, inputs: Tensor, masked: Tensor) -> Tensor:
         """Token ids (B, S) and masked positions (B, M) -> logits (B * M, padded vocabulary)."""
-        hidden_BSH = self.encode(inputs)
+        return self.predict(self.encode(inputs), masked)
+
+    def predict(self, hidden_BSH: Tensor, masked: Tensor) -> Tensor:
+        """Hidden states (B, S, H) and positions (B, M) -> logits (B * M, padded vocabulary)."""
         index = masked.unsqueeze(-1).expand(-1, -1, hidden_BSH.shape[-1])
         picked = hidden_BSH.gather(1, index).flatten(0, 1)
         picked = self.transform_norm(functional.gelu(self.transform(picked)))
         return functional.linear(picked, self.words.weight, self.decoder_bias)
 
 
-def build_bert(config: BertConfig, seed: int) -> Bert:
-    """Return a model whose every parameter depends on (seed, its name) alone.
+def build_bert(config: BertConfig, seed: int, kind: type[Bert] = Bert) -> Bert:
+    """Return a model (of a subclass, too) whose every parameter depends on (seed, its name) alone.
 
     Matrices are normal with ``initial_std`` (truncation at two deviations, as the original code
     has it), biases zero, LayerNorm the identity. Padding rows of the vocabulary are drawn as well
     and their logits are learnt to be low; no text holds their ids.
     """
     with torch.device("meta"):
-        model = Bert(config)
+        model = kind(config)
     model = model.to_empty(device="cpu")
     initialise(model, config.initial_std, seed)
     return model

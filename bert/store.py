@@ -1,43 +1,38 @@
-"""Token rows on disk, read through memory maps; and the order in which training visits them.
+"""Token rows on disk, read through memory maps.
 
-Documents are packed into full rows: the stream of their tokens, [SEP] between documents, is cut
-into pieces of ``length - 2``, and each row is [CLS] piece [SEP]. No row has padding, so there is no
-attention mask and no position is computed in vain. What speaks against it: a row may span
-documents; RoBERTa (its "full sentences") found this about as good as rows within one document.
-
-A store is a folder with two arrays and a manifest that names them. The manifest is replaced last
-and the arrays' names depend on the inputs, so a failure at any moment leaves the store before.
+A store is a folder with the rows of both parts (see bert.packing), the vocabulary, and a manifest
+that names them. The manifest is written last and the arrays' names depend on the inputs, so a
+failure at any moment leaves the store before, and an unfinished one can be taken up again.
 """
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bert.text import DataError, PathLike, documents, fingerprint, is_validation
+from bert.building import PARTS, Build, Progress, Role, difference, tidy, unfinished
+from bert.packing import DOCUMENTS, Documents
+from bert.text import DataError, PathLike, Source, TextFiles
 from bert.vocab import Vocabulary
-from training.files import atomic_open
+from training.config import require
+from training.files import write_json
 
-FORMAT = "share-then-unshare tokens 1"
+FORMAT = "share-then-unshare tokens 2"
 MANIFEST_NAME = "store.json"
-PARTS = ("train", "valid")
-# Last word of the seed, so that the order of the rows shares no random stream with the masks.
-_STREAM = int.from_bytes(b"rows", "big")
-_BATCH_CHARACTERS = 1 << 20  # of text encoded at once: bounds the memory, feeds all cores
-_BATCH_TOKENS = 1 << 20  # packed and written at once
-_HEADER_KEYS = ("format", "length", "per_mille", "vocabulary_sha256", "vocabulary_size", "text")
-_ENTRY_KEYS = {"file", "rows", "documents", "tokens", "sha256"}
-Progress = Callable[[int, int], None]
+VOCABULARY_NAME = "vocab.txt"
+_HEADER_KEYS = (
+    "format", "length", "documents", "per_mille", "vocabulary_sha256", "vocabulary_size", "text",
+)  # fmt: skip
+_LEFT_ALONE = "it is left alone unless told to replace it"
+_ENTRY_KEYS = {"file", "rows", "documents", "tokens", "words", "sha256"}
 
 
 @dataclass(frozen=True)
@@ -47,15 +42,21 @@ class TokenStore:
     Attributes:
         folder: where it lies.
         train, valid: (rows, length) memory maps, read-only, uint16 or uint32.
-        manifest: what it was made from: format, length, per_mille, vocabulary_sha256 and
-            vocabulary_size, text (fingerprint), and per part documents, tokens (of the documents,
-            before packing), rows, file, sha256 of the rows' bytes.
+        train_starts, valid_starts: first row of every document that has rows, int64; None where
+            rows go across documents.
+        manifest: what it was made from: format, length, documents (across or apart), per_mille,
+            vocabulary_sha256 and vocabulary_size, text and valid_text (names, sizes and sha256 of
+            the files), documents_sha256 (a chain over all documents), and per part documents,
+            tokens and blank-separated words (of the documents, before packing), rows, tokens that
+            are repeated or left out (see bert.packing), file, sha256 of the rows' bytes.
     """
 
     folder: Path
     train: NDArray[np.unsignedinteger]
     valid: NDArray[np.unsignedinteger]
     manifest: dict[str, Any]
+    train_starts: NDArray[np.int64] | None = None
+    valid_starts: NDArray[np.int64] | None = None
 
     @property
     def length(self) -> int:
@@ -81,197 +82,131 @@ class TokenStore:
                 f"({manifest['vocabulary_size']} tokens, given {vocabulary.size})"
             )
         train, valid = (_open_part(folder, part, manifest, verify) for part in PARTS)
-        return cls(folder, train, valid, manifest)
+        starts = [_open_starts(folder, part, manifest, verify) for part in PARTS]
+        return cls(folder, train, valid, manifest, *starts)
 
 
 def build_store(
-    paths: PathLike | Iterable[PathLike],
+    text: Source | PathLike | Iterable[PathLike],
     vocabulary: Vocabulary,
     folder: PathLike,
     *,
     length: int,
+    documents: Documents = "across",
     per_mille: int = 20,
+    valid: Source | PathLike | Iterable[PathLike] | None = None,
+    jobs: int = 1,
+    replace: bool = True,
     progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    peaks: dict[int, int] | None = None,
 ) -> TokenStore:
-    """Encode the documents of `paths` into rows of `length` tokens, or reuse a finished store.
+    """Encode the documents of `text` into rows of `length` tokens, or reuse a finished store.
 
-    Documents go to the validation part by `bert.text.is_validation(document, per_mille)`. The
-    incomplete last row of each part is dropped. Memory (some 100 MB, mostly the encoder's) does not
-    grow with the text; a document is held whole.
-    A store in `folder` made from the same inputs (format, length, per_mille, vocabulary, text) is
-    returned as it is; any other is replaced once the new one is complete.
-    `progress(documents, tokens)` is called after each batch.
+    Documents go to the validation part by `bert.text.is_validation(document, per_mille)`; with
+    `valid`, its documents are the validation part and all of `text` is for training. `documents`
+    says whether rows go across documents or keep them apart (see bert.packing). The bytes of the
+    store are a function of text, vocabulary and these options alone, not of `jobs` (tokenizing
+    processes; with 1, this process) or of interruptions. Memory (some 100 MB a process, mostly the
+    encoder's) does not grow with the text; the tokens of one document are held at a time.
+
+    A store in `folder` made from the same inputs is returned as it is; an unfinished build of the
+    same inputs goes on from its last checkpoint. Of other inputs, either is replaced once the new
+    store is complete, or refused when `replace` is false.
+    `progress` is called after each batch; `stop` is asked then. `peaks` receives the peak memory
+    in bytes of every process that took part, by process id.
 
     Raises:
-        DataError: a fault in the text (see `bert.text.documents`), or too little text for one row
-            in a part (unless `per_mille`, 0 or 1000, leaves the part out on purpose). An existing
-            store stays as it was.
-        ValueError: `length` below 3 or `per_mille` outside 0..1000.
+        DataError: a fault in the text (see `bert.text.documents`), too little text for one row
+            in a part (unless `per_mille`, 0 or 1000, leaves the part out on purpose), other inputs
+            without `replace`, another build in the folder, no space. An existing store stays as it
+            was, and an unfinished one can go on.
+        ValueError: `length` below 3, `per_mille` outside 0..1000, `documents` unknown.
+        Stopped: `stop` turned true; the same call goes on.
     """
     if length < 3:
         raise ValueError(f"length must be at least 3 ([CLS], a token, [SEP]), got {length}")
-    sources: list[PathLike] = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if not 0 <= per_mille <= 1000:
+        raise ValueError(f"per_mille must be within 0..1000, got {per_mille}")
+    require(documents in DOCUMENTS, "documents", documents, f"one of {', '.join(DOCUMENTS)}")
     folder = Path(folder)
-    inputs = {
+    source = _source(text)
+    roles = [Role(source, per_mille if valid is None else 0)]
+    if valid is not None:
+        roles.append(Role(_source(valid), 1000))
+    inputs: dict[str, Any] = {
         "format": FORMAT,
         "length": length,
-        "per_mille": per_mille,
+        "documents": documents,
+        "per_mille": roles[0].per_mille,
         "vocabulary_sha256": vocabulary.sha256,
         "vocabulary_size": vocabulary.size,
-        "text": fingerprint(sources),
+        "text": source.describe(),
+        "valid_text": None if valid is None else roles[1].source.describe(),
     }
-    with contextlib.suppress(DataError):  # missing, foreign or truncated: build it
-        store = TokenStore.open(folder, vocabulary)
-        if all(store.manifest[key] == value for key, value in inputs.items()):
-            return store
-    key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
-    names = {part: f"{part}-{key}.npy" for part in PARTS}
-    with contextlib.ExitStack() as files:
-        packers = {
-            part: _Packer(
-                files.enter_context(atomic_open(folder / names[part])), vocabulary, length
-            )
-            for part in PARTS
-        }
-        _pack_documents(sources, vocabulary, per_mille, packers, progress)
-        described = {
-            part: {"file": names[part], **packer.finish()} for part, packer in packers.items()
-        }
-        wanted = {"train": per_mille < 1000, "valid": per_mille > 0}
-        for part, entry in described.items():
-            if wanted[part] and not entry["rows"]:
-                raise DataError(
-                    f"{sources[0]}: too little text for one {part} row of {length} tokens "
-                    f"({entry['documents']} documents, {entry['tokens']} tokens)"
-                )
-    with atomic_open(folder / MANIFEST_NAME) as out:
-        out.write(json.dumps(inputs | {"parts": described}, indent=1).encode() + b"\n")
-    for part in PARTS:  # the arrays of the store before; its open memory maps stay valid
-        for stale in folder.glob(f"{part}-*.npy"):
-            if stale.name != names[part]:
-                stale.unlink(missing_ok=True)
+    previous: TokenStore | None = None
+    try:
+        previous = TokenStore.open(folder)
+    except DataError as error:  # missing, foreign or truncated: build it
+        if not replace and (folder / MANIFEST_NAME).exists():
+            raise DataError(f"{error}; {_LEFT_ALONE}") from None
+    else:
+        changed = difference(inputs, previous.manifest)
+        if changed is None:
+            return previous
+        if not replace:
+            raise DataError(f"{folder}: holds a store of another {changed}; {_LEFT_ALONE}")
+    state = unfinished(folder)
+    if state is not None and not replace and (changed := difference(inputs, state["inputs"])):
+        raise DataError(
+            f"{folder}: holds an unfinished build with another {changed}; {_LEFT_ALONE}"
+        )
+    build = Build(folder, roles, vocabulary, inputs, jobs=jobs, progress=progress, stop=stop)
+    entries = build.run()
+    if peaks is not None:
+        peaks.update(build.peaks)
+    try:
+        _refuse_too_little(inputs, entries["parts"], valid is not None)
+    except DataError:
+        tidy(folder, set() if previous is None else _array_names(previous.manifest))
+        raise
+    vocabulary.save(folder / VOCABULARY_NAME)
+    write_json(folder / MANIFEST_NAME, inputs | entries)
+    tidy(folder, _array_names(inputs | entries))
     return TokenStore.open(folder, vocabulary)
 
 
-def row_order(seed: int, step: int, batch: int, rows: int) -> NDArray[np.int64]:
-    """Return the (batch,) row indices of the batch at `step`, counted from 0.
-
-    Training reads an endless sequence, one fresh permutation of all rows after another, `batch` of
-    it per step; so every row comes once per epoch, also where a batch straddles two epochs. A pure
-    function of its arguments: a resumed run asks for its step and gets the same rows. One
-    permutation is drawn per epoch and two are kept, so a step costs O(batch) after the first.
-
-    Raises:
-        ValueError: `rows` or `batch` below 1, or a negative seed or step.
-    """
-    if rows < 1 or batch < 1 or step < 0 or seed < 0:
-        raise ValueError(
-            f"need rows >= 1, batch >= 1, step >= 0, seed >= 0, "
-            f"got rows={rows}, batch={batch}, step={step}, seed={seed}"
-        )
-    place, stop = step * batch, (step + 1) * batch
-    pieces = []
-    while place < stop:
-        epoch, start = divmod(place, rows)
-        piece = _permutation(seed, epoch, rows)[start : start + stop - place]
-        pieces.append(piece)
-        place += len(piece)
-    return np.concatenate(pieces)  # a copy: the cache stays the cache's
+def _source(text: Source | PathLike | Iterable[PathLike]) -> Source:
+    if isinstance(text, str | os.PathLike):
+        return TextFiles(text)
+    return TextFiles(text) if isinstance(text, Iterable) else text
 
 
-@functools.lru_cache(maxsize=2)
-def _permutation(seed: int, epoch: int, rows: int) -> NDArray[np.int64]:
-    rng = np.random.default_rng(np.random.SeedSequence([seed, epoch, _STREAM]))
-    return rng.permutation(rows)
-
-
-class _Packer:
-    """Packs token arrays into rows of one ``.npy`` file whose number of rows is not yet known."""
-
-    def __init__(self, out: BinaryIO, vocabulary: Vocabulary, length: int) -> None:
-        self._out, self._vocabulary, self._length = out, vocabulary, length
-        self._pending: list[NDArray[np.unsignedinteger]] = []
-        self._pending_tokens = self._documents = self._tokens = self._rows = 0
-        self._digest = hashlib.sha256()
-        self._separator = np.array([vocabulary.sep_id], dtype=vocabulary.dtype)
-        self._write_header()
-
-    def add(self, ids: NDArray[np.unsignedinteger]) -> None:
-        if not len(ids):
-            return
-        pieces = [self._separator, ids] if self._documents else [ids]
-        self._pending += pieces
-        self._pending_tokens += sum(map(len, pieces))
-        self._documents += 1
-        self._tokens += len(ids)
-        if self._pending_tokens >= _BATCH_TOKENS:
-            self._flush()
-
-    def finish(self) -> dict[str, Any]:
-        """Write the last full rows and the final header; return the part's manifest entry."""
-        self._flush()
-        self._out.seek(0)
-        self._write_header()  # same length: numpy leaves room for the first axis to grow
-        return {
-            "documents": self._documents,
-            "tokens": self._tokens,
-            "rows": self._rows,
-            "sha256": self._digest.hexdigest(),
-        }
-
-    def _flush(self) -> None:
-        if not self._pending:
-            return
-        stream = np.concatenate(self._pending)
-        width = self._length - 2
-        full = len(stream) // width
-        rows = np.empty((full, self._length), dtype=self._vocabulary.dtype)
-        rows[:, 0] = self._vocabulary.cls_id
-        rows[:, 1:-1] = stream[: full * width].reshape(full, width)
-        rows[:, -1] = self._vocabulary.sep_id
-        data = rows.astype(rows.dtype.newbyteorder("<"), copy=False).tobytes()
-        self._out.write(data)
-        self._digest.update(data)
-        self._rows += full
-        rest = stream[full * width :].copy()  # not a view, which would keep the whole stream
-        self._pending, self._pending_tokens = [rest], len(rest)
-
-    def _write_header(self) -> None:
-        header = {
-            "descr": np.lib.format.dtype_to_descr(self._vocabulary.dtype.newbyteorder("<")),
-            "fortran_order": False,
-            "shape": (self._rows, self._length),
-        }
-        np.lib.format.write_array_header_1_0(self._out, header)
-
-
-def _pack_documents(
-    sources: list[PathLike],
-    vocabulary: Vocabulary,
-    per_mille: int,
-    packers: dict[str, _Packer],
-    progress: Progress | None,
+def _refuse_too_little(
+    inputs: dict[str, Any], parts: dict[str, dict[str, Any]], own_valid: bool
 ) -> None:
-    batch: list[str] = []
-    characters = done = tokens = 0
+    where = inputs["text"].get("name", "text")
+    if not any(entry["documents"] for entry in parts.values()):
+        raise DataError(f"{where}: the text is empty (no document)")
+    wanted = {
+        "train": inputs["per_mille"] < 1000,
+        "valid": inputs["per_mille"] > 0 or own_valid,
+    }
+    for part, entry in parts.items():
+        if wanted[part] and not entry["rows"]:
+            raise DataError(
+                f"{where}: too little text for one {part} row of {inputs['length']} tokens "
+                f"({entry['documents']} documents, {entry['tokens']} tokens)"
+            )
 
-    def encode() -> None:
-        nonlocal batch, characters, done, tokens
-        for document, ids in zip(batch, vocabulary.encode_batch(batch), strict=True):
-            packers["valid" if is_validation(document, per_mille) else "train"].add(ids)
-            tokens += len(ids)
-        done += len(batch)
-        batch, characters = [], 0
-        if progress is not None:
-            progress(done, tokens)
 
-    for document in documents(sources):
-        batch.append(document)
-        characters += len(document)
-        if characters >= _BATCH_CHARACTERS:
-            encode()
-    if batch:
-        encode()
+def _array_names(manifest: dict[str, Any]) -> set[str]:
+    files = [entry["file"] for entry in manifest["parts"].values()]
+    return {name for file in files for name in (file, _starts_name(file))}
+
+
+def _starts_name(file: str) -> str:
+    return f"{Path(file).stem}-starts.npy"
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -295,22 +230,51 @@ def _open_part(
     folder: Path, part: str, manifest: dict[str, Any], verify: bool
 ) -> NDArray[np.unsignedinteger]:
     entry = manifest["parts"][part]
+    dtype = np.dtype("<u2" if manifest["vocabulary_size"] <= 1 << 16 else "<u4")
     if not isinstance(entry["file"], str) or Path(entry["file"]).name != entry["file"]:
         raise DataError(f"{folder / MANIFEST_NAME}: names a file outside its folder")
     path = folder / entry["file"]
+    rows = _open_array(path)
     shape = (int(entry["rows"]), int(manifest["length"]))
-    dtype = np.dtype("<u2" if manifest["vocabulary_size"] <= 1 << 16 else "<u4")
-    try:
-        # numpy cannot map an empty array, hence the ordinary load for a part without rows.
-        rows = np.load(path, mmap_mode="r" if shape[0] else None, allow_pickle=False)
-    except FileNotFoundError:
-        raise DataError(f"{path}: the store's array is missing") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: the store's array is damaged or truncated ({error})") from None
     if rows.shape != shape or rows.dtype != dtype:
         raise DataError(
             f"{path}: the array is {rows.dtype} {rows.shape}, the manifest says {dtype} {shape}"
         )
-    if verify and hashlib.sha256(rows).hexdigest() != entry["sha256"]:
-        raise DataError(f"{path}: the array differs from its checksum in the manifest")
+    if verify:
+        _verify(path, rows, entry["sha256"])
     return rows
+
+
+def _open_starts(
+    folder: Path, part: str, manifest: dict[str, Any], verify: bool
+) -> NDArray[np.int64] | None:
+    entry = manifest["parts"][part]
+    if manifest["documents"] != "apart":
+        return None
+    path = folder / _starts_name(entry["file"])
+    starts = _open_array(path)
+    if starts.ndim != 1 or starts.dtype != np.int64:
+        raise DataError(f"{path}: the array is {starts.dtype} {starts.shape}, not starts of rows")
+    if verify:
+        _verify(path, starts, entry["starts_sha256"])
+    return starts
+
+
+def _verify(path: Path, array: NDArray[Any], sha256: str) -> None:
+    if hashlib.sha256(cast(Any, array)).hexdigest() != sha256:
+        raise DataError(f"{path}: the array differs from its checksum in the manifest")
+
+
+def _open_array(path: Path) -> NDArray[Any]:
+    try:
+        with path.open("rb") as stream:  # numpy cannot map an empty array, so look at it first
+            version = np.lib.format.read_magic(stream)
+            if version != (1, 0):
+                raise ValueError(f"format {version}")
+            shape, _, _ = np.lib.format.read_array_header_1_0(stream)
+        array = np.load(path, mmap_mode="r" if shape[0] else None, allow_pickle=False)
+    except FileNotFoundError:
+        raise DataError(f"{path}: the store's array is missing") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: the store's array is damaged or truncated ({error})") from None
+    return array

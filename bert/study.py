@@ -13,10 +13,11 @@ from typing import Any
 
 from bert.arms import REFERENCE, StudyConfig
 from bert.harvest import harvest
+from bert.next_sentence import NextSentenceTask
 from bert.pool import Job, Report, run_jobs
-from bert.store import TokenStore, build_store
+from bert.store import MANIFEST_NAME, VOCABULARY_NAME, TokenStore, build_store
 from bert.task import MaskedLanguageTask
-from bert.text import documents, fingerprint
+from bert.text import DataError, documents, fingerprint
 from bert.vocab import Vocabulary, load_vocabulary, train_vocabulary
 from training.comparison import compare
 from training.config import to_dict
@@ -42,10 +43,13 @@ def prepare_data(
 ) -> StudyData:
     """Harvest (when no text is given), train or load the vocabulary, build the token store.
 
-    Everything lies in ``folder`` and is reused when it was made from the same inputs. Raises
-    DataError in one line for text or vocabularies that cannot be used.
+    Everything lies in ``folder`` and is reused when it was made from the same inputs. A ``text``
+    that is the folder of a finished store (see bert.data) is used as it is, with its vocabulary.
+    Raises DataError in one line for text, stores or vocabularies that cannot be used.
     """
     sources = list(text)
+    if len(sources) == 1 and (sources[0] / MANIFEST_NAME).is_file():
+        return _stored(study, sources[0], vocabulary_file)
     if not sources:
         sources = [
             harvest(folder / "docs", jobs=jobs, progress=lambda d, n: report("harvest", d, n))
@@ -54,12 +58,23 @@ def prepare_data(
     saved = folder / f"vocab-{vocabulary.sha256[:12]}.txt"
     if not saved.exists():
         vocabulary.save(saved)
-    store = folder / f"tokens-{study.length}"
+    apart = "-apart" if study.documents == "apart" else ""
+    store = folder / f"tokens-{study.length}{apart}"
     build_store(
-        sources, vocabulary, store, length=study.length,
-        progress=lambda found, tokens: report("tokens", tokens, 0),
+        sources, vocabulary, store, length=study.length, documents=study.documents,
+        progress=lambda progress: report("tokens", progress.tokens, 0),
     )  # fmt: skip
     return StudyData(saved, store)
+
+
+def _stored(study: StudyConfig, folder: Path, vocabulary_file: Path | None) -> StudyData:
+    """Check that a finished store is what the study asks for."""
+    given = vocabulary_file or folder / VOCABULARY_NAME
+    manifest = TokenStore.open(folder, load_vocabulary(given)).manifest
+    for name, wanted in (("length", study.length), ("documents", study.documents)):
+        if manifest[name] != wanted:
+            raise DataError(f"{folder}: the store has {name} {manifest[name]}, asked for {wanted}")
+    return StudyData(given, folder)
 
 
 def _vocabulary(
@@ -79,7 +94,8 @@ def _vocabulary(
 def build_task(study: StudyConfig, data: StudyData) -> MaskedLanguageTask:
     """Open the prepared data as a task of the training core."""
     vocabulary = load_vocabulary(data.vocabulary_file)
-    return MaskedLanguageTask(
+    kind = NextSentenceTask if study.pairs == "next-sentence" else MaskedLanguageTask
+    return kind(
         study.shape(vocabulary.size), vocabulary, TokenStore.open(data.store, vocabulary),
         study.rows, study.whole_word, study.validation_rows,
     )  # fmt: skip

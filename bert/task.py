@@ -13,14 +13,15 @@ from torch.nn import functional
 from bert.config import BertConfig
 from bert.masking import MaskedBatch, mask_rows, masked_per_row
 from bert.model import Bert, build_bert
-from bert.store import TokenStore, row_order
+from bert.order import row_order
+from bert.store import TokenStore
 from bert.text import DataError
 from bert.vocab import Vocabulary
 from training.config import require, require_count
 from training.task import Batch
 
 # Validation masks never depend on a run's seed: all runs are judged on the same predictions.
-_VALIDATION_SEED = 20211003848
+VALIDATION_SEED = 20211003848
 
 
 @dataclass(frozen=True)
@@ -74,15 +75,13 @@ class MaskedLanguageTask:
 
     def describe(self) -> dict[str, Any]:
         """Model, data with checksums, batch size: what decides the outcome beside TrainConfig."""
-        data = {k: v for k, v in self.store.manifest.items() if k != "parts"}
-        parts = self.store.manifest["parts"]
         return {
             "task": "masked language modelling",
             "model": asdict(self.config),
             "rows": self.rows,
             "whole_word": self.whole_word,
             "validation_rows": self.validation_rows,
-            "data": data | {f"{name}_sha256": part["sha256"] for name, part in parts.items()},
+            "data": self.store.manifest,
         }
 
     def build(self, seed: int) -> nn.Module:
@@ -92,7 +91,7 @@ class MaskedLanguageTask:
     def batch(self, seed: int, index: int) -> Batch:
         """Batch ``index``: rows by a permutation an epoch, masks by (seed, index)."""
         order = row_order(seed, index, self.rows, len(self.store.train))
-        return _tensors(self._mask(self.store.train[order], seed, index))
+        return tensors(self.masks(self.store.train[order], seed, index))
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """Mean cross-entropy of the masked tokens, in nats."""
@@ -103,15 +102,14 @@ class MaskedLanguageTask:
     def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
         """Loss (nats) and accuracy over the fixed validation rows and masks."""
         assert isinstance(model, Bert)
-        total = len(self.store.valid)
-        count = min(self.validation_rows, total)
-        chosen = np.linspace(0, total - 1, count).round().astype(np.int64)
+        chosen = self.validation_places()
+        count = len(chosen)
         loss, correct, seen = 0.0, 0, 0
         for first in range(0, count, self.rows):
             rows = self.store.valid[chosen[first : first + self.rows]]
             batch = {
                 name: tensor.to(device)
-                for name, tensor in _tensors(self._mask(rows, _VALIDATION_SEED, first)).items()
+                for name, tensor in tensors(self.masks(rows, VALIDATION_SEED, first)).items()
             }
             logits = model(batch["inputs"], batch["masked"]).float()
             labels = batch["labels"].flatten()
@@ -120,11 +118,19 @@ class MaskedLanguageTask:
             seen += labels.numel()
         return {"loss": loss / seen, "accuracy": correct / seen, "predictions": seen}
 
-    def _mask(self, rows: np.ndarray, seed: int, index: int) -> MaskedBatch:
+    def validation_places(self) -> np.ndarray:
+        """Rows of the store's validation part that are evaluated, int64."""
+        total = len(self.store.valid)
+        count = min(self.validation_rows, total)
+        return np.linspace(0, total - 1, count).round().astype(np.int64)
+
+    def masks(self, rows: np.ndarray, seed: int, index: int) -> MaskedBatch:
+        """Mask rows (B, S) of tokens by (seed, index), in the task's way."""
         return mask_rows(rows, self.vocabulary, seed, index, whole_word=self.whole_word)
 
 
-def _tensors(batch: MaskedBatch) -> dict[str, Tensor]:
+def tensors(batch: MaskedBatch) -> dict[str, Tensor]:
+    """The model's inputs and labels by the names that batches have."""
     return {
         "inputs": torch.from_numpy(batch.inputs),
         "masked": torch.from_numpy(batch.positions),

@@ -2,56 +2,127 @@
 
 Three things are decided here, because every later step relies on them: what a document is
 (blank-line separated, or one JSON line), which documents are validation (a hash of their text), and
-which files a data set was made from (a fingerprint of names and contents). The files of bert/ that
-write data share the atomic writer at the end.
+which files a data set was made from (a fingerprint of names and contents).
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
-import lzma
 import os
-import re
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, Protocol
 
-SUFFIXES = (".txt", ".jsonl", ".gz", ".xz")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+from bert.reading import ERRORS, Errors, Piece, file_pieces
+from bert.reading import DataError as DataError  # the name that other modules import from here
+from training.config import require
+
+SUFFIXES = (".txt", ".jsonl", ".gz", ".xz", ".zst")
 PathLike = str | os.PathLike[str]
 
 
-class DataError(ValueError):
-    """Bad input data; the message is one line that names the file and the reason."""
+class Source(Protocol):
+    """Where documents come from: files, or a data set of the Hugging Face hub."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return JSON-able data that identifies the text; equal data mean equal documents."""
+
+    @property
+    def total(self) -> int:
+        """The amount that `Piece.read` counts up to; 0 when it is not known."""
+
+    def pieces(self, start: tuple[int, ...] | None = None) -> Iterator[Piece]:
+        """Stream the documents in pieces, from a place that an earlier piece named."""
 
 
-def documents(paths: PathLike | Iterable[PathLike]) -> Iterator[str]:
+class TextFiles:
+    """Text files and folders as a `Source`.
+
+    Raises DataError when a path is missing or unknown (as `source_files`), ConfigError for an
+    unknown way with encoding errors.
+    """
+
+    def __init__(
+        self,
+        paths: PathLike | Iterable[PathLike],
+        *,
+        errors: Errors = "strict",
+        field: str = "text",
+    ) -> None:
+        require(errors in ERRORS, "errors", errors, f"one of {', '.join(ERRORS)}")
+        self._named = _named_files(paths)
+        self._errors, self._field = errors, field
+        self._described: dict[str, Any] | None = None
+        self._stamps: list[tuple[int, int]] = []
+
+    @property
+    def total(self) -> int:
+        """Bytes of all files as they lie on disk."""
+        return sum(file.stat().st_size for _, file in self._named)
+
+    def describe(self) -> dict[str, Any]:
+        """Names, sizes and sha256 of the files, their fingerprint, and how they are read.
+
+        Reads all files, once. Raises DataError when one cannot be read.
+        """
+        if self._described is None:
+            self._stamps = [_stamp(file) for _, file in self._named]
+            digests = [(name, file_sha256(file)) for name, file in self._named]
+            files = [
+                {"name": name, "bytes": stamp[0], "sha256": digest.hex()}
+                for (name, digest), stamp in zip(digests, self._stamps, strict=True)
+            ]
+            self._described = {
+                "fingerprint": _fingerprint(digests), "errors": self._errors,
+                "field": self._field, "files": files,
+            }  # fmt: skip
+        return self._described
+
+    def pieces(self, start: tuple[int, ...] | None = None) -> Iterator[Piece]:
+        """Stream the documents; a place is (file, bytes, lines).
+
+        Raises DataError for a fault in a file, or when a file changed after `describe`.
+        """
+        first, offset, lines = start or (0, 0, 0)
+        before = sum(file.stat().st_size for _, file in self._named[:first])
+        for number, (_, file) in enumerate(self._named[first:], first):
+            here = (offset, lines) if number == first else (0, 0)
+            for piece in file_pieces(file, here, errors=self._errors, field=self._field):
+                yield piece._replace(place=(number, *piece.place), read=before + piece.read)
+            if self._stamps and _stamp(file) != self._stamps[number]:
+                raise DataError(f"{file}: changed while it was read")
+            before += _stamp(file)[0]
+
+
+def documents(
+    paths: PathLike | Iterable[PathLike], *, errors: Errors = "strict", field: str = "text"
+) -> Iterator[str]:
     r"""Stream the documents of files and folders, in the order given, folders sorted by path.
 
-    Text files (``.txt``, ``.gz``, ``.xz``) separate documents by one or more blank lines (white
-    space counts as blank); a document is its lines joined by ``"\n"``, trailing white space
-    removed. A ``.jsonl`` file (or ``.jsonl.gz``, ``.jsonl.xz``) holds one document per line under
-    the key ``"text"``; blank texts are skipped. A folder is read recursively and its files with
-    other suffixes are passed over; a file named directly must have a known suffix. One document
-    is held in memory at a time. All paths must exist before the first document is read.
+    Text files (``.txt``, ``.gz``, ``.xz``, ``.zst``) separate documents by one or more blank lines
+    (white space counts as blank); a document is its lines joined by ``"\n"``, trailing white space
+    removed. A ``.jsonl`` file (or ``.jsonl.gz``, ``.jsonl.xz``, ``.jsonl.zst``) holds one document
+    per line under the key `field`; blank texts are skipped. A folder is read recursively and its
+    files with other suffixes are passed over; a file named directly must have a known suffix. One
+    document is held in memory at a time. All paths must exist before the first document is read.
 
     Raises:
         DataError: a path is missing or of unknown suffix; a file is binary (a NUL byte, invalid
-            UTF-8), a damaged archive, or a JSON line without a ``"text"`` string; or there is no
-            document at all. It is raised while iterating, after the documents before the fault.
+            UTF-8 unless `errors` allows it), a damaged archive, or a JSON line without a string
+            under `field`; or there is no document at all. It is raised while iterating, after the
+            documents before the fault.
     """
-    files = source_files(paths)
+    source = TextFiles(paths, errors=errors, field=field)
+    held: list[str] = []
     found = False
-    for file in files:
-        bare = file.name.removesuffix(".gz").removesuffix(".xz")
-        reader = _json_documents if bare.endswith(".jsonl") else _text_documents
-        for document in reader(file):
+    for piece in source.pieces():
+        held.append(piece.text)
+        if piece.last:
             found = True
-            yield document
+            yield "".join(held)
+            held = []
     if not found:
+        files = source_files(paths)
         raise DataError(f"{files[0]}: the text is empty (no document in {len(files)} file(s))")
 
 
@@ -74,12 +145,7 @@ def fingerprint(paths: PathLike | Iterable[PathLike]) -> str:
     Raises:
         DataError: as `source_files`, or when a file cannot be read.
     """
-    total = hashlib.sha256()
-    for name, file in _named_files(paths):
-        # Hash of hashes: no concatenation of names and contents can imitate another one.
-        total.update(hashlib.sha256(name.encode()).digest())
-        total.update(file_sha256(file))
-    return total.hexdigest()
+    return _fingerprint([(name, file_sha256(file)) for name, file in _named_files(paths)])
 
 
 def file_sha256(file: Path) -> bytes:
@@ -106,10 +172,31 @@ def is_validation(document: str, per_mille: int = 20) -> bool:
     Raises:
         ValueError: `per_mille` outside 0..1000.
     """
+    return digest_is_validation(hashlib.sha256(document.encode()).digest(), per_mille)
+
+
+def digest_is_validation(digest: bytes, per_mille: int) -> bool:
+    """As `is_validation`, from the sha256 of the document's UTF-8 text."""
     if not 0 <= per_mille <= 1000:
         raise ValueError(f"per_mille must be within 0..1000, got {per_mille}")
-    digest = hashlib.sha256(document.encode()).digest()
     return int.from_bytes(digest[:8], "big") % 1000 < per_mille
+
+
+def _fingerprint(digests: Iterable[tuple[str, bytes]]) -> str:
+    total = hashlib.sha256()
+    for name, digest in digests:
+        # Hash of hashes: no concatenation of names and contents can imitate another one.
+        total.update(hashlib.sha256(name.encode()).digest())
+        total.update(digest)
+    return total.hexdigest()
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    try:
+        found = file.stat()
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror})") from None
+    return found.st_size, found.st_mtime_ns
 
 
 def _named_files(paths: PathLike | Iterable[PathLike]) -> list[tuple[str, Path]]:
@@ -125,7 +212,8 @@ def _named_files(paths: PathLike | Iterable[PathLike]) -> list[tuple[str, Path]]
                 if file.is_file() and file.name.endswith(SUFFIXES) and file.name[0] != "."
             )
             if not inside:
-                raise DataError(f"{entry}: the folder holds no .txt, .jsonl, .gz or .xz file")
+                suffixes = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+                raise DataError(f"{entry}: the folder holds no {suffixes} file")
             named += inside
         elif not entry.exists():
             raise DataError(f"{entry}: no such file or folder")
@@ -134,65 +222,3 @@ def _named_files(paths: PathLike | Iterable[PathLike]) -> list[tuple[str, Path]]
         else:
             named.append((entry.name, entry))
     return named
-
-
-def _open(file: Path) -> BinaryIO:
-    if file.suffix == ".gz":
-        return cast(BinaryIO, gzip.open(file, "rb"))
-    if file.suffix == ".xz":
-        return cast(BinaryIO, lzma.open(file, "rb"))
-    return file.open("rb")
-
-
-def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    """Yield (line number from 1, line without its end); any fault becomes a DataError."""
-    number, offset = 0, 0
-    try:
-        with _open(file) as stream:
-            for number, raw in enumerate(stream, 1):
-                # Decoding a line at a time loses nothing: in UTF-8 no other character contains
-                # the byte of a line feed.
-                if (nul := raw.find(b"\0")) >= 0:
-                    raise DataError(
-                        f"{file}: binary file, NUL byte at byte {offset + nul} (line {number})"
-                    )
-                start = 3 if number == 1 and raw.startswith(b"\xef\xbb\xbf") else 0
-                yield number, raw[start:].decode("utf-8").rstrip()
-                offset += len(raw)
-    except UnicodeDecodeError as error:
-        # `error.object` may lack a byte-order mark, hence start is counted from its own end.
-        at = offset + start + error.start
-        raise DataError(f"{file}: not UTF-8 text at byte {at} (line {number})") from None
-    except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{file}: corrupt archive after line {number} ({error})") from None
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror})") from None
-
-
-def _text_documents(file: Path) -> Iterator[str]:
-    lines: list[str] = []
-    for _, line in _lines(file):
-        if line:
-            lines.append(line)
-        elif lines:
-            yield "\n".join(lines)
-            lines = []
-    if lines:
-        yield "\n".join(lines)
-
-
-def _json_documents(file: Path) -> Iterator[str]:
-    for number, line in _lines(file):
-        if not line:
-            continue
-        try:
-            record = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise DataError(f"{file}: line {number} is not JSON ({error})") from None
-        text = record.get("text") if isinstance(record, dict) else None
-        if not isinstance(text, str):
-            raise DataError(f'{file}: line {number} has no string under the key "text"')
-        if _SURROGATE.search(text):  # an escape alone, valid JSON and yet not encodable
-            raise DataError(f"{file}: line {number} holds half a surrogate pair, which is no text")
-        if text.strip():
-            yield text

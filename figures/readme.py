@@ -1,9 +1,10 @@
 """Fill README.md and docs/theory.md from committed records: ``python -m figures.readme``.
 
 A block is what stands between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``; NAME is
-comparison, claims, times, corpus, or claim:ID for one claim's verdict and evidence. Nothing on
-these pages that is a number has to be typed. ``--from results`` first takes the records, and the
-pictures that the pages show, out of a results folder.
+comparison, claims, times, corpus, stores (of docs/data.md, with ``--records records/data --pages
+docs/data.md``), or claim:ID for one claim's verdict and evidence. Nothing on these pages that is a
+number has to be typed. ``--from results`` first takes the records, and the pictures that the pages
+show, out of a results folder.
 """
 
 from __future__ import annotations
@@ -73,11 +74,40 @@ def _corpus(record: dict[str, Any]) -> str:
     return f"{markdown(headings, rows)}\n\n{total}"
 
 
+def _stores(record: dict[str, Any]) -> str:
+    headings = {
+        "length": "Tokens in a row", "documents": "Documents", "words": "Words", "tokens": "Tokens",
+        "rows": "Rows", "seconds": "Seconds", "processor": "Processor seconds",
+        "memory": "Peak memory of all processes",
+    }  # fmt: skip
+    rows = []
+    for build in record["builds"]:
+        manifest, memory = build["manifest"], build["peak_memory_bytes"]
+        parts = manifest["parts"].values()
+        total = {name: sum(part[name] for part in parts)
+                 for name in ("documents", "words", "tokens", "rows")}  # fmt: skip
+        rows.append({
+            "length": str(manifest["length"]),
+            "documents": f"{total['documents']}, {manifest['documents']}",
+            "words": f"{total['words'] / 1e6:.1f} M",
+            "tokens": f"{total['tokens'] / 1e6:.1f} M",
+            "rows": str(total["rows"]),
+            "seconds": f"{build['seconds']:.0f}",
+            "processor": f"{build['processor_seconds']:.0f}",
+            "memory": f"{memory['sum'] / 2**20:.0f} MiB ({memory['processes']})",
+        })  # fmt: skip
+    where = sorted(
+        {f"{build['host']['device']}, {build['jobs']} jobs" for build in record["builds"]}
+    )
+    return f"{markdown(headings, rows)}\n\nMeasured on {'; '.join(where)}."
+
+
 BLOCKS: dict[str, Callable[[Any], str]] = {
     "comparison": _comparison,
     "claims": _claims,
     "times": _times,
     "corpus": _corpus,
+    "stores": _stores,
 }
 
 

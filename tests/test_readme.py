@@ -50,6 +50,12 @@ def test_the_numbers_and_pictures_are_those_of_the_records() -> None:
         assert all((page.parent / picture).stat().st_size > 10_000 for picture in pictures)
 
 
+def test_the_numbers_of_the_data_page_are_those_of_its_record() -> None:
+    text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    assert "<!-- begin: stores -->" in text
+    assert readme.render(text, ROOT / "records" / "data") == text
+
+
 def test_taking_records_from_results(tmp_path: Path) -> None:
     results, records = tmp_path / "results", tmp_path / "records"
     page = tmp_path / "README.md"

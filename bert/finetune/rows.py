@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bert.finetune.glue import Example
-from bert.store import row_order
+from bert.order import row_order
 from bert.vocab import Vocabulary
 from training.config import require_count
 from training.seeds import derive_seed

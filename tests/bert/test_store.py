@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
+from bert import building, packing
 from bert import store as module
-from bert.store import MANIFEST_NAME, TokenStore, build_store, row_order
+from bert.store import MANIFEST_NAME, VOCABULARY_NAME, TokenStore, build_store
 from bert.text import DataError, fingerprint, is_validation
 from bert.vocab import SPECIALS, Vocabulary
-from training.files import atomic_open
+from training.files import file_digest
 
 
 def write_text(path: Path, documents: list[str]) -> Path:
@@ -77,8 +77,8 @@ def test_rows_against_plain_python(
     folder = tmp_path_factory.mktemp("store")
     text = write_text(folder / "text.txt", documents)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_BATCH_CHARACTERS", batch_characters)
-        patch.setattr(module, "_BATCH_TOKENS", batch_tokens)
+        patch.setattr(building, "CHUNK", batch_characters)
+        patch.setattr(packing, "BATCH_TOKENS", batch_tokens)
         store = build_store(text, vocabulary, folder, length=length, per_mille=0)
     assert store.train.tolist() == expected
     assert store.valid.shape == (0, length)
@@ -103,7 +103,12 @@ def test_parts_split_by_hash_and_manifest(built: TokenStore, vocabulary: Vocabul
     manifest = built.manifest
     assert manifest["vocabulary_sha256"] == vocabulary.sha256
     assert manifest["vocabulary_size"] == vocabulary.size
-    assert manifest["text"] == fingerprint(built.folder.parent / "text.txt")
+    text = built.folder.parent / "text.txt"
+    assert manifest["text"]["fingerprint"] == fingerprint(text)
+    [file] = manifest["text"]["files"]
+    assert file == {"name": "text.txt", "bytes": text.stat().st_size, "sha256": file_digest(text)}
+    assert manifest["documents"] == "across"
+    assert manifest["parts"]["train"]["words"] == sum(len(d.split()) for d in train)
     assert manifest["parts"]["train"]["documents"] == len(train)
     assert manifest["parts"]["valid"]["documents"] == len(valid)
 
@@ -120,7 +125,8 @@ def test_same_inputs_reuse_the_store(built: TokenStore, vocabulary: Vocabulary) 
     def inodes() -> dict[str, int]:
         return {file.name: file.stat().st_ino for file in built.folder.iterdir()}
 
-    before, calls = inodes(), []
+    calls: list[building.BuildProgress] = []
+    before = inodes()
     text = built.folder.parent / "text.txt"
     again = build_store(
         [text],
@@ -128,7 +134,7 @@ def test_same_inputs_reuse_the_store(built: TokenStore, vocabulary: Vocabulary) 
         str(built.folder),
         length=16,
         per_mille=200,
-        progress=lambda documents, tokens: calls.append(documents),
+        progress=calls.append,
     )
     assert inodes() == before
     assert calls == []
@@ -148,8 +154,8 @@ def test_other_inputs_replace_the_store_and_open_maps_stay_valid(
     assert new.length == new.train.shape[1] == 12
     assert built.train.tolist() == old_rows
     files = {file.name for file in new.folder.iterdir()}
-    assert files & old_files == {MANIFEST_NAME}
-    assert len(files) == 3
+    assert files & old_files == {MANIFEST_NAME, VOCABULARY_NAME}
+    assert len(files) == 4
 
 
 @pytest.mark.parametrize("file", [MANIFEST_NAME, "train", "valid"])
@@ -171,12 +177,10 @@ def fail_in_the_archive(text: Path, patch: pytest.MonkeyPatch) -> None:
 
 
 def fail_before_the_manifest(text: Path, patch: pytest.MonkeyPatch) -> None:
-    def open_all_but_manifest(path: Path) -> Any:
-        if path.name == MANIFEST_NAME:
-            raise DataError("no space left")
-        return atomic_open(path)
+    def refuse(path: Path, value: Any) -> None:
+        raise DataError("no space left")
 
-    patch.setattr(module, "atomic_open", open_all_but_manifest)
+    patch.setattr(module, "write_json", refuse)
 
 
 @pytest.mark.parametrize("fail", [fail_in_the_text, fail_in_the_archive, fail_before_the_manifest])
@@ -192,18 +196,17 @@ def test_failure_midway_leaves_the_previous_store_readable(
     text = tmp_path / ("text.gz" if fail is fail_in_the_archive else "text.txt")
     write_text(text, some_documents(200))
     fail(text, monkeypatch)
-    monkeypatch.setattr(module, "_BATCH_CHARACTERS", 100)
-    monkeypatch.setattr(module, "_BATCH_TOKENS", 100)
+    monkeypatch.setattr(building, "CHUNK", 100)
+    monkeypatch.setattr(packing, "BATCH_TOKENS", 100)
     with pytest.raises(DataError):
         build_store(text, vocabulary, store.folder, length=12, per_mille=200)
     after = snapshot(store.folder)
     assert {name: after[name] for name in before} == before
-    assert not [name for name in after if name.endswith(".part")]
     assert TokenStore.open(store.folder, vocabulary, verify=True).manifest == store.manifest
     monkeypatch.undo()
     # The next success leaves nothing of the failure behind.
     new = build_store(plain, vocabulary, store.folder, length=12, per_mille=200)
-    assert len(list(new.folder.iterdir())) == 3
+    assert len(list(new.folder.iterdir())) == 4
 
 
 def truncate(path: Path) -> None:
@@ -309,78 +312,21 @@ def test_arguments_are_checked(tmp_path: Path, vocabulary: Vocabulary) -> None:
 def test_progress_counts_up_to_the_totals(
     tmp_path: Path, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_BATCH_CHARACTERS", 200)
+    monkeypatch.setattr(building, "CHUNK", 200)
     text = write_text(tmp_path / "text.txt", some_documents())
-    calls: list[tuple[int, int]] = []
+    calls: list[building.BuildProgress] = []
     store = build_store(
         text,
         vocabulary,
         tmp_path / "store",
         length=16,
         per_mille=200,
-        progress=lambda documents, tokens: calls.append((documents, tokens)),
+        progress=calls.append,
     )
     assert len(calls) > 3
     assert calls == sorted(calls)
     parts = store.manifest["parts"].values()
-    assert calls[-1] == (sum(p["documents"] for p in parts), sum(p["tokens"] for p in parts))
-
-
-def visits(seed: int, steps: range, batch: int, rows: int) -> NDArray[np.int64]:
-    return np.concatenate([row_order(seed, step, batch, rows) for step in steps])
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    seed=st.integers(0, 2**40),
-    batch=st.integers(1, 40),
-    rows=st.integers(1, 30),
-    start=st.integers(0, 50),
-)
-def test_every_epoch_is_a_permutation_and_any_step_resumes(
-    seed: int, batch: int, rows: int, start: int
-) -> None:
-    steps = -(-3 * rows // batch) + 1
-    sequence = visits(seed, range(steps), batch, rows)
-    for epoch in range(len(sequence) // rows):
-        one = sequence[epoch * rows : (epoch + 1) * rows]
-        assert sorted(one.tolist()) == list(range(rows))
-    module._permutation.cache_clear()
-    step = start % steps
-    resumed = row_order(seed, step, batch, rows)
-    assert resumed.tolist() == sequence[step * batch : (step + 1) * batch].tolist()
-    # The batch size cuts the same sequence differently.
-    single = visits(seed, range(rows + 1), 1, rows)
-    assert (
-        single.tolist()
-        == visits(seed, range(-(-(rows + 1) // batch)), batch, rows).tolist()[: rows + 1]
-    )
-
-
-def test_epochs_and_seeds_differ() -> None:
-    orders = [tuple(row_order(seed, epoch, 20, 20)) for seed in range(3) for epoch in range(3)]
-    assert len(set(orders)) == 9
-
-
-def test_seeking_far_draws_only_the_epochs_it_needs() -> None:
-    module._permutation.cache_clear()
-    row_order(0, 10**9, 7, 1000)  # place 7e9 begins an epoch
-    assert module._permutation.cache_info().misses == 1
-    for step in range(10**9, 10**9 + 300):  # 2100 places: three epochs
-        row_order(0, step, 7, 1000)
-    assert module._permutation.cache_info().misses == 3
-
-
-def test_returned_order_is_the_callers_own() -> None:
-    first = row_order(0, 0, 5, 10)
-    expected = first.tolist()
-    first[:] = 0
-    assert row_order(0, 0, 5, 10).tolist() == expected
-
-
-@pytest.mark.parametrize(
-    ("seed", "step", "batch", "rows"), [(0, 0, 0, 5), (0, 0, 5, 0), (0, -1, 5, 5), (-1, 0, 5, 5)]
-)
-def test_row_order_arguments(seed: int, step: int, batch: int, rows: int) -> None:
-    with pytest.raises(ValueError, match=f"got rows={rows}, batch={batch}, step={step}"):
-        row_order(seed, step, batch, rows)
+    assert calls[-1] == (
+        sum(p["documents"] for p in parts), sum(p["tokens"] for p in parts),
+        text.stat().st_size, text.stat().st_size,
+    )  # fmt: skip

@@ -21,7 +21,7 @@ from training.gradients import Convention, GradientRule
 from training.runner import ShareThenUnshare, prepare
 from training.schedule import AlwaysShared, SweFixed
 from training.sharing import Layout
-from training.stack import SharedStack, find_stack
+from training.stack import Stack, find_stack
 from training.unshare import Moments, optimizer_state_by_name
 
 STEPS = 12
@@ -32,7 +32,7 @@ OPTIMISERS: dict[str, Callable[[list[nn.Parameter]], Optimizer]] = {
 }
 
 
-def sum_by_hand(stack: SharedStack, layout: Layout) -> None:
+def sum_by_hand(stack: Stack, layout: Layout) -> None:
     """Each layer of an untied stack takes its family's summed gradient."""
     average_gradients(stack, layout)
     for index, block in enumerate(stack.blocks):
@@ -41,7 +41,7 @@ def sum_by_hand(stack: SharedStack, layout: Layout) -> None:
             parameter.grad *= layout.uses[layout.owner[index]]
 
 
-def clip_by_hand(model: nn.Module, stack: SharedStack, layout: Layout, most: float, convention: str
+def clip_by_hand(model: nn.Module, stack: Stack, layout: Layout, most: float, convention: str
                  ) -> None:  # fmt: skip
     """Clip by the norm over all layers (mean), or over each tied parameter once (sum)."""
     once = {id(p): 1.0 for p in model.parameters()}

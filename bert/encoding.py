@@ -1,0 +1,134 @@
+"""Text to token ids in worker processes; results come in the order of the text, never of the work.
+
+One process reads and packs, the workers tokenize, which takes ten times as long. As the order is
+that of the text, the number of processes cannot change a byte of the outcome.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Generator, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bert.reading import DataError
+from bert.vocab import Vocabulary
+
+T = TypeVar("T")
+_worker: dict[str, Vocabulary] = {}
+
+
+class Encoded(NamedTuple):
+    """The tokens of a list of texts.
+
+    ids: all of them, one after another; lengths: tokens of each text; words: blank-separated words
+    of each text; process: (process id, its peak memory in bytes).
+    """
+
+    ids: NDArray[np.unsignedinteger]
+    lengths: list[int]
+    words: list[int]
+    process: tuple[int, int]
+
+
+class Encoder(Generic[T]):
+    """Encodes chunks of texts with `jobs` processes (1: in this one), in order.
+
+    `peaks` maps process ids to the largest peak memory seen, in bytes, this process included.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, jobs: int) -> None:
+        self._vocabulary, self._jobs = vocabulary, jobs
+        self.peaks: dict[int, int] = {}
+
+    def encode(
+        self, chunks: Iterable[tuple[list[str], T]]
+    ) -> Generator[tuple[Encoded, T], None, None]:
+        """Yield (tokens, label) for each (texts, label); a few chunks a process are in flight.
+
+        Raises:
+            DataError: a worker process died (out of memory, as a rule).
+        """
+        results = self._here(chunks) if self._jobs <= 1 else self._in_workers(chunks)
+        for encoded, label in results:
+            process, peak = encoded.process
+            self.peaks[process] = max(peak, self.peaks.get(process, 0))
+            self.peaks[os.getpid()] = _peak()
+            yield encoded, label
+
+    def _here(
+        self, chunks: Iterable[tuple[list[str], T]]
+    ) -> Generator[tuple[Encoded, T], None, None]:
+        for texts, label in chunks:
+            yield _encode(self._vocabulary, texts), label
+
+    def _in_workers(
+        self, chunks: Iterable[tuple[list[str], T]]
+    ) -> Generator[tuple[Encoded, T], None, None]:
+        # Spawned workers: forking a process with threads can hang.
+        context = multiprocessing.get_context("spawn")
+        waiting: deque[tuple[Future[Encoded], T]] = deque()
+        pool = ProcessPoolExecutor(
+            self._jobs, context, _start_worker, (self._vocabulary.tokens, os.getpid())
+        )
+        try:
+            for texts, label in chunks:
+                waiting.append((pool.submit(_encode_in_worker, texts), label))
+                if len(waiting) > 2 * self._jobs:
+                    future, done = waiting.popleft()
+                    yield future.result(), done
+            while waiting:
+                future, done = waiting.popleft()
+                yield future.result(), done
+        except BrokenProcessPool:
+            raise DataError(
+                f"a tokenizing process died (out of memory?); what was built is kept, and fewer "
+                f"than {self._jobs} jobs take less memory"
+            ) from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _encode(vocabulary: Vocabulary, texts: list[str]) -> Encoded:
+    arrays = vocabulary.encode_batch(texts)
+    return Encoded(
+        np.concatenate(arrays) if arrays else np.empty(0, vocabulary.dtype),
+        [len(array) for array in arrays],
+        [len(text.split()) for text in texts],
+        (os.getpid(), _peak()),
+    )
+
+
+def _encode_in_worker(texts: list[str]) -> Encoded:
+    return _encode(_worker["vocabulary"], texts)
+
+
+def _start_worker(tokens: tuple[str, ...], parent: int) -> None:
+    """Set up a worker: one thread, no SIGINT of its own, and an end when the parent is gone."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    _worker["vocabulary"] = Vocabulary(tokens)
+
+
+def _end_with(parent: int) -> None:
+    """A killed parent cannot stop its workers, and the pool's queue does not tell them either."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _peak() -> int:
+    """Peak resident memory of this process in bytes (Linux counts in KiB)."""
+    usage: Any = resource.getrusage(resource.RUSAGE_SELF)
+    return int(usage.ru_maxrss) * 1024
