@@ -1,9 +1,10 @@
 """Checkpoints: whole or absent, versioned, verified on load, and never a pickle.
 
 A checkpoint is a folder ``step-00000100`` with ``weights.safetensors``, ``optimizer.safetensors``
-and ``state.json``, which holds the sha256 of the other two and of its own content. It is written
-under a temporary name, flushed, and renamed in one step; older ones are removed only after that.
-Loading executes nothing: safetensors and JSON carry numbers and text alone.
+(of several ranks: a file each, see ``training.shards``) and ``state.json``, which holds the sha256
+of the others and of its own content. It is written under a temporary name, flushed, and renamed in
+one step by rank 0 after all ranks wrote; older ones are removed only after that. Either kind loads
+on any number of ranks. Loading executes nothing: safetensors and JSON carry numbers and text alone.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from training.distributed import World
 from training.files import file_digest, json_digest, read_json, to_json
+from training.local import is_sharded
 from training.unshare import load_optimizer_state, optimizer_state_by_name
 
 FORMAT = "share-then-unshare checkpoint"
@@ -41,8 +44,18 @@ class Checkpoint:
     step: int
     state: dict[str, Any]
 
+    @property
+    def sharded(self) -> bool:
+        """Whether several ranks wrote it, a file each."""
+        return not (self.path / _TENSOR_FILES[0]).exists()
+
     def load_weights(self, model: nn.Module) -> None:
         """Copy the weights into ``model``. CheckpointError names the first tensor that differs."""
+        if self.sharded or _is_sharded(model):
+            from training import shards  # here: its library takes seconds to load
+
+            shards.load_weights(self.path, _weights(model))
+            return
         saved = _read(self.path / "weights.safetensors")
         own = _weights(model)
         for name in sorted(saved.keys() | own.keys()):
@@ -62,6 +75,11 @@ class Checkpoint:
 
         CheckpointError names a state that fits no parameter.
         """
+        if self.sharded or _is_sharded(model):
+            from training import shards
+
+            shards.load_optimizer(self.path, model, optimizer)
+            return
         parameters = dict(model.named_parameters())
         states: dict[str, dict[str, Any]] = {}
         for key, tensor in _read(self.path / "optimizer.safetensors").items():
@@ -74,6 +92,10 @@ class Checkpoint:
                 )
             states.setdefault(name, {})[entry] = tensor
         load_optimizer_state(model, optimizer, states)
+
+
+def _is_sharded(model: nn.Module) -> bool:
+    return any(is_sharded(parameter) for parameter in model.parameters())
 
 
 def _describe(tensor: Tensor | None) -> str:
@@ -105,13 +127,16 @@ def save(
     state: Mapping[str, Any],
     *,
     keep: int = 2,
+    world: World | None = None,
 ) -> Path:
     """Write the checkpoint of ``step`` into ``folder`` and keep the newest ``keep``.
 
-    Raises CheckpointError when it cannot be written; the earlier checkpoints are then untouched.
+    Of several ranks all call it together, in a folder that all see. Raises CheckpointError, on all,
+    when it cannot be written; the earlier checkpoints are then untouched.
     """
+    world = world or World()
     final = folder / f"step-{step:08d}"
-    partial = folder / f".{final.name}.{os.getpid()}.partial"
+    partial = world.on_first(lambda: folder / f".{final.name}.{os.getpid()}.partial")
     optimizer_tensors = {
         f"{name}/{key}": value.detach().contiguous()
         for name, entries in optimizer_state_by_name(model, optimizer).items()
@@ -119,17 +144,17 @@ def save(
         if isinstance(value, Tensor)
     }
     weights = {name: tensor.contiguous() for name, tensor in _weights(model).items()}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        for name, tensors in zip(_TENSOR_FILES, (weights, optimizer_tensors), strict=True):
-            save_file(tensors, partial / name, metadata={"format": "pt"})
+    tensors = dict(zip(_TENSOR_FILES, (weights, optimizer_tensors), strict=True))
+
+    def finish(digests: Mapping[str, str]) -> None:
+        missing = [name for name in digests if not (partial / name).is_file()]
+        if missing:
+            raise OSError(f"{missing[0]} is not seen by rank 0: the folder must be shared by all")
         head: dict[str, Any] = {
             "format": FORMAT,
             "version": VERSION,
             "step": step,
-            "sha256": {name: file_digest(partial / name) for name in _TENSOR_FILES},
+            "sha256": dict(digests),
             "state": dict(state),
         }
         head["sha256"]["state.json"] = json_digest(head)
@@ -140,16 +165,45 @@ def save(
             shutil.rmtree(final)
         os.replace(partial, final)
         _flush(folder)
-    except (OSError, SafetensorError) as error:
+
+    try:
+        world.on_first(lambda: _make_empty(partial))
+        digests = _write(partial, tensors, world)
+        world.on_first(lambda: finish(digests))
+    except (OSError, SafetensorError, CheckpointError) as error:
         raise CheckpointError(
             f"{final}: could not be written ({error}); earlier checkpoints are untouched"
         ) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if world.is_first:
+            shutil.rmtree(partial, ignore_errors=True)
+    if not world.is_first:
+        return final
     # Newer ones, if any, were refused: they must not push out those that were not.
     for old in [path for path in _folders(folder) if path.name < final.name][keep - 1 :]:
         shutil.rmtree(old, ignore_errors=True)
     return final
+
+
+def _make_empty(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
+def _write(folder: Path, tensors: Mapping[str, dict[str, Tensor]], world: World) -> dict[str, str]:
+    """Write the tensor files into ``folder``; returns {file name: sha256} of all ranks' files."""
+    everything = {name: t for group in tensors.values() for name, t in group.items()}
+    if world.size == 1 and not any(is_sharded(t) for t in everything.values()):
+        for name, group in tensors.items():
+            save_file(group, folder / name, metadata={"format": "pt"})
+        return {name: file_digest(folder / name) for name in tensors}
+    from training import shards
+
+    shards.write(folder, everything)
+    own = world.all_or_none(
+        lambda: {path.name: file_digest(path) for path in shards.files_of(folder, world.rank)}
+    )
+    return {name: digest for part in world.gather(own) for name, digest in part.items()}
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -192,7 +246,11 @@ def verify(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path}: state.json is changed (sha256 differs)")
     if path.name != f"step-{step:08d}":
         raise CheckpointError(f"{path}: is the checkpoint of update {step}, under another's name")
-    for name in _TENSOR_FILES:
+    files = digests.keys() - {"state.json"}
+    stray = {file.name for file in path.glob("*.safetensors")} - files
+    if stray or not files:
+        raise CheckpointError(f"{path}: state.json has no sha256 of {min(stray, default='files')}")
+    for name in sorted(files):
         file = path / name
         if not file.is_file():
             raise CheckpointError(f"{path}: {name} is missing")
@@ -218,13 +276,20 @@ def latest(
     folder: Path,
     refused: Callable[[str], None],
     check: Callable[[Checkpoint], object] = lambda found: None,
+    world: World | None = None,
 ) -> Checkpoint | None:
     """Return the newest checkpoint that verifies; each refused one is named through ``refused``.
 
     ``check`` may refuse more, by CheckpointError. None when the folder holds no checkpoint. Raises
     CheckpointError when it holds some and all are refused: starting over in silence would throw
-    the run away.
+    the run away. Of several ranks the first looks for all.
     """
+    return (world or World()).on_first(lambda: _latest(folder, refused, check))
+
+
+def _latest(
+    folder: Path, refused: Callable[[str], None], check: Callable[[Checkpoint], object]
+) -> Checkpoint | None:
     folders = _folders(folder)
     reasons = []
     for path in folders:

@@ -12,13 +12,15 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from training.distributed import rank_batch
 from training.optimizer import build_adamw, set_learning_rate
+from training.parallel import Parallel
 from training.run_config import TrainConfig
 from training.runner import Event, ShareThenUnshare, prepare
 from training.seeds import derive_seed
-from training.stack import find_stack
+from training.stack import Stack, find_stack
 from training.task import Batch, Task
 
 
@@ -27,26 +29,48 @@ class NonFiniteLossError(RuntimeError):
 
 
 class Engine:
-    """What a run computes with. ``where`` names the run in messages."""
+    """What a run computes with. ``where`` names the run in messages.
 
-    def __init__(self, task: Task, config: TrainConfig, device: torch.device, where: str) -> None:
+    On several ranks each computes on its rows; losses, norms and statistics are the global batch's.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        config: TrainConfig,
+        device: torch.device,
+        where: str,
+        parallel: Parallel | None = None,
+    ) -> None:
         self.task, self.config, self.device, self.where = task, config, device, where
+        self.parallel = parallel or Parallel()
+        self.world = self.parallel.world
         self.bad_step = torch.full((), -1, dtype=torch.int64, device=device)
         model = task.build(config.seed)
-        _, self.stack = find_stack(model)
-        prepare(self.stack, config.schedule)
+        prepare(find_stack(model)[1], config.schedule)
         self.parameters_at_start = sum(p.numel() for p in model.parameters())
-        self.model = model.to(device)
-        self.optimizer = build_adamw(self.model, config.optimizer)
+        model = self.parallel.place(model, device)
+        self.optimizer = build_adamw(model, config.optimizer)
         self.swe = ShareThenUnshare(
-            self.model,
+            model,
             self.optimizer,
             config.schedule,
             config.steps,
             convention=config.convention,
             clip_norm=config.optimizer.clip_norm,
             moments=config.moments,
+            parallel=self.parallel,
         )
+
+    @property
+    def model(self) -> nn.Module:
+        """The model as it is now; an untie may replace it."""
+        return self.swe.model
+
+    @property
+    def stack(self) -> Stack:
+        """The model's stack as it is now."""
+        return self.swe.stack
 
     @property
     def parameters(self) -> int:
@@ -71,14 +95,17 @@ class Engine:
         """
         config = self.config
         self.model.train()
-        torch.manual_seed(derive_seed(config.seed, "dropout", step))
+        torch.manual_seed(derive_seed(config.seed, "dropout", step, *self.world.salt))
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         for micro in range(config.accumulation):
             if micro > 0:
                 batch = self.batch(step * config.accumulation + micro)
-            loss = self.loss(batch)
-            (loss / config.accumulation).backward()
+            last = micro == config.accumulation - 1
+            with self.parallel.micro_batch(self.model, last):
+                loss = self._loss(self.parallel.training_module(self.model), batch)
+                (loss / config.accumulation).backward()
             total += loss.detach().double() / config.accumulation
+        total = self.world.mean(total)
         norm = self.swe.finish_gradients()
         self._guard(step, total, norm)
         set_learning_rate(self.optimizer, config.optimizer.learning_rate(step, config.steps))
@@ -112,22 +139,30 @@ class Engine:
             )
 
     def batch(self, index: int) -> Batch:
-        """Return batch ``index`` on the device."""
-        batch = self.task.batch(self.config.seed, index)
+        """Return this rank's rows of batch ``index`` on the device."""
+        batch = rank_batch(self.task, self.config.seed, index, self.world)
         return {name: t.to(self.device, non_blocking=True) for name, t in batch.items()}
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the mean loss over ``batch``, 0-d, in the run's precision."""
+        return self._loss(self.model, batch)
+
+    def _loss(self, module: nn.Module, batch: Batch) -> Tensor:
         with self._autocast():
-            return self.task.loss(self.model, batch)
+            return self.task.loss(module, batch)
 
     def evaluate(self) -> dict[str, float]:
-        """Evaluate the task in the run's precision, without dropout."""
+        """Evaluate the task in the run's precision, without dropout; rank 0's values count."""
         self.model.eval()
         with torch.no_grad(), self._autocast():
             values = self.task.evaluate(self.model, self.device)
         self.model.train()
-        return values
+        self.parallel.settle(self.model)
+        return self.world.on_first(lambda: values)
+
+    def weight_energies(self) -> dict[str, float]:
+        """Energies of the layers' weights (see ``training.statistics``)."""
+        return self.parallel.weight_energies(self.stack)
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         # With the weight cache a tied block would sum its uses' gradients in bfloat16.

@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
+from training.local import is_sharded, local
 from training.stack import all_stacks, block_of_parameters
 
 Convention = Literal["mean", "sum"]
@@ -35,7 +37,8 @@ class GradientRule:
 
     Build it anew after every change of layout. ``clip_norm`` None leaves the length alone. The
     norm is the untied-equivalent one under ``mean`` (a block used n times counts n times its
-    averaged gradient), and the plain one over parameters under ``sum``.
+    averaged gradient), and the plain one over parameters under ``sum``. Of sharded gradients (FSDP)
+    each rank touches its own shard, and the norm is that of all: one number is reduced.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class GradientRule:
     def apply(self) -> Tensor:
         """Rescale, measure and clip in place; returns the norm before clipping (0-d, on device)."""
         shared = [
-            (p.grad, scale)
+            (local(p.grad), scale)
             for p, scale in zip(self._shared, self._scales, strict=True)
             if p.grad is not None
         ]
@@ -66,11 +69,23 @@ class GradientRule:
             for p, w in zip(self.parameters, self._weights, strict=True)
             if p.grad is not None
         ]
-        gradients = [gradient for gradient, _ in held]
-        norm = weighted_norm(gradients, [weight for _, weight in held])
+        norm = _norm_over_ranks(held)
+        gradients = [local(gradient) for gradient, _ in held]
         if self.clip_norm is not None:
             torch._foreach_mul_(gradients, torch.clamp(self.clip_norm / (norm + 1e-12), max=1.0))
         return norm
+
+
+def _norm_over_ranks(held: Sequence[tuple[Tensor, float]]) -> Tensor:
+    """Return the weighted norm of whole and sharded gradients, the same on every rank."""
+    whole = [(g, w) for g, w in held if not is_sharded(g)]
+    shards = [(local(g), w) for g, w in held if is_sharded(g)]
+    norm = weighted_norm([g for g, _ in whole], [w for _, w in whole])
+    if not shards:
+        return norm
+    square = weighted_norm([g for g, _ in shards], [w for _, w in shards]).square()
+    dist.all_reduce(square)
+    return torch.sqrt(norm.to(square.device).square() + square)
 
 
 def weighted_norm(gradients: Sequence[Tensor], weights: Sequence[float]) -> Tensor:

@@ -19,14 +19,16 @@ import torch
 
 from training import checkpoint
 from training.config import ConfigError, from_dict, to_dict
+from training.distributed import Mode, World, world_of
 from training.engine import Engine, NonFiniteLossError
 from training.files import write_json
 from training.interrupt import Interrupted
-from training.record import RunFolder, environment
+from training.parallel import Parallel, Replicated
+from training.record import RunFolder, Spectator, environment
 from training.run_config import TrainConfig
 from training.runner import Event
 from training.saved_state import SavedState
-from training.statistics import finite_or_none, weight_energies
+from training.statistics import finite_or_none
 from training.task import Task
 
 __all__ = ["Interrupted", "NonFiniteLossError", "train"]
@@ -41,6 +43,7 @@ def train(
     folder: Path,
     *,
     device: torch.device | str = "cpu",
+    parallel: Mode = "none",
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
     warn: Callable[[str], None] = print,
@@ -48,16 +51,36 @@ def train(
     """Train ``task`` by ``config`` in ``folder``; continue there if a checkpoint is found.
 
     Returns the summary; a finished run returns its summary at once. ``progress(step, row)`` is
-    called after every logged row, ``stop()`` before every update. Raises ConfigError,
-    FolderBusyError, RunFolderError, CheckpointError, NonFiniteLossError, Interrupted, and OSError
-    when a row cannot be written: what was saved and logged before stays.
+    called after every logged row (by rank 0), ``stop()`` before every update. ``parallel`` other
+    than "none" is called by every rank within ``training.distributed.process_group``; a run may be
+    continued in another mode and on another number of ranks. Raises ConfigError, FolderBusyError,
+    RunFolderError, CheckpointError, NonFiniteLossError, RanksDifferError, Interrupted, on all
+    ranks, and OSError when a row cannot be written: what was saved and logged before stays.
     """
+    world = world_of(parallel)
     config.schedule.validate(task.depth, config.steps)
-    run = RunFolder(folder, {"train": to_dict(config), "task": task.describe()})
-    if run.summary is not None:
-        return run.summary
-    with run.held(warn):
-        return _Loop(task, config, run, torch.device(device), progress, stop, warn).run()
+    run = _open(folder, {"train": to_dict(config), "task": task.describe()}, world)
+    summary = world.on_first(lambda: run.summary)
+    if summary is not None:
+        return summary
+    way = _way(parallel, world)
+    with world.held_by_first(run.held(warn)):
+        return _Loop(task, config, run, torch.device(device), way, progress, stop, warn).run()
+
+
+def _open(path: Path, config: dict[str, Any], world: World) -> RunFolder:
+    """Open the folder on every rank, after all agreed on the configuration."""
+    world.agree("configuration", config, ConfigError)
+    first = world.on_first(lambda: RunFolder(path, config))
+    return world.all_or_none(lambda: first if world.is_first else Spectator(path, config))
+
+
+def _way(mode: Mode, world: World) -> Parallel:
+    if mode == "fsdp":
+        from training.sharded import Sharded  # here: its library takes seconds to load
+
+        return Sharded(world)
+    return Replicated(world) if mode == "ddp" else Parallel(world)
 
 
 class _Loop:
@@ -69,6 +92,7 @@ class _Loop:
         config: TrainConfig,
         folder: RunFolder,
         device: torch.device,
+        parallel: Parallel,
         progress: Progress | None,
         stop: Callable[[], bool],
         warn: Callable[[str], None],
@@ -80,14 +104,15 @@ class _Loop:
         self.step, self.saved_step = 0, -1
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.loss_count = 0
-        self.engine = Engine(task, config, device, str(folder.path))
+        self.world = parallel.world
+        self.engine = Engine(task, config, device, str(folder.path), parallel)
         self._resume(warn)
 
     def run(self) -> dict[str, Any]:
         config = self.config
-        write_json(self.folder.path / "environment.json", environment(self.engine.device))
+        self._describe()
         while self.step < config.steps:
-            if self.stop():
+            if self.world.any(self.stop()):
                 self._save()
                 raise Interrupted(f"{self.folder.path}: stopped before update {self.step}")
             step = self.step
@@ -109,6 +134,11 @@ class _Loop:
                 self._evaluate()
         return self._finish()
 
+    def _describe(self) -> None:
+        spread = {"parallel": self.engine.parallel.mode, "ranks": self.world.size}
+        here = environment(self.engine.device) | spread
+        self.world.on_first(lambda: write_json(self.folder.path / "environment.json", here))
+
     def _seconds(self) -> float:
         return self.seconds_before + time.perf_counter() - self.started
 
@@ -125,14 +155,14 @@ class _Loop:
         self.loss_sum.zero_()
         self.loss_count = 0
         self.folder.log(row)
-        if self.progress:
+        if self.progress and self.world.is_first:
             self.progress(self.step, row)
 
     def _log_probe(self, step: int) -> None:
         statistics = self.engine.swe.statistics
         if statistics is not None:
             row = {"kind": "probe", "step": step, **statistics.to_json()}
-            self.folder.log(row | {"weights": weight_energies(self.engine.stack)})
+            self.folder.log(row | {"weights": self.engine.weight_energies()})
 
     def _log_event(self, event: Event) -> None:
         self.folder.log_event(
@@ -165,6 +195,7 @@ class _Loop:
         self.engine.raise_if_bad()
         if self.saved_step == self.step:
             return
+        self.world.agree("schedule state", self.engine.swe.to_json())
         state = SavedState(
             config=self.folder.digest,
             swe=self.engine.swe.to_json(),
@@ -180,12 +211,13 @@ class _Loop:
             self.engine.optimizer,
             to_dict(state),
             keep=keep,
+            world=self.world,
         )
         self.saved_step = self.step
 
     def _resume(self, warn: Callable[[str], None]) -> None:
-        checkpoint.remove_unfinished(self.folder.checkpoints)
-        found = checkpoint.latest(self.folder.checkpoints, warn, self._saved_state)
+        self.world.on_first(lambda: checkpoint.remove_unfinished(self.folder.checkpoints))
+        found = checkpoint.latest(self.folder.checkpoints, warn, self._saved_state, self.world)
         if found is None:
             dropped = self.folder.rewind({"metrics": 0, "events": 0})
             if dropped:
@@ -234,10 +266,10 @@ class _Loop:
             "parameters_at_end": engine.parameters,
             "layout_at_end": str(engine.stack.layout),
             "valid": values,
-            "weights": weight_energies(engine.stack),
+            "weights": engine.weight_energies(),
         }
-        self.folder.finish(summary)
-        return summary
+        self.world.on_first(lambda: self.folder.finish(summary))
+        return self.world.on_first(lambda: summary)
 
 
 def _peak_memory(device: torch.device) -> int:

@@ -10,11 +10,11 @@ from tqdm import tqdm
 class Bars:
     """One progress bar at a time, fed by report(what, done, total); a total of 0 is unknown.
 
-    ``units``: {what: the plural noun that is counted}.
+    ``units``: {what: the plural noun that is counted}; ``quiet`` shows nothing.
     """
 
-    def __init__(self, units: Mapping[str, str]) -> None:
-        self._units = units
+    def __init__(self, units: Mapping[str, str], *, quiet: bool = False) -> None:
+        self._units, self._quiet = units, quiet
         self._name, self._bar = "", tqdm(disable=True)
 
     def __enter__(self) -> Bars:
@@ -29,5 +29,8 @@ class Bars:
             self._bar.close()
             self._name = what
             unit = " " + self._units.get(what, "steps")
-            self._bar = tqdm(total=total or None, desc=what, unit=unit, unit_scale=total == 0)
+            self._bar = tqdm(
+                total=total or None, desc=what, unit=unit, unit_scale=total == 0,
+                disable=self._quiet,
+            )  # fmt: skip
         self._bar.update(done - self._bar.n)

@@ -138,6 +138,38 @@ class RunFolder:
         write_json(self.path / "summary.json", summary)
 
 
+class Spectator(RunFolder):
+    """The run folder as ranks other than the first hold it: they check and read, but never write.
+
+    Raises ConfigError when the folder that rank 0 opened cannot be seen from here.
+    """
+
+    def __init__(self, path: Path, config: Mapping[str, Any]) -> None:
+        if not (path / "config.json").exists():
+            raise ConfigError(
+                f"output folder {path}: not seen by every rank; it must be on a file system that "
+                "all nodes share"
+            )
+        super().__init__(path, config)
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Leave the row to rank 0."""
+
+    def log_event(self, row: Mapping[str, Any]) -> None:
+        """Leave the row to rank 0."""
+
+    def row_counts(self) -> dict[str, int]:
+        """Leave them to rank 0, which alone saves them."""
+        return {"metrics": 0, "events": 0}
+
+    def rewind(self, counts: Mapping[str, int]) -> int:
+        """Leave it to rank 0."""
+        return 0
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Leave it to rank 0."""
+
+
 def first_difference(one: Any, other: Any, where: str = "") -> str:
     """Name the first place at which two JSON values differ ("" when they are equal)."""
     if isinstance(one, dict) and isinstance(other, dict):

@@ -25,12 +25,13 @@ from torch.optim import Optimizer
 
 from training.config import ConfigError, require, require_count, require_keys
 from training.gradients import Convention, GradientRule
+from training.parallel import Parallel
 from training.schedule import Schedule, ScheduleState
 from training.seeds import derive_seed
 from training.sharing import Layout
 from training.stack import Stack, find_stack
-from training.statistics import GradientStatistics, probe
-from training.unshare import Moments, renew, unshare
+from training.statistics import GradientStatistics
+from training.unshare import Moments, renew
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class ShareThenUnshare:
     Raises ConfigError at once when the schedule does not fit the stack, or when the stack is not
     in the schedule's starting layout (see :func:`prepare`). ``resume`` is what :meth:`to_json`
     gave, for a stack that is in the saved layout already; otherwise see :meth:`restore`.
+    ``parallel`` says how the model lies on several ranks; a change of layout may then replace
+    ``model`` and ``stack``.
     """
 
     def __init__(
@@ -79,7 +82,9 @@ class ShareThenUnshare:
         clip_norm: float | None = None,
         moments: Moments = "copy",
         resume: Mapping[str, Any] | None = None,
+        parallel: Parallel | None = None,
     ) -> None:
+        self.parallel = parallel or Parallel()
         self.model, self.optimizer, self.schedule, self.steps = model, optimizer, schedule, steps
         self.convention, self.clip_norm, self.moments = convention, clip_norm, moments
         _, self.stack = find_stack(model)
@@ -124,28 +129,38 @@ class ShareThenUnshare:
                 return None
             held = self._held_loss(loss)
             renew(self.model, self.optimizer, moments=self.moments)
-            return Event(step, before, before, held.item(), correlations)
+            return Event(step, before, before, self._global(held), correlations)
         if statistics is None and self.moments == "rescale":
             statistics = self.measure(loss, step)
         held = self._held_loss(loss)
-        unshare(
-            self.model, self.optimizer, decided.layout, moments=self.moments,
-            statistics=statistics, convention=self.convention,
-        )  # fmt: skip
-        self.rule = GradientRule(self.model, self.convention, self.clip_norm)
+        self._unshare(decided.layout, self.moments, statistics)
         self.state = decided
         now = self._held_loss(loss)
-        if not torch.equal(held, now):
+        if self.parallel.world.any(not torch.equal(held, now)):
             raise FunctionChangedError(
                 f"untie before step {step}: the held batch's loss went from {held.item()!r} to "
                 f"{now.item()!r}"
             )
-        return Event(step, before, decided.layout, held.item(), correlations)
+        return Event(step, before, decided.layout, self._global(held), correlations)
+
+    def _global(self, loss: Tensor) -> float:
+        return self.parallel.world.mean(loss).item()
+
+    def _unshare(
+        self, layout: Layout, moments: Moments, statistics: GradientStatistics | None
+    ) -> None:
+        self.model = self.parallel.unshare(
+            self.model, self.optimizer, layout, moments=moments, statistics=statistics,
+            convention=self.convention,
+        )  # fmt: skip
+        _, self.stack = find_stack(self.model)
+        self.rule = GradientRule(self.model, self.convention, self.clip_norm)
 
     def measure(self, loss: Callable[[], Tensor], step: int) -> GradientStatistics:
         """Probe the repeats' own gradients (one forward and backward pass)."""
         self.probes += 1
-        return probe(self.stack, loss, derive_seed("probe", step))
+        seed = derive_seed("probe", step, *self.parallel.world.salt)
+        return self.parallel.probe(self.model, loss, seed)
 
     def finish_gradients(self) -> Tensor:
         """Apply the convention and clipping to ``.grad``; returns the norm before clipping."""
@@ -166,8 +181,7 @@ class ShareThenUnshare:
         require(counters in (0, 1, boundaries), "swe.schedule.low_checks", counters,
                 f"0, 1 or {boundaries} counters")  # fmt: skip
         if restored.layout != self.stack.layout:
-            unshare(self.model, self.optimizer, restored.layout)
-            self.rule = GradientRule(self.model, self.convention, self.clip_norm)
+            self._unshare(restored.layout, "copy", None)
         self.state = restored
         self.probes, self.begun = state["probes"], state["begun"]
 
@@ -179,4 +193,6 @@ class ShareThenUnshare:
         devices = sorted({p.device for p in self.model.parameters() if p.is_cuda}, key=str)
         with torch.no_grad(), torch.random.fork_rng(devices=devices):
             torch.manual_seed(0)
-            return loss().detach()
+            value = loss().detach()
+        self.parallel.settle(self.model)
+        return value

@@ -84,7 +84,7 @@ class SharedStack(nn.Module):
         require_same_shape(given)
         self.blocks = nn.ModuleList(blocks)
         self.layout = layout
-        self._leaves: list[dict[str, Tensor]] | None = None
+        self._leaves: list[dict[str, Tensor] | None] | None = None
 
     def forward(self, hidden: Any, *args: Any, **kwargs: Any) -> Any:
         """Feed ``hidden`` through every layer; other arguments go to each layer unchanged.
@@ -95,10 +95,11 @@ class SharedStack(nn.Module):
         extras: list[tuple[Any, ...]] = []
         for layer, owner in enumerate(self.layout.owner):
             block = self.blocks[owner]
-            if self._leaves is None:
+            leaves = None if self._leaves is None else self._leaves[layer]
+            if leaves is None:
                 out = block(hidden, *args, **kwargs)
             else:
-                out = functional_call(block, self._leaves[layer], (hidden, *args), kwargs)
+                out = functional_call(block, leaves, (hidden, *args), kwargs)
             if isinstance(out, tuple):
                 hidden, *rest = out
                 extras.append(tuple(rest))
@@ -161,16 +162,35 @@ class SharedStack(nn.Module):
         Gradients of a loss with respect to the yielded tensors (one dict a layer, keyed by the
         parameter's name in its block) are the layers' own gradients, tied or not.
         """
+        leaves = [self._own_leaves(owner) for owner in self.layout.owner]
+        with self._run_on(list(leaves)):
+            yield leaves
+
+    @contextmanager
+    def shared_layer_leaves(self) -> Iterator[list[dict[str, Tensor] | None]]:
+        """As :meth:`layer_leaves`, but None for a layer that has a block to itself.
+
+        Such a layer runs its block as it is, whose parameters' gradients are its own anyway; a
+        wrapper around the block (FSDP) stays in force.
+        """
         leaves = [
-            {
-                name: parameter.detach().requires_grad_(parameter.requires_grad)
-                for name, parameter in self.blocks[owner].named_parameters()
-            }
+            self._own_leaves(owner) if self.layout.uses[owner] > 1 else None
             for owner in self.layout.owner
         ]
+        with self._run_on(leaves):
+            yield leaves
+
+    def _own_leaves(self, block: int) -> dict[str, Tensor]:
+        return {
+            name: parameter.detach().requires_grad_(parameter.requires_grad)
+            for name, parameter in self.blocks[block].named_parameters()
+        }
+
+    @contextmanager
+    def _run_on(self, leaves: list[dict[str, Tensor] | None]) -> Iterator[None]:
         self._leaves = leaves
         try:
-            yield leaves
+            yield
         finally:
             self._leaves = None
 

@@ -13,14 +13,19 @@ With g_r the gradient of repeat r (all parameters of its unit, flattened) and G 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from training.local import local
 from training.stack import Stack
+
+Reduce = Callable[[Tensor], Tensor]
+"""Something done to a tensor over ranks: a mean, a sum."""
 
 
 @dataclass(frozen=True)
@@ -72,35 +77,58 @@ def _cosine(inner: float, first: float, second: float) -> float:
     return inner / (math.sqrt(first) * math.sqrt(second))
 
 
-def probe(stack: Stack, loss: Callable[[], Tensor], seed: int = 0) -> GradientStatistics:
+@contextmanager
+def drawing(stack: Stack, seed: int) -> Iterator[None]:
+    """Within the context gradients are on and random numbers come from ``seed``."""
+    devices = {p.device for p in stack.parameters() if p.device.type == "cuda"}
+    with torch.random.fork_rng(devices=sorted(devices, key=str)), torch.enable_grad():
+        torch.manual_seed(seed)
+        yield
+
+
+def identity(tensor: Tensor) -> Tensor:
+    """Reduce over one process."""
+    return tensor
+
+
+def probe(
+    stack: Stack,
+    loss: Callable[[], Tensor],
+    seed: int = 0,
+    *,
+    average: Reduce = identity,
+    common: Reduce = identity,
+) -> GradientStatistics:
     """Measure the repeats' own gradients of ``loss()``, tied or not, for one backward pass.
 
     ``loss`` must run the model that holds ``stack``; its dropout is drawn from ``seed``.
     Parameters, their ``.grad`` and the random state stay as they were; one small tensor is read
-    back from the device.
+    back from the device. On several ranks ``average`` makes gradients those of the global batch
+    and ``common`` the inner products everybody's (see :func:`gram_matrix`).
     """
-    devices = {p.device for p in stack.parameters() if p.device.type == "cuda"}
-    with (
-        torch.random.fork_rng(devices=sorted(devices, key=str)),
-        torch.enable_grad(),
-        stack.layer_leaves() as leaves,
-    ):
-        torch.manual_seed(seed)
+    with drawing(stack, seed), stack.layer_leaves() as leaves:
         wanted = [t for layer in leaves for t in layer.values() if t.requires_grad]
         gradients = iter(torch.autograd.grad(loss(), wanted, allow_unused=True))
         own = [
             {name: next(gradients) for name, t in layer.items() if t.requires_grad}
             for layer in leaves
         ]
-    return GradientStatistics(gram_matrix(own, stack.layout.unit))
+    gram = gram_matrix(own, stack.layout.unit, average=average, common=common)
+    return GradientStatistics(gram)
 
 
 def gram_matrix(
-    layers: Sequence[Mapping[str, Tensor | None]], unit: int
+    layers: Sequence[Mapping[str, Tensor | None]],
+    unit: int,
+    *,
+    average: Reduce = identity,
+    common: Reduce = identity,
 ) -> tuple[tuple[float, ...], ...]:
     """Inner products between repeats of the layers' gradients; a missing gradient counts as zero.
 
     ``layers``: one {name: gradient} a layer; ``unit`` consecutive layers make one repeat.
+    ``average`` is applied to all repeats' gradients of one parameter, (B, n), at a time, so that
+    no more than that is held twice; ``common`` to the finished (B, B) matrix.
     """
     repeats = len(layers) // unit
     gram: Tensor | None = None
@@ -116,16 +144,19 @@ def gram_matrix(
             )
             # Sums of products in at least float32; the sum over parameters in float64.
             flat = flat.float() if flat.dtype in (torch.bfloat16, torch.float16) else flat
+            flat = average(flat)
             part = (flat @ flat.T).double()
             gram = part if gram is None else gram + part
     if gram is None:
         return ((0.0,) * repeats,) * repeats
-    return tuple(tuple(row) for row in gram.tolist())
+    return tuple(tuple(row) for row in common(gram).tolist())
 
 
 @torch.no_grad()
-def weight_energies(stack: Stack) -> dict[str, float]:
+def weight_energies(stack: Stack, over_ranks: Reduce = identity) -> dict[str, float]:
     """Energy of the layers' weights in the common and the deviation component.
+
+    Of sharded weights each rank sums its shards; ``over_ranks`` adds up the ranks'.
 
     Returns {"common": ||w_0||^2, "deviation": sum ||u_r||^2, "dispersion": deviation / total};
     the deviation is exactly 0 while all repeats share.
@@ -139,10 +170,14 @@ def weight_energies(stack: Stack) -> dict[str, float]:
             for r in range(repeats)
         ]
         for name in blocks[0]:
-            mean = torch.stack([b[name] for b in blocks]).double().mean(0)
+            weights = torch.stack([local(b[name]) for b in blocks]).double()
+            mean = weights.mean(0)
             common += repeats * float(mean.square().sum())
             if len(stack.layout.groups) > 1:
-                deviation += sum(float((b[name].double() - mean).square().sum()) for b in blocks)
+                deviation += sum(float((w - mean).square().sum()) for w in weights)
+    if over_ranks is not identity:
+        both = torch.tensor([common, deviation], dtype=torch.float64)
+        common, deviation = over_ranks(both).tolist()
     total = common + deviation
     return {
         "common": common,

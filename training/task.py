@@ -1,4 +1,9 @@
-"""What the training loop asks of a problem: a model, batches, a loss, an evaluation."""
+"""What the training loop asks of a problem: a model, batches, a loss, an evaluation.
+
+On several ranks a batch is cut along dimension 0 of each of its tensors, and the mean of the ranks'
+losses stands for the batch's: each row must weigh the same in :meth:`Task.loss`. A task may also
+have ``part(seed, index, rank, world) -> Batch``, rank's rows of the batch at less cost than all.
+"""
 
 from __future__ import annotations
 

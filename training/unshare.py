@@ -20,6 +20,8 @@ tau are up to n times too short until the second moment has forgotten (some 1 / 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -54,50 +56,118 @@ def unshare(
     ``layout`` does not refine the present one, when the optimiser misses a parameter, or when
     ``rescale`` comes without ``statistics``.
     """
-    require(moments in ("copy", "reset", "rescale"), "moments", moments, "copy, reset or rescale")
-    if moments == "rescale" and statistics is None:
-        raise ConfigError("moments = 'rescale': needs the statistics of a gradient probe")
+    check_unshare(model, optimizer, moments, statistics)
     prefix, stack = find_stack(model)
     old_layout = stack.layout
     head = f"{prefix}." if prefix else ""
     before = dict(model.named_parameters())
-    group_of = {id(p): group for group in optimizer.param_groups for p in group["params"]}
-    for name, parameter in before.items():
-        if parameter.requires_grad and id(parameter) not in group_of:
+    origin = {head + new: head + old for new, old in stack.relayout(layout).items()}
+    follow(
+        optimizer,
+        before,
+        dict(model.named_parameters()),
+        inheritance(
+            origin,
+            block_of_parameters(prefix, stack),
+            old_layout,
+            layout,
+            moments,
+            statistics,
+            convention,
+        ),
+        moments,
+    )
+
+
+def check_unshare(
+    model: nn.Module,
+    optimizer: Optimizer,
+    moments: Moments,
+    statistics: GradientStatistics | None,
+) -> None:
+    """Raise ConfigError, before anything is changed, where :func:`unshare` must."""
+    require(moments in ("copy", "reset", "rescale"), "moments", moments, "copy, reset or rescale")
+    if moments == "rescale" and statistics is None:
+        raise ConfigError("moments = 'rescale': needs the statistics of a gradient probe")
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and id(parameter) not in held:
             raise ConfigError(f"optimizer: does not hold the parameter {name}")
 
-    origin = {head + new: head + old for new, old in stack.relayout(layout).items()}
-    after = dict(model.named_parameters())
-    block_of = block_of_parameters(prefix, stack)
-    factors = _second_moment_factors(
-        old_layout, layout, statistics if moments == "rescale" else None
-    )
-    was_split, parents = _split_blocks(old_layout, layout), layout.parents(old_layout)
+
+@dataclass(frozen=True)
+class Heir:
+    """Where a parameter comes from: its parent's name, whether their group was split, and what
+    Adam's moments are multiplied by (the second by ``factor``, both as a gradient by ``shrink``).
+    """
+
+    parent: str
+    split: bool = False
+    factor: float = 1.0
+    shrink: float = 1.0
+
+
+def inheritance(
+    origin: Mapping[str, str],
+    block_of: Mapping[str, int],
+    old: Layout,
+    new: Layout,
+    moments: Moments,
+    statistics: GradientStatistics | None,
+    convention: Convention = "mean",
+) -> dict[str, Heir]:
+    """Return {parameter of the stack: its :class:`Heir`} for a change of layout, by full names.
+
+    ``origin``: {name: parent's name}; ``block_of``: {name: block in ``new``}.
+    """
+    factors = _second_moment_factors(old, new, statistics if moments == "rescale" else None)
+    was_split, parents = _split_blocks(old, new), new.parents(old)
+    summed = moments == "rescale" and convention == "sum"
+    heirs = {}
+    for name, parent in origin.items():
+        block = block_of[name]
+        shrink = new.uses[block] / old.uses[parents[block]] if summed else 1.0
+        heirs[name] = Heir(parent, was_split[block], factors[block], shrink)
+    return heirs
+
+
+def follow(
+    optimizer: Optimizer,
+    before: Mapping[str, Tensor],
+    after: Mapping[str, Tensor],
+    heirs: Mapping[str, Heir],
+    moments: Moments,
+) -> None:
+    """Hand an optimiser over from the parameters ``before`` to those ``after``, by their names.
+
+    Groups and state follow the heirs; a parameter that is no heir takes those of its own name. Each
+    group then lists its parameters in the order of ``after``, behind those of other models.
+    """
+    ours = {id(p) for p in before.values()}
+    group_of = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    members: dict[int, list[Tensor]] = {id(group): [] for group in optimizer.param_groups}
     # Copies are taken before any original is rescaled: a parent is also the first of its children.
     states: list[tuple[Tensor, dict[str, Any]]] = []
-    for name, source in origin.items():
-        parameter, parent = after[name], before[source]
-        block = block_of[name]
-        if not was_split[block] or id(parent) not in group_of:
+    for name, parameter in after.items():
+        heir = heirs.get(name, Heir(name))
+        parent = before[heir.parent]
+        if id(parent) not in group_of:
             continue
-        if parameter is not parent:
-            group_of[id(parameter)] = group_of[id(parent)]
-            group_of[id(parent)]["params"].append(parameter)
-        if moments == "reset":
-            states.append((parameter, {}))
-        elif parent in optimizer.state:
-            shrink = 1.0
-            if moments == "rescale" and convention == "sum":
-                shrink = layout.uses[block] / old_layout.uses[parents[block]]
-            state = optimizer.state[parent]
-            states.append((parameter, _child_state(state, factors[block], shrink)))
-    for tensor, state in states:
-        optimizer.state.pop(tensor, None)
-        if state:
-            optimizer.state[tensor] = state
-    order = {id(p): index for index, p in enumerate(model.parameters())}
+        members[id(group_of[id(parent)])].append(parameter)
+        if parent not in optimizer.state:
+            continue
+        if not heir.split:
+            states.append((parameter, optimizer.state[parent]))
+        elif moments != "reset":
+            state = _child_state(optimizer.state[parent], heir.factor, heir.shrink)
+            states.append((parameter, state))
+    for parent in before.values():
+        optimizer.state.pop(parent, None)
+    for parameter, state in states:
+        optimizer.state[parameter] = state
     for group in optimizer.param_groups:
-        group["params"].sort(key=lambda p: order.get(id(p), -1))
+        foreign = [p for p in group["params"] if id(p) not in ours]
+        group["params"][:] = foreign + members[id(group)]
 
 
 def renew(model: nn.Module, optimizer: Optimizer, *, moments: Moments) -> None:
