@@ -1,0 +1,114 @@
+"""The command that trains one run: on one process, on two ranks, and from one to the other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bert.pretrain import main, parse, pretrain
+from tests.training.ranks import LIMIT, run_ranks
+from tests.training.test_ranks import StopAfter
+from training.files import read_json, read_lines
+from training.loop import Interrupted
+
+# Float32, and Adam's first steps divide small gradients by themselves: an order of sums that
+# differs by 1e-7 of a gradient moved single weights by up to the step size, and the loss by 1e-6.
+CLOSE = 1e-4
+SETTINGS = [
+    "--scale", "smoke", "--size", "3x16", "--steps", "12", "--device", "cpu", "--arm", "swe-f",
+    "--set", "vocabulary=200", "length=16", "rows=4", "validation_rows=20", "tau=0.5",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some 300 documents of made-up words."""
+    rng = np.random.default_rng(0)
+    words = ["".join(rng.choice(list("abcdefgh"), size=rng.integers(2, 7))) for _ in range(150)]
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text("\n\n".join(" ".join(rng.choice(words, size=60)) for _ in range(300)))
+    return path
+
+
+def arguments(text: Path, out: Path, *more: str) -> list[str]:
+    return [*SETTINGS, "--jobs", "1", "--text", str(text), "--out", str(out), *more]
+
+
+def continued(text: Path, out: Path) -> None:
+    """Two ranks: four updates sharded, then to the end replicated."""
+    with pytest.raises(Interrupted):
+        pretrain(parse(arguments(text, out, "--parallel", "fsdp")), StopAfter(4))
+    assert main(arguments(text, out, "--parallel", "ddp")) == 0
+
+
+def rows(out: Path, kind: str) -> list[dict[str, Any]]:
+    found = read_lines(out / "swe-f-s0" / "metrics.jsonl")
+    return [row for row in found if row["kind"] == kind]
+
+
+def test_a_run_may_go_on_on_other_ranks(
+    text: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one, many = tmp_path / "one", tmp_path / "many"
+    assert main(arguments(text, one)) == 0
+    assert "finished after 12 updates: loss" in capsys.readouterr().out
+    assert main(arguments(text, many, "--max-minutes", "1e-9")) == 75
+    assert "time is up; the same command goes on" in capsys.readouterr().err
+    with pytest.raises(Interrupted):
+        pretrain(parse(arguments(text, many)), StopAfter(3))
+    run_ranks(2, continued, text, many)
+    for kind, names in (("train", ("loss", "gradient_norm")), ("valid", ("loss", "accuracy"))):
+        pairs = list(zip(rows(one, kind), rows(many, kind), strict=True))
+        assert pairs, kind
+        for mine, theirs in pairs:
+            assert mine["step"] == theirs["step"]
+            for name in names:
+                assert theirs[name] == pytest.approx(mine[name], rel=CLOSE), (kind, name)
+    assert read_json(many / "swe-f-s0" / "environment.json")["parallel"] == "ddp"
+    assert main(arguments(text, many)) == 0, "a finished run is not run again"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (("--size", "0x3"), "size = '0x3': must be one of"),
+        (("--set", "no=1"), "no = 1: must be absent; known:"),
+        (("--max-minutes", "-1"), "--max-minutes = -1.0: must be in (0"),
+        (("--parallel", "ddp"), "not set; start with torchrun"),
+    ],
+)
+def test_bad_arguments_are_one_clear_line(
+    wrong: tuple[str, ...],
+    words: str,
+    text: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(arguments(text, tmp_path / "out", *wrong)) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert words in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_torchrun_runs_the_command(text: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        "-m", "bert.pretrain", *arguments(text, tmp_path / "out", "--parallel", "fsdp"),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("finished after 12 updates") == 1, "rank 0 alone speaks"
+    timed = subprocess.run(
+        [*command, "--seed", "1", "--max-minutes", "1e-9"],
+        capture_output=True, text=True, timeout=LIMIT,
+    )  # fmt: skip
+    assert timed.returncode == 0, timed.stderr
+    assert "time is up" in timed.stderr
