@@ -8,16 +8,20 @@ device, except reading the guard on demand; ``training.loop`` says when to log, 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from training.compiling import compile_loss, eagerly
 from training.optimizer import build_adamw, set_learning_rate
+from training.prefetch import Prefetcher
 from training.run_config import TrainConfig
 from training.runner import Event, ShareThenUnshare, prepare
 from training.seeds import derive_seed
+from training.speed import SpeedConfig
 from training.stack import find_stack
 from training.task import Batch, Task
 
@@ -29,8 +33,16 @@ class NonFiniteLossError(RuntimeError):
 class Engine:
     """What a run computes with. ``where`` names the run in messages."""
 
-    def __init__(self, task: Task, config: TrainConfig, device: torch.device, where: str) -> None:
+    def __init__(
+        self,
+        task: Task,
+        config: TrainConfig,
+        device: torch.device,
+        where: str,
+        speed: SpeedConfig = SpeedConfig(),  # noqa: B008 - frozen
+    ) -> None:
         self.task, self.config, self.device, self.where = task, config, device, where
+        self.speed = speed
         self.bad_step = torch.full((), -1, dtype=torch.int64, device=device)
         model = task.build(config.seed)
         _, self.stack = find_stack(model)
@@ -47,6 +59,16 @@ class Engine:
             clip_norm=config.optimizer.clip_norm,
             moments=config.moments,
         )
+        self._training_loss = compile_loss(task.loss, self.stack, speed.compile, speed.backend)
+        self.batches = Prefetcher(
+            partial(task.batch, config.seed),
+            speed.prefetch_on(device),
+            pinned=device.type == "cuda",
+        )
+
+    def close(self) -> None:
+        """Stop what runs beside the updates; the engine can still be used."""
+        self.batches.close()
 
     @property
     def parameters(self) -> int:
@@ -61,7 +83,9 @@ class Engine:
 
     def begin(self, step: int, batch: Batch, *, measure: bool) -> Event | None:
         """Let the schedule act before update ``step``; ``batch`` is its first."""
-        return self.swe.begin_step(step, partial(self.loss, batch), measure=measure)
+        # Compiled whole, the model would be compiled once more for a probe: its layers are leaves.
+        loss = self.task.loss if self.speed.compile == "model" else self._training_loss
+        return self.swe.begin_step(step, partial(self._loss, loss, batch), measure=measure)
 
     def update(self, step: int, batch: Batch) -> tuple[Tensor, Tensor]:
         """Make update ``step``, whose first batch is given.
@@ -76,7 +100,7 @@ class Engine:
         for micro in range(config.accumulation):
             if micro > 0:
                 batch = self.batch(step * config.accumulation + micro)
-            loss = self.loss(batch)
+            loss = self._loss(self._training_loss, batch)
             (loss / config.accumulation).backward()
             total += loss.detach().double() / config.accumulation
         norm = self.swe.finish_gradients()
@@ -113,18 +137,18 @@ class Engine:
 
     def batch(self, index: int) -> Batch:
         """Return batch ``index`` on the device."""
-        batch = self.task.batch(self.config.seed, index)
+        batch = self.batches.get(index)
         return {name: t.to(self.device, non_blocking=True) for name, t in batch.items()}
 
-    def loss(self, batch: Batch) -> Tensor:
+    def _loss(self, loss: Callable[..., Tensor], batch: Batch) -> Tensor:
         """Return the mean loss over ``batch``, 0-d, in the run's precision."""
         with self._autocast():
-            return self.task.loss(self.model, batch)
+            return loss(self.model, batch)
 
     def evaluate(self) -> dict[str, float]:
         """Evaluate the task in the run's precision, without dropout."""
         self.model.eval()
-        with torch.no_grad(), self._autocast():
+        with torch.no_grad(), self._autocast(), eagerly():
             values = self.task.evaluate(self.model, self.device)
         self.model.train()
         return values

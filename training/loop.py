@@ -26,6 +26,7 @@ from training.record import RunFolder, environment
 from training.run_config import TrainConfig
 from training.runner import Event
 from training.saved_state import SavedState
+from training.speed import SpeedConfig
 from training.statistics import finite_or_none, weight_energies
 from training.task import Task
 
@@ -41,6 +42,7 @@ def train(
     folder: Path,
     *,
     device: torch.device | str = "cpu",
+    speed: SpeedConfig = SpeedConfig(),  # noqa: B008 - frozen
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
     warn: Callable[[str], None] = print,
@@ -48,16 +50,21 @@ def train(
     """Train ``task`` by ``config`` in ``folder``; continue there if a checkpoint is found.
 
     Returns the summary; a finished run returns its summary at once. ``progress(step, row)`` is
-    called after every logged row, ``stop()`` before every update. Raises ConfigError,
-    FolderBusyError, RunFolderError, CheckpointError, NonFiniteLossError, Interrupted, and OSError
-    when a row cannot be written: what was saved and logged before stays.
+    called after every logged row, ``stop()`` before every update. ``speed`` changes nothing that
+    the folder's ``config.json`` holds. Raises ConfigError, FolderBusyError, RunFolderError,
+    CheckpointError, NonFiniteLossError, Interrupted, and OSError when a row cannot be written: what
+    was saved and logged before stays.
     """
     config.schedule.validate(task.depth, config.steps)
     run = RunFolder(folder, {"train": to_dict(config), "task": task.describe()})
     if run.summary is not None:
         return run.summary
     with run.held(warn):
-        return _Loop(task, config, run, torch.device(device), progress, stop, warn).run()
+        loop = _Loop(task, config, run, torch.device(device), speed, progress, stop, warn)
+        try:
+            return loop.run()
+        finally:
+            loop.engine.close()
 
 
 class _Loop:
@@ -69,6 +76,7 @@ class _Loop:
         config: TrainConfig,
         folder: RunFolder,
         device: torch.device,
+        speed: SpeedConfig,
         progress: Progress | None,
         stop: Callable[[], bool],
         warn: Callable[[str], None],
@@ -80,12 +88,13 @@ class _Loop:
         self.step, self.saved_step = 0, -1
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.loss_count = 0
-        self.engine = Engine(task, config, device, str(folder.path))
+        self.engine = Engine(task, config, device, str(folder.path), speed)
         self._resume(warn)
 
     def run(self) -> dict[str, Any]:
         config = self.config
-        write_json(self.folder.path / "environment.json", environment(self.engine.device))
+        here = environment(self.engine.device) | {"speed": to_dict(self.engine.speed)}
+        write_json(self.folder.path / "environment.json", here)
         while self.step < config.steps:
             if self.stop():
                 self._save()
