@@ -22,7 +22,8 @@ from typing import Any, Literal
 
 import torch
 
-from training.stack import SharedStack, run_block
+from training.config import ConfigError
+from training.stack import SharedStack, Stack, run_block
 
 CompileMode = Literal["none", "blocks", "model"]
 
@@ -34,20 +35,23 @@ Loss = Callable[..., torch.Tensor]
 
 
 def compile_loss(
-    loss: Loss, stack: SharedStack, mode: CompileMode, backend: str = "inductor"
+    loss: Loss, stack: Stack, mode: CompileMode, backend: str = "inductor"
 ) -> Loss:
     """Return ``loss`` compiled by ``mode``; with ``blocks`` the stack is set up in place too.
 
-    Compilation itself happens at the first call. ``backend`` is torch.compile's.
+    Compilation itself happens at the first call. ``backend`` is torch.compile's. Raises ConfigError
+    for ``blocks`` with layers adopted in a foreign model: nothing of ours runs those.
     """
     if mode == "none":
         return loss
+    if mode == "blocks" and not isinstance(stack, SharedStack):
+        raise ConfigError("compile = 'blocks': the model's layers must be in a SharedStack")
     import torch._dynamo
 
     config = torch._dynamo.config
     config.recompile_limit = max(config.recompile_limit, _LIMIT)
     config.fail_on_recompile_limit_hit = True
-    if mode == "blocks":
+    if isinstance(stack, SharedStack) and mode == "blocks":
         stack.run_layer = torch.compile(run_block, backend=backend, dynamic=False)
         # Drawn into the surrounding graph, the stack would make it hold the layout, and every
         # layout would compile that graph anew.
