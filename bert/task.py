@@ -17,6 +17,7 @@ from bert.order import row_order
 from bert.store import TokenStore
 from bert.text import DataError
 from bert.vocab import Vocabulary
+from training.attention import AttentionShape
 from training.config import require, require_count
 from training.task import Batch
 
@@ -62,6 +63,15 @@ class MaskedLanguageTask:
     def masked(self) -> int:
         """Predictions in a row, M."""
         return masked_per_row(self.store.length)
+
+    @property
+    def attention(self) -> AttentionShape:
+        """Shape of one layer's attention in training."""
+        config = self.config
+        return AttentionShape(
+            self.rows, config.heads, self.store.length, config.hidden // config.heads,
+            config.dropout,
+        )  # fmt: skip
 
     @property
     def tokens_per_batch(self) -> int:

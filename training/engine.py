@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from training.attention import choose
 from training.compiling import compile_loss, eagerly
 from training.optimizer import build_adamw, set_learning_rate
 from training.prefetch import Prefetcher
@@ -58,6 +59,9 @@ class Engine:
             convention=config.convention,
             clip_norm=config.optimizer.clip_norm,
             moments=config.moments,
+        )
+        self.attention, self.attention_times = choose(
+            task, speed.attention, config.precision, device
         )
         self._training_loss = compile_loss(task.loss, self.stack, speed.compile, speed.backend)
         self.batches = Prefetcher(

@@ -12,6 +12,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import torch
 from training import checkpoint
 from training.config import ConfigError, from_dict, to_dict
 from training.engine import Engine, NonFiniteLossError
-from training.files import write_json
+from training.files import read_json, write_json
 from training.interrupt import Interrupted
 from training.record import RunFolder, environment
 from training.run_config import TrainConfig
@@ -88,12 +89,16 @@ class _Loop:
         self.step, self.saved_step = 0, -1
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.loss_count = 0
-        self.engine = Engine(task, config, device, str(folder.path), speed)
+        self.engine = Engine(task, config, device, str(folder.path), _as_begun(speed, folder))
         self._resume(warn)
 
     def run(self) -> dict[str, Any]:
         config = self.config
-        here = environment(self.engine.device) | {"speed": to_dict(self.engine.speed)}
+        speed = to_dict(self.engine.speed) | {
+            "attention": self.engine.attention,
+            "attention_milliseconds": self.engine.attention_times,
+        }
+        here = environment(self.engine.device) | {"speed": speed}
         write_json(self.folder.path / "environment.json", here)
         while self.step < config.steps:
             if self.stop():
@@ -247,6 +252,18 @@ class _Loop:
         }
         self.folder.finish(summary)
         return summary
+
+
+def _as_begun(speed: SpeedConfig, folder: RunFolder) -> SpeedConfig:
+    """Keep the attention kernel that the run was begun with: another gives other last digits."""
+    path = folder.path / "environment.json"
+    if speed.attention != "measured" or not path.exists():
+        return speed
+    try:
+        earlier = read_json(path)["speed"]["attention"]
+    except (ValueError, LookupError, TypeError):  # half a file, or an older program's: measure anew
+        return speed
+    return replace(speed, attention=earlier)
 
 
 def _peak_memory(device: torch.device) -> int:

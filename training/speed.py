@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from training.attention import CHOICES
 from training.compiling import CompileMode
 from training.config import require, require_count
 
@@ -24,6 +25,8 @@ class SpeedConfig:
     """torch.compile: each block in place (blocks), the whole loss (model), or none."""
     backend: str = "inductor"
     """torch.compile's backend; aot_eager and eager trace without generating code, for tests."""
+    attention: str = "measured"
+    """Attention kernel on CUDA: the fastest by measurement, torch's default, or one by name."""
     prefetch: int | None = None
     """Batches built ahead by a thread; 0: none; None: 2 on CUDA, 0 on the CPU, whose cores the
     update itself needs."""
@@ -33,6 +36,9 @@ class SpeedConfig:
         require(self.compile in modes, "compile", self.compile, f"one of {', '.join(modes)}")
         require(
             self.backend in _BACKENDS, "backend", self.backend, f"one of {', '.join(_BACKENDS)}"
+        )
+        require(
+            self.attention in CHOICES, "attention", self.attention, f"one of {', '.join(CHOICES)}"
         )
         if self.prefetch is not None:
             require_count("prefetch", self.prefetch, 0, 64)

@@ -19,6 +19,7 @@ from bert.convert import Family, to_hugging_face
 from bert.hf_config import CLASSES, to_config_json
 from bert.model import build_bert
 from bert.task import MaskedLanguageTask
+from training.attention import choose
 from training.engine import Engine
 from training.optimizer import OptimizerConfig, build_adamw
 from training.run_config import TrainConfig
@@ -62,6 +63,7 @@ class Stock(Contestant):
         self.model = stock_model(task.config, settings.seed).to(device).train()
         self.optimizer = build_adamw(self.model, OPTIMIZER)
         self.batches = batches_of(settings, task)
+        choose(task, "measured", settings.precision, device)  # what ours does for itself
         loss = gathered_loss if gathered else whole_loss
         if settings.compiled:
             # Static shapes: no batch is unlike another.

@@ -16,9 +16,10 @@ from tests.training.residual import RegressionTask
 from training.compiling import compile_loss, eagerly, graph_count
 from training.config import ConfigError
 from training.engine import Engine
-from training.files import read_json, read_lines
-from training.loop import Interrupted, train
+from training.files import read_json, read_lines, write_json
+from training.loop import Interrupted, _Loop, train
 from training.optimizer import OptimizerConfig
+from training.record import RunFolder
 from training.run_config import TrainConfig
 from training.schedule import AlwaysShared, NeverShared, SweFixed, SweMultistage
 from training.speed import SpeedConfig
@@ -177,8 +178,27 @@ def test_eagerly_compiles_nothing() -> None:
         ({"compile": "all"}, "compile = 'all': must be one of none, blocks, model"),
         ({"backend": "gcc"}, "backend = 'gcc': must be one of inductor"),
         ({"prefetch": -1}, "prefetch = -1"),
+        ({"attention": "fast"}, "attention = 'fast': must be one of measured, default, flash"),
     ],
 )
 def test_impossible_speeds_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SpeedConfig(**change)
+
+
+def test_the_attention_kernel_of_the_first_start_is_kept(tmp_path: Path) -> None:
+    """On the CPU nothing is measured; what the folder says stands, unless named otherwise."""
+    left = iter(range(3))
+    with pytest.raises(Interrupted):
+        train(TASK, CONFIG, tmp_path, stop=lambda: next(left, None) is None)
+    path = tmp_path / "environment.json"
+    here = read_json(path)
+    assert here["speed"]["attention"] == "default"
+    assert here["speed"]["attention_milliseconds"] == {}
+    for asked, kept in (("measured", "cudnn"), ("flash", "flash")):
+        write_json(path, here | {"speed": {"attention": "cudnn"}})
+        loop = _Loop(
+            TASK, CONFIG, RunFolder(tmp_path, read_json(tmp_path / "config.json")), CPU,
+            SpeedConfig(attention=asked), None, lambda: False, print,
+        )  # fmt: skip
+        assert loop.engine.speed.attention == kept
