@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bert.config import BertConfig
+from bert.cross_entropy import mean_cross_entropy
 from bert.masking import MaskedBatch, mask_rows, masked_per_row
 from bert.model import Bert, build_bert
 from bert.order import row_order
@@ -106,7 +107,7 @@ class MaskedLanguageTask:
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """Mean cross-entropy of the masked tokens, in nats."""
         logits = model(batch["inputs"], batch["masked"])
-        return functional.cross_entropy(logits.float(), batch["labels"].flatten())
+        return mean_cross_entropy(logits, batch["labels"].flatten())
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:

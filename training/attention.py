@@ -80,7 +80,7 @@ def measure(
     inputs = [tensor.requires_grad_() for tensor in (query, key, value)]
 
     def once() -> None:
-        out = scaled_dot_product_attention(*inputs, dropout_p=shape.dropout)
+        out = scaled_dot_product_attention(query, key, value, dropout_p=shape.dropout)
         torch.autograd.grad(out, inputs, pull)
 
     times: dict[str, float | None] = {}

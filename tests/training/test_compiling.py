@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.training.residual import RegressionTask
-from training.compiling import compile_loss, eagerly, graph_count
+from training.compiling import CompileMode, compile_loss, eagerly, graph_count
 from training.config import ConfigError
 from training.engine import Engine
 from training.files import read_json, read_lines, write_json
@@ -108,8 +109,9 @@ def test_the_whole_model_is_compiled_anew_for_each_layout() -> None:
 def test_a_compiled_run_is_the_plain_run(tmp_path: Path) -> None:
     """The eager backend calls the same kernels: every bit of the weights, untie included."""
     train(TASK, CONFIG, tmp_path / "none")
-    for mode in ("blocks", "model"):
-        speed = SpeedConfig(compile=mode, backend="eager")  # type: ignore[arg-type]
+    modes: tuple[CompileMode, ...] = ("blocks", "model")
+    for mode in modes:
+        speed = SpeedConfig(compile=mode, backend="eager")
         train(TASK, CONFIG, tmp_path / mode, speed=speed)
         plain, compiled = weights(tmp_path / "none"), weights(tmp_path / mode)
         assert plain.keys() == compiled.keys()
@@ -202,3 +204,25 @@ def test_the_attention_kernel_of_the_first_start_is_kept(tmp_path: Path) -> None
             SpeedConfig(attention=asked), None, lambda: False, print,
         )  # fmt: skip
         assert loop.engine.speed.attention == kept
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_generated_code_unties_and_resumes_too(precision: Any, tmp_path: Path) -> None:
+    """Inductor: one layer's code for all layouts, the same loss to rounding, exact resume."""
+    config = replace(CONFIG, precision=precision)
+    blocks = SpeedConfig(compile="blocks")
+    engine = engine_of(config, blocks)
+    counts = graphs_by_step(engine)
+    assert counts[1:] == [counts[1]] * config.steps
+    task = RegressionTask(depth=4)  # generated code draws other dropout masks than eager code
+    plain = train(task, config, tmp_path / "none")["valid"]["loss"]
+    compiled = train(task, config, tmp_path / "blocks", speed=blocks)["valid"]["loss"]
+    assert compiled == pytest.approx(plain, rel=1e-4 if precision == "float32" else 5e-2)
+    left = iter(range(8))
+    with pytest.raises(Interrupted):
+        train(task, config, tmp_path / "two", speed=blocks, stop=lambda: next(left, None) is None)
+    train(task, config, tmp_path / "two", speed=blocks)
+    one, two = weights(tmp_path / "blocks"), weights(tmp_path / "two")
+    assert all(torch.equal(one[name], two[name]) for name in one)
