@@ -207,6 +207,7 @@ def test_the_attention_kernel_of_the_first_start_is_kept(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch itself
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_generated_code_unties_and_resumes_too(precision: Any, tmp_path: Path) -> None:
