@@ -34,9 +34,7 @@ _LIMIT = 64
 Loss = Callable[..., torch.Tensor]
 
 
-def compile_loss(
-    loss: Loss, stack: Stack, mode: CompileMode, backend: str = "inductor"
-) -> Loss:
+def compile_loss(loss: Loss, stack: Stack, mode: CompileMode, backend: str = "inductor") -> Loss:
     """Return ``loss`` compiled by ``mode``; with ``blocks`` the stack is set up in place too.
 
     Compilation itself happens at the first call. ``backend`` is torch.compile's. Raises ConfigError
