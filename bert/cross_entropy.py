@@ -26,7 +26,7 @@ def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     if torch.compiler.is_compiling() or not logits.requires_grad:
         wide = torch.promote_types(logits.dtype, torch.float32)
         return functional.cross_entropy(logits.to(wide), labels)
-    loss: Tensor = _MeanCrossEntropy.apply(logits, labels)  # type: ignore[no-untyped-call]
+    loss: Tensor = _MeanCrossEntropy.apply(logits, labels)
     return loss
 
 
@@ -40,7 +40,7 @@ class _MeanCrossEntropy(torch.autograd.Function):
         return functional.nll_loss(log_p, labels)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, pull: Tensor) -> tuple[Tensor, None]:
         [labels] = ctx.saved_tensors
         if ctx.log_p is None:
