@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bert.config import BertConfig
+from bert.cross_entropy import mean_cross_entropy
 from bert.masking import MaskedBatch, mask_rows, masked_per_row
 from bert.model import Bert, build_bert
 from bert.order import row_order
 from bert.store import TokenStore
 from bert.text import DataError
 from bert.vocab import Vocabulary
+from training.attention import AttentionShape
 from training.config import require, require_count
 from training.task import Batch
 
@@ -64,6 +66,15 @@ class MaskedLanguageTask:
         return masked_per_row(self.store.length)
 
     @property
+    def attention(self) -> AttentionShape:
+        """Shape of one layer's attention in training."""
+        config = self.config
+        return AttentionShape(
+            self.rows, config.heads, self.store.length, config.hidden // config.heads,
+            config.dropout,
+        )  # fmt: skip
+
+    @property
     def tokens_per_batch(self) -> int:
         """Tokens in one batch."""
         return self.rows * self.store.length
@@ -96,7 +107,7 @@ class MaskedLanguageTask:
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """Mean cross-entropy of the masked tokens, in nats."""
         logits = model(batch["inputs"], batch["masked"])
-        return functional.cross_entropy(logits.float(), batch["labels"].flatten())
+        return mean_cross_entropy(logits, batch["labels"].flatten())
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:

@@ -8,18 +8,23 @@ device, except reading the guard on demand; ``training.loop`` says when to log, 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from training.attention import choose, use
+from training.compiling import compile_loss, eagerly
 from training.distributed import rank_batch
 from training.optimizer import build_adamw, set_learning_rate
 from training.parallel import Parallel
+from training.prefetch import Prefetcher
 from training.run_config import TrainConfig
 from training.runner import Event, ShareThenUnshare, prepare
 from training.seeds import derive_seed
+from training.speed import SpeedConfig
 from training.stack import Stack, find_stack
 from training.task import Batch, Task
 
@@ -32,6 +37,7 @@ class Engine:
     """What a run computes with. ``where`` names the run in messages.
 
     On several ranks each computes on its rows; losses, norms and statistics are the global batch's.
+    Raises ConfigError for a ``speed`` that ``parallel`` does not allow.
     """
 
     def __init__(
@@ -41,10 +47,12 @@ class Engine:
         device: torch.device,
         where: str,
         parallel: Parallel | None = None,
+        speed: SpeedConfig = SpeedConfig(),  # noqa: B008 - frozen
     ) -> None:
         self.task, self.config, self.device, self.where = task, config, device, where
-        self.parallel = parallel or Parallel()
+        self.parallel, self.speed = parallel or Parallel(), speed
         self.world = self.parallel.world
+        speed.validate(self.parallel.mode)
         self.bad_step = torch.full((), -1, dtype=torch.int64, device=device)
         model = task.build(config.seed)
         prepare(find_stack(model)[1], config.schedule)
@@ -61,6 +69,24 @@ class Engine:
             moments=config.moments,
             parallel=self.parallel,
         )
+        self.attention, self.attention_times = self.world.on_first(
+            lambda: choose(task, speed.attention, config.precision, device)
+        )
+        if self.attention != "default":
+            use(self.attention)  # the first rank's, measured there, on all
+        self._training_loss = compile_loss(
+            task.loss, self.stack, speed.compile, speed.backend,
+            around=self.parallel.mode == "none",
+        )  # fmt: skip
+        self.batches = Prefetcher(
+            partial(rank_batch, task, config.seed, world=self.world),
+            speed.prefetch_on(device),
+            pinned=device.type == "cuda",
+        )
+
+    def close(self) -> None:
+        """Stop what runs beside the updates; the engine can still be used."""
+        self.batches.close()
 
     @property
     def model(self) -> nn.Module:
@@ -85,7 +111,12 @@ class Engine:
 
     def begin(self, step: int, batch: Batch, *, measure: bool) -> Event | None:
         """Let the schedule act before update ``step``; ``batch`` is its first."""
-        return self.swe.begin_step(step, partial(self.loss, batch), measure=measure)
+        # Compiled whole, the model would be compiled once more for a probe: its layers are leaves.
+        loss = self.task.loss if self.speed.compile == "model" else self._training_loss
+        # The model is looked up at each call: an untie may replace it between two.
+        return self.swe.begin_step(
+            step, lambda: self._loss(loss, self.model, batch), measure=measure
+        )
 
     def update(self, step: int, batch: Batch) -> tuple[Tensor, Tensor]:
         """Make update ``step``, whose first batch is given.
@@ -102,7 +133,8 @@ class Engine:
                 batch = self.batch(step * config.accumulation + micro)
             last = micro == config.accumulation - 1
             with self.parallel.micro_batch(self.model, last):
-                loss = self._loss(self.parallel.training_module(self.model), batch)
+                module = self.parallel.training_module(self.model)
+                loss = self._loss(self._training_loss, module, batch)
                 (loss / config.accumulation).backward()
             total += loss.detach().double() / config.accumulation
         total = self.world.mean(total)
@@ -140,21 +172,18 @@ class Engine:
 
     def batch(self, index: int) -> Batch:
         """Return this rank's rows of batch ``index`` on the device."""
-        batch = rank_batch(self.task, self.config.seed, index, self.world)
+        batch = self.batches.get(index)
         return {name: t.to(self.device, non_blocking=True) for name, t in batch.items()}
 
-    def loss(self, batch: Batch) -> Tensor:
+    def _loss(self, loss: Callable[..., Tensor], module: nn.Module, batch: Batch) -> Tensor:
         """Return the mean loss over ``batch``, 0-d, in the run's precision."""
-        return self._loss(self.model, batch)
-
-    def _loss(self, module: nn.Module, batch: Batch) -> Tensor:
         with self._autocast():
-            return self.task.loss(module, batch)
+            return loss(module, batch)
 
     def evaluate(self) -> dict[str, float]:
         """Evaluate the task in the run's precision, without dropout; rank 0's values count."""
         self.model.eval()
-        with torch.no_grad(), self._autocast():
+        with torch.no_grad(), self._autocast(), eagerly():
             values = self.task.evaluate(self.model, self.device)
         self.model.train()
         self.parallel.settle(self.model)

@@ -8,6 +8,7 @@ plain weight tying does (as in ALBERT code).
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Literal
@@ -52,7 +53,6 @@ class GradientRule:
         self._shared = [p for p, n in zip(self.parameters, counts, strict=True) if mean and n > 1]
         self._scales = [1.0 / n for n in counts if mean and n > 1]
         self._weights = [math.sqrt(n) if mean else 1.0 for n in counts]
-        self._weight_tensor: Tensor | None = None
 
     @torch.no_grad()
     def apply(self) -> Tensor:
@@ -93,5 +93,10 @@ def weighted_norm(gradients: Sequence[Tensor], weights: Sequence[float]) -> Tens
     if not gradients:
         return torch.zeros(())
     norms = torch.stack(torch._foreach_norm(list(gradients)))
-    scale = torch.tensor(weights, dtype=norms.dtype).to(norms.device, non_blocking=True)
-    return torch.linalg.vector_norm(norms * scale)
+    return torch.linalg.vector_norm(norms * _constant(tuple(weights), norms.dtype, norms.device))
+
+
+@functools.lru_cache(maxsize=16)
+def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return ``values`` as a tensor; it is copied to the device once, not at every step."""
+    return torch.tensor(values, dtype=dtype, device=device)

@@ -12,6 +12,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,14 @@ from training import checkpoint
 from training.config import ConfigError, from_dict, to_dict
 from training.distributed import Mode, World, world_of
 from training.engine import Engine, NonFiniteLossError
-from training.files import write_json
+from training.files import read_json, write_json
 from training.interrupt import Interrupted
 from training.parallel import Parallel, Replicated
 from training.record import RunFolder, Spectator, environment
 from training.run_config import TrainConfig
 from training.runner import Event
 from training.saved_state import SavedState
+from training.speed import SpeedConfig
 from training.statistics import finite_or_none
 from training.task import Task
 
@@ -44,6 +46,7 @@ def train(
     *,
     device: torch.device | str = "cpu",
     parallel: Mode = "none",
+    speed: SpeedConfig = SpeedConfig(),  # noqa: B008 - frozen
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
     warn: Callable[[str], None] = print,
@@ -53,11 +56,13 @@ def train(
     Returns the summary; a finished run returns its summary at once. ``progress(step, row)`` is
     called after every logged row (by rank 0), ``stop()`` before every update. ``parallel`` other
     than "none" is called by every rank within ``training.distributed.process_group``; a run may be
-    continued in another mode and on another number of ranks. Raises ConfigError, FolderBusyError,
-    RunFolderError, CheckpointError, NonFiniteLossError, RanksDifferError, Interrupted, on all
-    ranks, and OSError when a row cannot be written: what was saved and logged before stays.
+    continued in another mode and on another number of ranks. ``speed`` (rank 0's) changes nothing
+    that the folder's ``config.json`` holds. Raises ConfigError, FolderBusyError, RunFolderError,
+    CheckpointError, NonFiniteLossError, RanksDifferError, Interrupted, on all ranks, and OSError
+    when a row cannot be written: what was saved and logged before stays.
     """
     world = world_of(parallel)
+    speed.validate(parallel)
     config.schedule.validate(task.depth, config.steps)
     run = _open(folder, {"train": to_dict(config), "task": task.describe()}, world)
     summary = world.on_first(lambda: run.summary)
@@ -65,7 +70,11 @@ def train(
         return summary
     way = _way(parallel, world)
     with world.held_by_first(run.held(warn)):
-        return _Loop(task, config, run, torch.device(device), way, progress, stop, warn).run()
+        loop = _Loop(task, config, run, torch.device(device), way, speed, progress, stop, warn)
+        try:
+            return loop.run()
+        finally:
+            loop.engine.close()
 
 
 def _open(path: Path, config: dict[str, Any], world: World) -> RunFolder:
@@ -93,6 +102,7 @@ class _Loop:
         folder: RunFolder,
         device: torch.device,
         parallel: Parallel,
+        speed: SpeedConfig,
         progress: Progress | None,
         stop: Callable[[], bool],
         warn: Callable[[str], None],
@@ -105,7 +115,10 @@ class _Loop:
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.loss_count = 0
         self.world = parallel.world
-        self.engine = Engine(task, config, device, str(folder.path), parallel)
+        self.engine = Engine(
+            task, config, device, str(folder.path), parallel,
+            self.world.on_first(lambda: _as_begun(speed, folder)),
+        )  # fmt: skip
         self._resume(warn)
 
     def run(self) -> dict[str, Any]:
@@ -136,7 +149,11 @@ class _Loop:
 
     def _describe(self) -> None:
         spread = {"parallel": self.engine.parallel.mode, "ranks": self.world.size}
-        here = environment(self.engine.device) | spread
+        speed = to_dict(self.engine.speed) | {
+            "attention": self.engine.attention,
+            "attention_milliseconds": self.engine.attention_times,
+        }
+        here = environment(self.engine.device) | spread | {"speed": speed}
         self.world.on_first(lambda: write_json(self.folder.path / "environment.json", here))
 
     def _seconds(self) -> float:
@@ -270,6 +287,18 @@ class _Loop:
         }
         self.world.on_first(lambda: self.folder.finish(summary))
         return self.world.on_first(lambda: summary)
+
+
+def _as_begun(speed: SpeedConfig, folder: RunFolder) -> SpeedConfig:
+    """Keep the attention kernel that the run was begun with: another gives other last digits."""
+    path = folder.path / "environment.json"
+    if speed.attention != "measured" or not path.exists():
+        return speed
+    try:
+        earlier = read_json(path)["speed"]["attention"]
+    except (ValueError, LookupError, TypeError):  # half a file, or an older program's: measure anew
+        return speed
+    return replace(speed, attention=earlier)
 
 
 def _peak_memory(device: torch.device) -> int:

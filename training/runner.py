@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from training.compiling import eagerly
 from training.config import ConfigError, require, require_count, require_keys
 from training.gradients import Convention, GradientRule
 from training.parallel import Parallel
@@ -191,7 +192,7 @@ class ShareThenUnshare:
 
     def _held_loss(self, loss: Callable[[], Tensor]) -> Tensor:
         devices = sorted({p.device for p in self.model.parameters() if p.is_cuda}, key=str)
-        with torch.no_grad(), torch.random.fork_rng(devices=devices):
+        with torch.no_grad(), torch.random.fork_rng(devices=devices), eagerly():
             torch.manual_seed(0)
             value = loss().detach()
         self.parallel.settle(self.model)

@@ -141,6 +141,8 @@ class Sharded(Parallel):
         for name, parameter in after.items():
             local(parameter).copy_(local(before[origin.get(name, name)]))
         _copy_buffers(model, fresh, head, layout.parents(old))
+        taken_over = require_own_stack(find_stack(fresh)[1])
+        taken_over.run_as(require_own_stack(find_stack(model)[1]))
         heirs = inheritance(
             origin, block_of_parameters(prefix, stack), old, layout, moments, statistics, convention
         )

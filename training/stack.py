@@ -7,7 +7,7 @@ and checkpoints see it once. Untying copies the block; the function computed sta
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
@@ -61,6 +61,25 @@ class Stack(Protocol):
         """Give each layer its own leaves, see :meth:`SharedStack.layer_leaves`."""
 
 
+RunLayer = Callable[..., Any]
+
+
+def run_block(block: nn.Module, hidden: Any, *args: Any, **kwargs: Any) -> Any:
+    """Run one block; a function, so that one compiled version serves all blocks."""
+    return block(hidden, *args, **kwargs)
+
+
+class _Runner(nn.Module):
+    """One layer as a module, for ``functional_call`` to run it with other parameters."""
+
+    def __init__(self, block: nn.Module, run: RunLayer) -> None:
+        super().__init__()
+        self.block, self.run = block, run
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.run(self.block, *args, **kwargs)
+
+
 class SharedStack(nn.Module):
     """Run ``blocks[owner[i]]`` for logical layers i = 0 .. depth-1.
 
@@ -84,6 +103,10 @@ class SharedStack(nn.Module):
         require_same_shape(given)
         self.blocks = nn.ModuleList(blocks)
         self.layout = layout
+        self.run_layer: RunLayer = run_block
+        """How a layer is run: ``run_block``, or that compiled."""
+        self.run_apart: Callable[..., Any] | None = None
+        """Calls a function outside the graph of what surrounds the stack (training.compiling)."""
         self._leaves: list[dict[str, Tensor] | None] | None = None
 
     def forward(self, hidden: Any, *args: Any, **kwargs: Any) -> Any:
@@ -92,14 +115,22 @@ class SharedStack(nn.Module):
         A layer may return the new hidden value, or a tuple that begins with it. With tuples the
         stack returns (last hidden, then for each further element the tuple of it over layers).
         """
+        if self.run_apart is None:
+            return self._run(hidden, args, kwargs)
+        return self.run_apart(self._run, hidden, args, kwargs)
+
+    def _run(self, hidden: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         extras: list[tuple[Any, ...]] = []
         for layer, owner in enumerate(self.layout.owner):
             block = self.blocks[owner]
             leaves = None if self._leaves is None else self._leaves[layer]
             if leaves is None:
-                out = block(hidden, *args, **kwargs)
+                out = self.run_layer(block, hidden, *args, **kwargs)
             else:
-                out = functional_call(block, leaves, (hidden, *args), kwargs)
+                named = {f"block.{name}": tensor for name, tensor in leaves.items()}
+                out = functional_call(
+                    _Runner(block, self.run_layer), named, (hidden, *args), kwargs
+                )
             if isinstance(out, tuple):
                 hidden, *rest = out
                 extras.append(tuple(rest))
@@ -108,6 +139,10 @@ class SharedStack(nn.Module):
         if extras:
             return (hidden, *zip(*extras, strict=True))
         return hidden
+
+    def run_as(self, other: SharedStack) -> None:
+        """Run layers as ``other`` does, compiled or not: for a stack that takes its place."""
+        self.run_layer, self.run_apart = other.run_layer, other.run_apart
 
     def relayout(self, layout: Layout) -> dict[str, str]:
         """Split blocks so that the stack follows ``layout``, which must refine the present one.
@@ -181,8 +216,9 @@ class SharedStack(nn.Module):
             yield leaves
 
     def _own_leaves(self, block: int) -> dict[str, Tensor]:
+        # Parameters, not plain tensors: code compiled for a block's own parameters then serves.
         return {
-            name: parameter.detach().requires_grad_(parameter.requires_grad)
+            name: nn.Parameter(parameter.detach(), parameter.requires_grad)
             for name, parameter in self.blocks[block].named_parameters()
         }
 

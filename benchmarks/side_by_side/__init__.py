@@ -1,0 +1,1 @@
+"""Several implementations of one model on one device; see benchmarks/throughput.py."""
