@@ -7,7 +7,6 @@ was written later is cut off when the build goes on, and read again; the bytes c
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import time
 from collections.abc import Callable, Iterator
@@ -23,10 +22,10 @@ from bert.reading import DataError
 from bert.text import Source, digest_is_validation
 from bert.vocab import Vocabulary
 from training.files import json_digest, read_json, write_json
+from training.lock import LOCK_NAME, FolderBusyError, exclusive
 
 PARTS = ("train", "valid")
 BUILDING_NAME = "building.json"
-_LOCK_NAME = "building.lock"
 CHUNK = 1 << 20  # characters of text encoded at once: bounds the memory, feeds a worker
 CHECKPOINT_SECONDS = 20.0
 
@@ -241,11 +240,11 @@ class Build:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        with (self._folder / _LOCK_NAME).open("wb") as lock:
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise DataError(f"{self._folder}: another process is building there") from None
+                stack.enter_context(exclusive(self._folder, print))
+            except FolderBusyError as error:
+                raise DataError(str(error)) from None
             yield
 
 
@@ -270,7 +269,7 @@ def unfinished(folder: Path) -> dict[str, Any] | None:
 def tidy(folder: Path, keep: set[str]) -> None:
     """Remove checkpoint, lock and all arrays but `keep`; open memory maps stay valid."""
     stale = [path for part in PARTS for path in folder.glob(f"{part}-*.npy")]
-    for path in [*stale, folder / BUILDING_NAME, folder / _LOCK_NAME]:
+    for path in [*stale, folder / BUILDING_NAME, folder / LOCK_NAME]:
         if path.name not in keep:
             path.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""One process a run folder: an advisory lock that the system lets go of when its holder dies.
+"""One process a folder: an advisory lock that the system lets go of when its holder dies.
 
 ``flock`` on a file in the folder, held open for as long as the run lasts: the kernel drops it with
 the process, kill -9 included, so there is never a stale lock to remove by hand (a file that merely
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+LOCK_NAME = ".lock"
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -31,7 +32,7 @@ def exclusive(folder: Path, warn: Callable[[str], None]) -> Iterator[None]:
     Raises FolderBusyError at once when another process, or this one, holds it, OSError when the
     file cannot be written.
     """
-    path = folder / ".lock"
+    path = folder / LOCK_NAME
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:
@@ -39,7 +40,7 @@ def exclusive(folder: Path, warn: Callable[[str], None]) -> Iterator[None]:
         except BlockingIOError:
             holder = os.read(descriptor, 200).decode("utf-8", "replace").strip()
             raise FolderBusyError(
-                f"{folder}: a process is training here already ({holder or 'no name given'}); wait "
+                f"{folder}: a process is at work here already ({holder or 'no name given'}); wait "
                 "for it or stop it"
             ) from None
         except OSError as error:

@@ -289,7 +289,7 @@ def test_two_builds_in_one_folder_are_refused(
 
     def build_again(progress: BuildProgress) -> None:
         if not refusals:
-            with pytest.raises(DataError, match="another process is building there") as caught:
+            with pytest.raises(DataError, match="a process is at work here already") as caught:
                 build_store(text, vocabulary, folder, length=16)
             refusals.append(caught)
 

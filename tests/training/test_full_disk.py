@@ -133,7 +133,7 @@ def test_two_processes_in_one_folder(whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with crash.holding(folder) as holder:
         text = told(crash.run(folder))
-        assert f"FolderBusyError: {folder}: a process is training here already" in text
+        assert f"FolderBusyError: {folder}: a process is at work here already" in text
         assert f"process {holder} on " in text
     assert crash.run(folder)[-1][0] == "finished"
     assert not crash.differences(crash.outcome(folder), crash.outcome(whole))
