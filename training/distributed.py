@@ -9,6 +9,7 @@ there. Objects travel as torch sends them, between processes of one job alone.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -226,6 +227,9 @@ def process_group(
         if chosen.type != "cuda":
             dist.destroy_process_group()
         raise
+    # What refers to the group in circles (FSDP's modules do) must be gone before its threads are:
+    # one that lets go of it while the interpreter ends aborts a process that was done.
+    gc.collect()
     dist.destroy_process_group()
 
 
