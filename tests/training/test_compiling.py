@@ -189,6 +189,15 @@ def test_impossible_speeds_are_refused(change: dict[str, Any], message: str) -> 
         SpeedConfig(**change)
 
 
+def test_the_whole_loss_is_not_compiled_on_several_ranks() -> None:
+    speed = SpeedConfig(compile="model")
+    speed.validate("none")
+    for parallel in ("ddp", "fsdp"):
+        with pytest.raises(ConfigError, match=r"compile = 'model': must be none or blocks with"):
+            speed.validate(parallel)
+        SpeedConfig(compile="blocks").validate(parallel)
+
+
 def test_the_attention_kernel_of_the_first_start_is_kept(tmp_path: Path) -> None:
     """On the CPU nothing is measured; what the folder says stands, unless named otherwise."""
     left = iter(range(3))

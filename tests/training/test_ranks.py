@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tests.training.ranks import LIMIT, run_ranks
 from tests.training.residual import RegressionTask
 from training import checkpoint, shards
 from training.checkpoint import CheckpointError
+from training.compiling import graph_count
 from training.config import ConfigError
 from training.distributed import Mode, World, process_group, rank_batch, world_of
 from training.engine import Engine
@@ -33,6 +35,7 @@ from training.run_config import TrainConfig
 from training.runner import prepare
 from training.schedule import AlwaysShared, SweAdaptive, SweFixed, SweMultistage
 from training.seeds import derive_seed
+from training.speed import SpeedConfig
 from training.stack import find_stack
 from training.task import Batch
 from training.unshare import unshare
@@ -101,12 +104,31 @@ def job(out: Path, size: int) -> None:
                     stop=StopAfter(STOPS[size]),
                 )  # fmt: skip
         if size == 2:
+            graphs = {mode: compiled(mode, out / f"2-{mode}-blocks") for mode in MODES}
             for mode in MODES:
                 train(killed_rank.TASK, killed_rank.CONFIG, out / f"unbroken-{mode}", parallel=mode)
             facts = {"trap": trap(), "seeds": dropout_seeds(), "refusals": refusals(out)}
+            facts["graphs"] = graphs
             if world_of("ddp").is_first:
                 write_json(out / "facts.json", facts)
     assert not torch.distributed.is_initialized()
+
+
+def compiled(mode: Mode, folder: Path) -> list[int]:
+    """Run with compiled blocks and prefetch; graphs compiled before each update."""
+    torch.compiler.reset()
+    speed, start = SpeedConfig(compile="blocks", backend="aot_eager", prefetch=2), graph_count()
+    counts: list[int] = []
+
+    def stop() -> bool:
+        counts.append(graph_count() - start)
+        return False
+
+    with warnings.catch_warnings():
+        # Torch hides this one of its own tracer by a filter that "error" comes before.
+        warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")
+        train(TASK, CONFIGS["swe-m"], folder, parallel=mode, speed=speed, stop=stop)
+    return counts
 
 
 def gathered(tensors: list[Tensor | None]) -> bool:
@@ -186,6 +208,8 @@ def refusals(out: Path) -> dict[str, list[str]]:
     odd = RegressionTask(depth=4, batch=7, dtype=torch.float64)
     refused("rows", ConfigError, odd, BASE, out / "odd", parallel="fsdp")
     refused("mode", ConfigError, TASK, BASE, out / "mode")
+    whole = SpeedConfig(compile="model")
+    refused("compile", ConfigError, TASK, BASE, out / "mode", parallel="ddp", speed=whole)
     bad = LastRowBad(depth=4, dtype=torch.float64)
     refused("not finite", NonFiniteLossError, bad, BASE, out / "bad", parallel="fsdp")
     stop = StopAfter(2) if world.rank == 1 else StopAfter(99)
@@ -281,6 +305,19 @@ def test_ranks_train_as_one_process_does(out: Path, size: int, mode: Mode, name:
     assert read_json(out / f"{size}-{mode}-{name}" / "environment.json")["ranks"] == size
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_compiled_blocks_train_as_one_process_does(out: Path, mode: Mode) -> None:
+    """Through splits and probes; FSDP's own groups, from the first split on, are one more graph."""
+    assert_close(numbers(out / "1-none-swe-m"), numbers(out / f"2-{mode}-blocks"))
+    here = read_json(out / f"2-{mode}-blocks" / "environment.json")
+    assert (here["parallel"], here["speed"]["compile"], here["speed"]["prefetch"]) == (
+        mode, "blocks", 2,
+    )  # fmt: skip
+    counts = read_json(out / "facts.json")["graphs"][mode]
+    assert counts[:2] == [0, 1]
+    assert counts[-1] == {"ddp": 1, "fsdp": 2}[mode]
+
+
 def test_the_schedules_acted_where_they_should(out: Path) -> None:
     steps = {
         name: [event["step"] for event in read_lines(out / f"1-none-{name}" / "events.jsonl")]
@@ -316,6 +353,7 @@ def test_errors_of_one_rank_are_one_clear_line_on_all(out: Path) -> None:
         "config": "configuration: ranks 0 (there) and 1 (here) differ: train.seed: 0 there, 1 here",
         "rows": "rows = 7 in a batch (inputs): must be a multiple of the 2 ranks",
         "mode": "parallel = 'none': must be ddp or fsdp, with 2 processes",
+        "compile": "compile = 'model': must be none or blocks with parallel = 'ddp'",
         "not finite": "loss or gradient not finite at update 4; nothing was updated",
         "stop": "stopped before update 2",
         "disk full": "step-00000003: could not be written",
