@@ -13,7 +13,6 @@ same command goes on. So it does after --max-minutes. Exit status: 0 it ran (wha
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import sys
@@ -34,6 +33,7 @@ import torch
 from bert.arms import STUDIES, StudyConfig
 from bert.claims import bert_claims
 from bert.commands import Place, study_command, table_command
+from bert.options import add_speed_options, number_or_text, speed_of
 from bert.table_arms import TABLES, table_arms
 from bert.table_study import TableStudy, table_study
 from bert.text import DataError
@@ -50,6 +50,7 @@ from training.lock import FolderBusyError
 from training.loop import NonFiniteLossError
 from training.record import RunFolderError
 from training.runner import FunctionChangedError
+from training.speed import SpeedConfig
 
 VERBS = ("theory", "toy", "bert", "claims", "figures")
 SCALES = ("smoke", "small", "gpu", "full")
@@ -71,6 +72,7 @@ class Options:
     text: tuple[Path, ...]
     vocab: Path | None
     study: dict[str, Any]
+    speed: SpeedConfig
     late: Stop
     """Whether the time is up."""
 
@@ -79,7 +81,7 @@ class Options:
         """What the BERT verbs need of the command line."""
         return Place(
             out=self.out, scale=self.scale, device=self.device, jobs=self.jobs, text=self.text,
-            vocab=self.vocab, late=self.late,
+            vocab=self.vocab, speed=self.speed, late=self.late,
         )  # fmt: skip
 
 
@@ -134,6 +136,7 @@ def parse(arguments: Sequence[str]) -> Options:
         help="any other field of bert.arms.StudyConfig, such as tau=0.2 unit=2\n"
         "placement=post arms=baseline,swe-f",
     )
+    add_speed_options(bert)
     given = parser.parse_args(arguments)
     known = (*VERBS, *TABLES, "all", "clean")
     for verb in given.verbs:
@@ -159,31 +162,27 @@ def parse(arguments: Sequence[str]) -> Options:
         name, equals, value = pair.partition("=")
         if not equals:
             parser.error(f"--set {pair}: must be of the form NAME=VALUE")
-        study[name] = _list(value) if name in ("arms", "rates") else _number_or_text(value)
+        study[name] = _list(value) if name in ("arms", "rates") else number_or_text(value)
     device = given.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        speed = speed_of(given, device)
+    except ConfigError as error:
+        parser.error(f"--{error}")
     jobs = given.jobs or (os.cpu_count() or 1 if device == "cpu" else 1)
     wanted = VERBS if "all" in given.verbs else given.verbs
     return Options(
         tuple(verb for verb in (*VERBS[:3], *TABLES, *VERBS[3:]) if verb in wanted), given.out,
         given.seed, device,
         given.scale, jobs, tuple(given.text), given.vocab,
-        {name: value for name, value in study.items() if value is not None}, late,
+        {name: value for name, value in study.items() if value is not None}, speed, late,
     )  # fmt: skip
 
 
 def _list(value: str) -> list[Any]:
     """Read a list of numbers or words between commas."""
-    return [_number_or_text(item) for item in value.split(",")]
-
-
-def _number_or_text(value: str) -> Any:
-    """Read a number, true or false as such, anything else as text."""
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return value
+    return [number_or_text(item) for item in value.split(",")]
 
 
 def study_of(options: Options) -> StudyConfig:

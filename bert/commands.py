@@ -25,6 +25,7 @@ from training.config import to_dict
 from training.files import write_json
 from training.interrupt import Stop, either, never, polite_stop, stop_if
 from training.progress import Bars
+from training.speed import SpeedConfig
 
 UNITS = {"train": "updates", "tune": "updates", "tokens": "tokens", "harvest": "files"}
 
@@ -41,6 +42,7 @@ class Place:
     """Runs at a time."""
     text: tuple[Path, ...] = ()
     vocab: Path | None = None
+    speed: SpeedConfig = SpeedConfig()  # noqa: RUF009 - frozen
     late: Stop = never
     """Whether the time is up, beside what the signals say."""
 
@@ -62,8 +64,8 @@ def study_command(study: StudyConfig, place: Place) -> dict[str, float]:
         folder = f"{place.scale}-{result_key(config, ('bert', 'training'))[:10]}"
         out = place.out / "bert" / folder
         comparison = run_study(
-            study, data, out, device=place.device, jobs=place.jobs, report=bars, stop=stop,
-            warn=tqdm.write,
+            study, data, out, device=place.device, jobs=place.jobs, speed=place.speed, report=bars,
+            stop=stop, warn=tqdm.write,
         )  # fmt: skip
     write_json(place.out / "bert" / "current.json", {"folder": folder})
     print_comparison(comparison)
@@ -95,8 +97,8 @@ def table_command(table: str, study: TableStudy, place: Place) -> dict[str, floa
         pointer = place.out / "bert" / "tables" / f"{table}.json"
         write_json(pointer, {"folder": folder, "scale": place.scale})
         found = run_table(
-            table, study, data, out, device=place.device, jobs=place.jobs, report=bars,
-            stop=stop, warn=tqdm.write,
+            table, study, data, out, device=place.device, jobs=place.jobs, speed=place.speed,
+            report=bars, stop=stop, warn=tqdm.write,
         )  # fmt: skip
     arms_found = {name: found["arms"][name] for name in found["order"]}
     print_comparison(found | {"arms": {n: a for n, a in arms_found.items() if "loss" in a}})

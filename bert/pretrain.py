@@ -15,7 +15,6 @@ is left (0 under torchrun, to which any other status is a failure to be restarte
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +28,7 @@ from tqdm import tqdm
 
 from bert.arms import ARMS, REFERENCE, STUDIES, StudyConfig
 from bert.commands import UNITS, print_budget
+from bert.options import add_speed_options, number_or_text, speed_of
 from bert.study import build_task, prepare_data, run_folder
 from bert.text import DataError
 from training.checkpoint import CheckpointError
@@ -40,6 +40,7 @@ from training.loop import NonFiniteLossError, train
 from training.progress import Bars
 from training.record import RunFolderError
 from training.runner import FunctionChangedError
+from training.speed import SpeedConfig
 
 TIME_IS_UP = 75
 # Raised on every rank alike, so that rank 0 speaks for all.
@@ -61,6 +62,7 @@ class Options:
     vocab: Path | None
     device: str
     parallel: Mode
+    speed: SpeedConfig
     late: Stop
     """Whether the time is up; ``never`` without --max-minutes."""
     jobs: int
@@ -95,6 +97,7 @@ def parse(arguments: Sequence[str]) -> Options:
         "--parallel", choices=get_args(Mode), default="none",
         help="none: one process; ddp: whole weights on each rank; fsdp: slices (FSDP2)",
     )  # fmt: skip
+    add_speed_options(parser)
     parser.add_argument(
         "--max-minutes", type=float, help="save and end after that long; leave room for saving"
     )
@@ -105,7 +108,7 @@ def parse(arguments: Sequence[str]) -> Options:
         name, equals, value = pair.partition("=")
         if not equals:
             parser.error(f"--set {pair}: must be of the form NAME=VALUE")
-        settings[name] = _number_or_text(value)
+        settings[name] = number_or_text(value)
     fields = to_dict(STUDIES[given.scale]) | {
         name: value for name, value in settings.items() if value is not None
     }
@@ -118,18 +121,13 @@ def parse(arguments: Sequence[str]) -> Options:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     elif device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("--device = 'cuda': must be auto or cpu, no CUDA device is here")
+    speed = speed_of(given, device)
+    speed.validate(given.parallel)
     return Options(
         study=from_dict(StudyConfig, fields), arm=given.arm, seed=given.seed, out=given.out,
         text=tuple(given.text), vocab=given.vocab, device=device, parallel=given.parallel,
-        late=late, jobs=given.jobs,
+        speed=speed, late=late, jobs=given.jobs,
     )  # fmt: skip
-
-
-def _number_or_text(value: str) -> Any:
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value
 
 
 @contextmanager
@@ -161,8 +159,8 @@ def pretrain(options: Options, stop: Callable[[], bool]) -> dict[str, Any]:
             )  # fmt: skip
         return train(
             task, study.train_config(options.arm, options.seed), folder,
-            device=device, parallel=options.parallel, stop=stop, warn=tqdm.write,
-            progress=lambda step, row: bars("train", step, study.steps),
+            device=device, parallel=options.parallel, speed=options.speed, stop=stop,
+            warn=tqdm.write, progress=lambda step, row: bars("train", step, study.steps),
         )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from bert.vocab import Vocabulary, load_vocabulary, train_vocabulary
 from training.comparison import compare
 from training.config import to_dict
 from training.files import read_json, read_lines, write_json
+from training.loop import train
+from training.speed import SpeedConfig
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ def run_study(
     *,
     device: str = "cpu",
     jobs: int = 1,
+    speed: SpeedConfig = SpeedConfig(),  # noqa: B008 - frozen
     report: Report = lambda what, done, total: None,
     stop: Callable[[], bool] = lambda: False,
     warn: Callable[[str], None] = print,
@@ -132,6 +136,7 @@ def run_study(
             for arm in study.arms
         ],
         device=device, processes=jobs, report=report, stop=stop, warn=warn,
+        run=partial(train, speed=speed),
     )  # fmt: skip
     return write_comparison(study, out)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from bert.speedup import speed_up
 from bert.study import StudyData, build_task
 from bert.table_arms import REFERENCE, Arm, table_arms
 from bert.table_study import TableStudy, best_rate
+from training import loop
 from training.comparison import compare
 from training.config import to_dict
 from training.files import read_json, read_lines, write_json
 from training.loop import Interrupted
+from training.speed import SpeedConfig
 
 DIVERGED = "diverged.json"
 
@@ -49,6 +52,7 @@ def run_table(
     *,
     device: str = "cpu",
     jobs: int = 1,
+    speed: SpeedConfig = SpeedConfig(),  # noqa: B008 - frozen
     report: Report = lambda what, done, total: None,
     stop: Callable[[], bool] = lambda: False,
     warn: Callable[[str], None] = print,
@@ -71,6 +75,7 @@ def run_table(
             [job for job in todo if not (job.folder / DIVERGED).exists()],
             device=device, processes=jobs, report=report, stop=stop, warn=warn, what=what,
             diverged=lambda job, why: write_json(job.folder / DIVERGED, {"why": why}),
+            run=partial(loop.train, speed=speed),
         )  # fmt: skip
 
     try:

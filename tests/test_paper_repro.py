@@ -46,6 +46,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["--scale", "huge"], "invalid choice: 'huge'"),
         (["--set", "tau"], "--set tau: must be of the form NAME=VALUE"),
         (["--device", "tpu"], "invalid choice: 'tpu'"),
+        (["--prefetch", "-1"], "--prefetch = -1: must be"),
         (["--max-minutes", "0"], "--max-minutes 0: must be more than 0"),
         (["--max-minutes", "-3"], "--max-minutes = -3.0: must be in (0, "),
         (["--max-minutes", "nan"], "--max-minutes = nan: must be in (0, "),

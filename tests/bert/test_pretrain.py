@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bert.options import add_speed_options, speed_of
 from bert.pretrain import main, parse, pretrain
 from tests.training.ranks import LIMIT, run_ranks
 from tests.training.test_ranks import StopAfter
@@ -43,7 +45,7 @@ def continued(text: Path, out: Path) -> None:
     """Two ranks: four updates sharded, then to the end replicated."""
     with pytest.raises(Interrupted):
         pretrain(parse(arguments(text, out, "--parallel", "fsdp")), StopAfter(4))
-    assert main(arguments(text, out, "--parallel", "ddp")) == 0
+    assert main(arguments(text, out, "--parallel", "ddp", "--prefetch", "1")) == 0
 
 
 def rows(out: Path, kind: str) -> list[dict[str, Any]]:
@@ -72,7 +74,22 @@ def test_a_run_may_go_on_on_other_ranks(
             for name in names:
                 assert theirs[name] == pytest.approx(mine[name], rel=CLOSE), (kind, name)
     assert read_json(many / "swe-f-s0" / "environment.json")["parallel"] == "ddp"
+    assert read_json(many / "swe-f-s0" / "environment.json")["speed"]["prefetch"] == 1
+    assert read_json(one / "swe-f-s0" / "environment.json")["speed"]["compile"] == "none"
     assert main(arguments(text, many)) == 0, "a finished run is not run again"
+
+
+def test_blocks_are_compiled_on_cuda_and_not_on_the_cpu() -> None:
+    parser = argparse.ArgumentParser()
+    add_speed_options(parser)
+    for given, device, mode, prefetch in (
+        ([], "cpu", "none", None),
+        ([], "cuda", "blocks", None),
+        (["--compile", "none"], "cuda", "none", None),
+        (["--compile", "model", "--prefetch", "3"], "cpu", "model", 3),
+    ):
+        speed = speed_of(parser.parse_args(given), device)
+        assert (speed.compile, speed.prefetch) == (mode, prefetch)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +98,8 @@ def test_a_run_may_go_on_on_other_ranks(
         (("--size", "0x3"), "size = '0x3': must be one of"),
         (("--set", "no=1"), "no = 1: must be absent; known:"),
         (("--max-minutes", "-1"), "--max-minutes = -1.0: must be in (0"),
+        (("--prefetch", "-1"), "prefetch = -1: must be"),
+        (("--parallel", "ddp", "--compile", "model"), "compile = 'model': must be none or blocks"),
         (("--parallel", "ddp"), "not set; start with torchrun"),
     ],
 )
