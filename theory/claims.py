@@ -7,7 +7,13 @@ from collections.abc import Callable
 from time import process_time
 from typing import Any
 
-from theory import quadratic_claims, sharing_claims, sign_descent_claims, speedup_claims
+from theory import (
+    quadratic_claims,
+    sharing_claims,
+    sharper_claims,
+    sign_descent_claims,
+    speedup_claims,
+)
 from theory.checks import (
     check_lemma1,
     check_remark1,
@@ -68,6 +74,7 @@ CLAIMS = (
         check_theorem4,
     ),
     *speedup_claims.CLAIMS,
+    *sharper_claims.CLAIMS,
     *sharing_claims.CLAIMS,
     *quadratic_claims.CLAIMS,
     *sign_descent_claims.CLAIMS,
