@@ -8,6 +8,7 @@ from time import process_time
 from typing import Any
 
 from theory import (
+    gradient_noise_claims,
     quadratic_claims,
     sharing_claims,
     sharper_claims,
@@ -76,6 +77,7 @@ CLAIMS = (
     *speedup_claims.CLAIMS,
     *sharper_claims.CLAIMS,
     *sharing_claims.CLAIMS,
+    *gradient_noise_claims.CLAIMS,
     *quadratic_claims.CLAIMS,
     *sign_descent_claims.CLAIMS,
 )
