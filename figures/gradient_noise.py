@@ -65,7 +65,7 @@ def _floors(axes: Axes, data: dict[str, Any]) -> None:
             fmt=marker, color=colour, markerfacecolor="white", label=label,
         )  # fmt: skip
     axes.axhline(1.0, color=style.INK, linewidth=0.8)
-    axes.set(xscale="log", xlabel="step size η", ylabel="floor / (d²ησ²/4)")
+    axes.set(xlabel="step size η", ylabel="floor / (d²ησ²/4)")
     axes.legend(loc="upper left")
     style.panel_title(axes, "a", "noise floor against its first order")
 
@@ -99,7 +99,7 @@ def _gains(axes: Axes, data: dict[str, Any]) -> None:
             fmt=marker, color=colour, markerfacecolor="white", label=label,
         )  # fmt: skip
     axes.axhline(1.0, color=style.INK, linewidth=0.8)
-    axes.set(xscale="log", xlabel="gradient noise σ", ylabel="quotient of losses")
+    axes.set(xscale="log", yscale="log", xlabel="gradient noise σ", ylabel="quotient of losses")
     axes.legend(loc="upper left")
     style.panel_title(axes, "c", "gain at tuned step sizes")
 
