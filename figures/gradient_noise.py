@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from figures import style
-from figures.results import read_data, reading
+from figures.single import draw_from
 from figures.wording import count, listing, plain
 
 NAME = "gradient_noise"
@@ -29,27 +30,23 @@ GAINS = {
 @style.styled
 def draw(out: Path) -> bool:
     """Draw floors, losses against the step size, tuned gains; False when the file is absent."""
-    data = read_data(out, SOURCE)
-    if data is None:
-        return False
-    with reading(out / SOURCE):
-        figure = style.new_figure(7.2)
-        top, middle, bottom = figure.subplots(3, 1)
-        _floors(top, data)
-        _losses(middle, data)
-        _gains(bottom, data)
-        caption = _caption(data)
-    style.save(
-        figure, out, NAME,
+    return draw_from(
+        out, NAME, SOURCE, _panels, _caption,
         title="Under gradient noise tying averages, and gains nothing",
-        caption=caption,
         alt="Noise floors of sharing, of the identity start without it and of ZAS lie on one line "
         "in the step size. Final loss against step size: the three minima, and the arms without "
         "tying diverging first at large steps. Gains at tuned steps: tying at one, the identity "
         "start well above.",
-        sources=[SOURCE],
     )  # fmt: skip
-    return True
+
+
+def _panels(data: dict[str, Any]) -> Figure:
+    figure = style.new_figure(7.2)
+    top, middle, bottom = figure.subplots(3, 1)
+    _floors(top, data)
+    _losses(middle, data)
+    _gains(bottom, data)
+    return figure
 
 
 def _floors(axes: Axes, data: dict[str, Any]) -> None:
