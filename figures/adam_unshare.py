@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from figures import style
 from figures.single import draw_from
 from figures.wording import count, listing, plain

@@ -28,11 +28,7 @@ def draw(out: Path) -> bool:
 
 
 def _panels(data: dict[str, Any]) -> Figure:
-    figure = _panels(data["curves"])
-    return figure
-
-
-def _panels(curves: list[dict[str, Any]]) -> Figure:
+    curves: list[dict[str, Any]] = data["curves"]
     depths = sorted({curve["depth"] for curve in curves})
     rows = (len(depths) + 1) // 2
     figure = style.new_figure((0.7 if len(depths) % 2 == 0 else 0.1) + 2.1 * rows)
