@@ -88,8 +88,8 @@ def check_all(
 ) -> list[dict[str, Any]]:
     """Recompute every claim; ledger entries in the paper's order, then our own.
 
-    `scale`: "smoke", "small" (under 25 s on one core) or "full". `progress` receives one line per
-    claim. ValueError for an unknown scale.
+    `scale`: "smoke", "small" (a minute or so of one core) or "full". `progress` receives one line
+    per claim, with the processor time it took. ValueError for an unknown scale.
     """
     check_scale(scale)
     records = []
