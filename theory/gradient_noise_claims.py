@@ -91,7 +91,7 @@ def check_tying(seed: int, scale: str) -> Finding:
         f"from the mean of perturbed starts {said('tying, perturbed')}; averaging those starts "
         f"{said('averaging, perturbed')}; the identity start over ZAS {said('start')}. At the "
         f"largest step size and sigma {rows[-1]['sigma']:g} the loss without tying is "
-        + (f"{fixed:.3g} times as large" if fixed is not None else "infinite (diverged)")
+        + (f"{fixed:.3g} times as large" if fixed is not None else "beyond all bounds (diverged)")
         + ": tying keeps the weights from walking along the valley, which a tuned step size does "
         f"not need. A gain below {WORTH:.0%} counts as none",
         f"simulated on full matrices, n = {data['replicas'] // 2} paired replicas +- SE, step size "

@@ -40,7 +40,7 @@ def scaled(value: Any) -> Any:
         return FACTOR * value
     if isinstance(value, tuple):
         # A record may carry names or indices beside its numbers.
-        parts = [part if isinstance(part, str) else scaled(part) for part in value]
+        parts = [scaled(part) for part in value]
         return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
     if isinstance(value, list):
         return [scaled(part) for part in value]
@@ -48,6 +48,8 @@ def scaled(value: Any) -> Any:
         return {key: scaled(part) for key, part in value.items()}
     if isinstance(value, type(iv.mpf(1))):
         return value * FACTOR
+    if value is None or isinstance(value, str):
+        return value
     raise Unscalable(f"cannot scale {type(value).__name__}")
 
 

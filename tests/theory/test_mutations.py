@@ -11,6 +11,17 @@ import theory
 from tests.theory.mutation import first_failure, public
 
 GUARDS = {
+    "carried.Split.descent_ratio": "carried.descent_ratio_agrees_with_the_one_by_coordinates_where_layers_are_alike",  # noqa: E501
+    "carried.Split.noise_correlation": "carried.split_recovers_signal_noise_and_their_correlation",
+    "carried.Split.signal_to_noise": "carried.split_recovers_signal_noise_and_their_correlation",
+    "carried.best_tau": "carried.best_tau_is_the_first_probe_at_which_tying_no_longer_pays",
+    "carried.energies": "carried.energies_are_those_of_the_gradients",
+    "carried.exchangeable_correlation": "written_out.estimates_for_the_carried_predictions",
+    "fit_quadratic.Estimate.loss_by_tau": "written_out.estimates_for_the_carried_predictions",
+    "fit_quadratic.Estimate.loss_unshared": "written_out.estimates_for_the_carried_predictions",
+    "fit_quadratic.Estimate.noise_over_bias": "written_out.estimates_for_the_carried_predictions",
+    "fit_quadratic.general_losses": "fit_quadratic.without_noise_the_general_quadratic_is_the_run_itself",  # noqa: E501
+    "sign_descent.descent_ratio": "carried.descent_ratio_agrees_with_the_one_by_coordinates_where_layers_are_alike",  # noqa: E501
     "admissible.as_spectrum": "admissible.zas_step_is_its_formula",
     "admissible.largest_step": "admissible.sharing_s_step_is_within_two_of_the_best_possible",
     "admissible.proved_step": "written_out.sharper_bounds_and_steps",
@@ -167,6 +178,7 @@ GUARDS = {
 """Public function below theory: the test that sees it 1 % off, as "file.test" without "test_"."""
 
 EXCEPTIONS = {
+    "carried.table": "a table assembled from functions of this one",
     "controls.draw_target": "draws random targets; what is said of them does not depend on scale",
     "controls.study": "assembles a result file from functions of the table",
     "intervals.interval": "returns its argument or refuses it",

@@ -8,10 +8,12 @@ from theory import (
     admissible,
     alignment,
     bounds,
+    carried,
     common_component,
     controls,
     deep_linear,
     descent,
+    fit_quadratic,
     gradient_noise,
     odd_targets,
     quadratic,
@@ -181,3 +183,19 @@ def test_the_rest() -> None:
     # One value, 0.5, L = 1, eta = 1: there after one step.
     found = steps.proved_steps("shared", [0.5], 1, 1e-6)
     assert (found.steps, found.eta) == (1.0, 1.0)
+
+
+def test_estimates_for_the_carried_predictions() -> None:
+    row = {"gradient_norms": [1.0] * 5, "alignment": 0.6}
+    np.testing.assert_allclose(carried.exchangeable_correlation(row), 0.5, rtol=EXACT)
+    # Two steps of eta 0.4, one direction; differences a = 0.5, the mean a = 0.8, L = 4.
+    apart = quadratic.Quadratic(depth=4, own=0.5, bias=0.2, noise=0.1, dispersion=0.3)
+    mean = quadratic.Quadratic(depth=4, own=0.8, start=2.0)
+    found = fit_quadratic.Estimate(apart, mean, np.array([5.0]), 0.0)
+    etas = np.array([0.4, 0.4])
+    kept = 4.0 * 0.68**4 / 2.0 * 0.8
+    noisy = 0.8**2 * (0.8**2 * 1.1 + 0.048) + 0.048
+    np.testing.assert_allclose(found.loss_unshared(etas), 0.25 * noisy + 5.0 * kept, rtol=1e-12)
+    np.testing.assert_allclose(found.loss_by_tau(etas)[-1], 0.25 * 0.2 + 2.0 * kept, rtol=1e-12)
+    floor = 0.048 / (1.0 - 0.8**2)
+    np.testing.assert_allclose(found.noise_over_bias(0.4), floor / 0.2, rtol=1e-12)
