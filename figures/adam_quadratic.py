@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from figures import style
-from figures.results import read_data, reading
+from figures.single import draw_from
 from figures.wording import count, listing, plain
 
 NAME = "adam_quadratic"
@@ -19,27 +20,23 @@ LOOKS = (("#0072B2", "o"), ("#E69F00", "^"), ("#009E73", "D"))
 @style.styled
 def draw(out: Path) -> bool:
     """Draw gains of speed and time, and the tuned losses; False when the file is absent."""
-    data = read_data(out, SOURCE)
-    if data is None:
-        return False
-    with reading(out / SOURCE):
-        figure = style.new_figure(6.9)
-        top, middle, bottom = figure.subplots(3, 1)
-        _speeds(top, data["speeds"], data["lines"])
-        _reach(middle, data["reach"], data["lines"])
-        _tuned(bottom, data["tuned"])
-        caption = _caption(data)
-    style.save(
-        figure, out, NAME,
+    return draw_from(
+        out, NAME, SOURCE, _panels, _caption,
         title="AdamW gains what the signal-to-noise ratio predicts, at equal learning rate",
-        caption=caption,
         alt="Above, gain of the common mode's speed under AdamW by tying layers, on the line of "
         "the second-moment rule and off that of the sign rule. Middle, gain in steps on a "
         "quadratic. Below, final loss against the peak learning rate: the two methods' curves "
         "are shifted against each other, with nearly the same minimum.",
-        sources=[SOURCE],
     )  # fmt: skip
-    return True
+
+
+def _panels(data: dict[str, Any]) -> Figure:
+    figure = style.new_figure(6.9)
+    top, middle, bottom = figure.subplots(3, 1)
+    _speeds(top, data["speeds"], data["lines"])
+    _reach(middle, data["reach"], data["lines"])
+    _tuned(bottom, data["tuned"])
+    return figure
 
 
 def _speeds(axes: Axes, speeds: list[dict[str, Any]], lines: dict[str, Any]) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from figures import style
-from figures.results import read_data, reading
+from figures.single import draw_from
 from figures.wording import count, listing, plain
 
 NAME = "adam_unshare"
@@ -17,33 +19,29 @@ LOOKS = (("#0072B2", "o"), ("#E69F00", "^"), ("#009E73", "D"))
 @style.styled
 def draw(out: Path) -> bool:
     """Draw tuned loss against tau for each bias; False when the file is absent."""
-    data = read_data(out, SOURCE)
-    if data is None:
-        return False
-    with reading(out / SOURCE):
-        figure = style.new_figure(3.9)
-        axes = figure.subplots()
-        for (colour, marker), setting in zip(LOOKS, data["settings"], strict=False):
-            _setting(axes, setting, colour, marker)
-        axes.plot([], [], color=style.INK, label="predicted")
-        axes.plot([], [], "x", color=style.INK, label="second moments copied")
-        axes.axhline(1.0, color=style.FAINT, linewidth=0.8, zorder=0)
-        axes.set(xlim=(-0.02, 1.02), yscale="log", xlabel="first unshared step $\\tau/T$")
-        axes.set_ylabel("loss / equal start's, each tuned")
-        axes.set_yticks([0.5, 1.0, 2.0], ["0.5", "1", "2"])
-        axes.minorticks_off()
-        style.legend_above(figure, axes.get_legend_handles_labels()[0], 2)
-        caption = _caption(data)
-    style.save(
-        figure, out, NAME,
+    return draw_from(
+        out, NAME, SOURCE, _panels, _caption,
         title="Unsharing under AdamW, every arm at its own best learning rate",
-        caption=caption,
         alt="Final loss relative to the equal start against the first unshared step, for three "
         "amounts of difference between the modules' optima: below one for little difference, "
         "above one for much, with measured points on the predicted lines.",
-        sources=[SOURCE],
     )  # fmt: skip
-    return True
+
+
+def _panels(data: dict[str, Any]) -> Figure:
+    figure = style.new_figure(3.9)
+    axes = figure.subplots()
+    for (colour, marker), setting in zip(LOOKS, data["settings"], strict=False):
+        _setting(axes, setting, colour, marker)
+    axes.plot([], [], color=style.INK, label="predicted")
+    axes.plot([], [], "x", color=style.INK, label="second moments copied")
+    axes.axhline(1.0, color=style.FAINT, linewidth=0.8, zorder=0)
+    axes.set(xlim=(-0.02, 1.02), yscale="log", xlabel="first unshared step $\\tau/T$")
+    axes.set_ylabel("loss / equal start's, each tuned")
+    axes.set_yticks([0.5, 1.0, 2.0], ["0.5", "1", "2"])
+    axes.minorticks_off()
+    style.legend_above(figure, axes.get_legend_handles_labels()[0], 2)
+    return figure
 
 
 def _setting(axes: Any, setting: dict[str, Any], colour: str, marker: str) -> None:

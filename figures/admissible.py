@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures import style
-from figures.results import read_data, reading
+from figures.single import draw_from
 from figures.wording import count, plain
 
 NAME = "admissible"
@@ -21,22 +21,13 @@ PANELS = {"theorem4": ("shared", "Theorem 4, sharing"), "theorem3": ("zas", "The
 @style.styled
 def draw(out: Path) -> bool:
     """Draw L times the step size, one panel a theorem; False when the result file is absent."""
-    data = read_data(out, SOURCE)
-    if data is None:
-        return False
-    with reading(out / SOURCE):
-        figure = _panels(data)
-        caption = _caption(data)
-    style.save(
-        figure, out, NAME,
+    return draw_from(
+        out, NAME, SOURCE, _panels, _caption,
         title="The step sizes that the theorems allow, and that they could",
-        caption=caption,
         alt="Two panels over depth, both axes logarithmic: depth times step size. The paper's step "
         "sizes fall; the proved ones and the largest for which the inequality holds are flat and "
         "close to each other.",
-        sources=[SOURCE],
     )  # fmt: skip
-    return True
 
 
 def _panels(data: dict[str, Any]) -> Figure:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures import style
-from figures.results import read_data, reading
+from figures.single import draw_from
 from figures.wording import fixed, listing, plain
 
 NAME = "alignment"
@@ -26,37 +27,33 @@ SHOWN = ("rotation", "triangular")
 @style.styled
 def draw(out: Path) -> bool:
     """Draw A along the flows, its range given the cosines, its drift with depth."""
-    data = read_data(out, SOURCE)
-    if data is None:
-        return False
-    with reading(out / SOURCE):
-        figure = style.new_figure(6.9)
-        upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(3.1, 3.0))[:, 0]
-        panels = upper.subplots(1, 2, sharey=True)
-        for letter, family, axes in zip("ab", SHOWN, panels, strict=True):
-            _along(axes, data, family)
-            style.panel_title(axes, letter, f"along the flows, {family}")
-        panels[0].set_ylabel("alignment $A$")
-        handles = [
-            Line2D([], [], color=look.colour, linestyle=look.dash, label=look.label)
-            for look in FLOWS.values()
-        ]
-        upper.legend(handles=handles, loc="outside upper left", ncols=2)
-        left, right = lower.subplots(1, 2)
-        _range(left, data)
-        _drift(right, data)
-        caption = _caption(data)
-    style.save(
-        figure, out, NAME,
+    return draw_from(
+        out, NAME, SOURCE, _panels, _caption,
         title="How well layer gradients agree, and what SWE-A's rule sees of it",
-        caption=caption,
         alt="Four panels. Above: alignment against falling loss for two target families; one for "
         "flows from the identity, low at first for ZAS. Below left: the wide range of alignment "
         "that adjacent cosines allow, with two examples where the rule errs. Below right: with "
         "depth the least adjacent cosine rises to one while the least alignment stays near a half.",
-        sources=[SOURCE],
     )  # fmt: skip
-    return True
+
+
+def _panels(data: dict[str, Any]) -> Figure:
+    figure = style.new_figure(6.9)
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(3.1, 3.0))[:, 0]
+    panels = upper.subplots(1, 2, sharey=True)
+    for letter, family, axes in zip("ab", SHOWN, panels, strict=True):
+        _along(axes, data, family)
+        style.panel_title(axes, letter, f"along the flows, {family}")
+    panels[0].set_ylabel("alignment $A$")
+    handles = [
+        Line2D([], [], color=look.colour, linestyle=look.dash, label=look.label)
+        for look in FLOWS.values()
+    ]
+    upper.legend(handles=handles, loc="outside upper left", ncols=2)
+    left, right = lower.subplots(1, 2)
+    _range(left, data)
+    _drift(right, data)
+    return figure
 
 
 def _along(axes: Axes, data: dict[str, Any], family: str) -> None:

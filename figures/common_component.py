@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 
 from figures import style
 from figures.alignment import FLOWS
-from figures.results import read_data, reading
+from figures.single import draw_from
 from figures.wording import fixed, listing, plain
 
 NAME = "common_component"
@@ -29,23 +29,14 @@ CERTIFIED = style.Look("SWE, certified", "#222222", "v", (0, (1, 1)))
 @style.styled
 def draw(out: Path) -> bool:
     """Draw losses, times over depth and parts of movement; False when the file is absent."""
-    data = read_data(out, SOURCE)
-    if data is None:
-        return False
-    with reading(out / SOURCE):
-        figure = _panels(data)
-        caption = _caption(data)
-    style.save(
-        figure, out, NAME,
+    return draw_from(
+        out, NAME, SOURCE, _panels, _caption,
         title="Sharing first, then unsharing: a target that sharing alone cannot reach",
-        caption=caption,
         alt="Three panels. Loss against time at one depth: sharing stops at a floor, SWE leaves it "
         "at tau and falls. Time to the goal against depth: SWE and its equal start without sharing "
         "coincide, ZAS is above them in deep networks, the certified time further above. Part of "
         "the movement outside the common component, per family of targets and flow.",
-        sources=[SOURCE],
     )  # fmt: skip
-    return True
 
 
 def _panels(data: dict[str, Any]) -> Figure:

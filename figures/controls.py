@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from figures import style
-from figures.results import read_data, reading
+from figures.single import draw_from
 from figures.wording import fixed, listing, plain
 
 NAME = "controls"
@@ -24,23 +24,14 @@ PARTS = {
 @style.styled
 def draw(out: Path) -> bool:
     """Draw one panel a target family; False when the result file is absent."""
-    data = read_data(out, SOURCE)
-    if data is None:
-        return False
-    with reading(out / SOURCE):
-        figure = _panels(data)
-        caption = _caption(data)
-    style.save(
-        figure, out, NAME,
+    return draw_from(
+        out, NAME, SOURCE, _panels, _caption,
         title="Start or tying: where the gain over ZAS comes from",
-        caption=caption,
         alt="Four panels, one a family of targets. For each size of perturbation three bars with "
         "standard errors: the part of the gain due to the start, to averaging the start over "
         "layers, and to tying. The start's bar is the large one; tying's is zero for normal "
         "targets from the exact identity and negative for the others.",
-        sources=[SOURCE],
     )  # fmt: skip
-    return True
 
 
 def _panels(data: dict[str, Any]) -> Figure:

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from figures import style
-from figures.results import read_data, reading
+from figures.single import draw_from
 from figures.wording import count, listing, plain
 
 NAME = "descent_bounds"
@@ -21,23 +21,14 @@ THEOREM = {"shared": "Theorem 4", "zas": "Theorem 3"}
 @style.styled
 def draw(out: Path) -> bool:
     """Draw rates per step and error against step size; False when the result file is absent."""
-    data = read_data(out, SOURCE)
-    if data is None:
-        return False
-    with reading(out / SOURCE):
-        figure = _panels(data)
-        caption = _caption(data)
-    style.save(
-        figure, out, NAME,
+    return draw_from(
+        out, NAME, SOURCE, _panels, _caption,
         title="The descent bounds at their own step sizes",
-        caption=caption,
         alt="Two panels, all axes logarithmic. Above: reduction of the log loss per step against "
         "depth; measured points lie above the theorems' lines, and the no-sharing step size "
         "shrinks much faster. Below: descent's distance from the flow is proportional to the "
         "step size.",
-        sources=[SOURCE],
     )  # fmt: skip
-    return True
 
 
 def _panels(data: dict[str, Any]) -> Figure:

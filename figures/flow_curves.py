@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures import style
-from figures.results import read_data, reading
+from figures.single import draw_from
 from figures.wording import count, listing, plain
 
 NAME = "flow_curves"
@@ -19,24 +19,16 @@ SOURCE = "theory/flow_curves.json"
 @style.styled
 def draw(out: Path) -> bool:
     """Draw one panel a depth; False when the result file is absent."""
-    data = read_data(out, SOURCE)
-    if data is None:
-        return False
-    with reading(out / SOURCE):
-        figure = _panels(data["curves"])
-        caption = _caption(data)
-    style.save(
-        figure, out, NAME,
+    return draw_from(
+        out, NAME, SOURCE, _panels, _caption,
         title="Loss of the two flows against time",
-        caption=caption,
         alt="Loss on a logarithmic axis against time, one panel a depth. Sharing and no sharing "
         "each fall below the dashed bound of its theorem; gradient descent lies on the lines.",
-        sources=[SOURCE],
     )  # fmt: skip
-    return True
 
 
-def _panels(curves: list[dict[str, Any]]) -> Figure:
+def _panels(data: dict[str, Any]) -> Figure:
+    curves: list[dict[str, Any]] = data["curves"]
     depths = sorted({curve["depth"] for curve in curves})
     rows = (len(depths) + 1) // 2
     figure = style.new_figure((0.7 if len(depths) % 2 == 0 else 0.1) + 2.1 * rows)

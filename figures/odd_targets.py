@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures import style
-from figures.results import read_data, reading
+from figures.single import draw_from
 from figures.wording import plain
 
 NAME = "odd_targets"
@@ -25,22 +25,13 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 @style.styled
 def draw(out: Path) -> bool:
     """Draw time against angle and log time against depth; False when the file is absent."""
-    data = read_data(out, SOURCE)
-    if data is None:
-        return False
-    with reading(out / SOURCE):
-        figure = _panels(data)
-        caption = _caption(data)
-    style.save(
-        figure, out, NAME,
+    return draw_from(
+        out, NAME, SOURCE, _panels, _caption,
         title="Rotations and one-dimensional nets: outside the theorems",
-        caption=caption,
         alt="Two panels. Above: time to the goal against the angle of a rotation; flat for ZAS, "
         "growing without bound towards a half turn from the identity. Below: log time of "
         "one-dimensional nets grows linearly with depth, sharing the mean of the draws fastest.",
-        sources=[SOURCE],
     )  # fmt: skip
-    return True
 
 
 def _panels(data: dict[str, Any]) -> Figure:

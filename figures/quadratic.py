@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from figures import style
-from figures.results import read_data, reading
+from figures.single import draw_from
 from figures.wording import count, listing, plain
 
 NAME = "quadratic"
@@ -19,33 +20,29 @@ LOOKS = (("#0072B2", "o", "-"), ("#E69F00", "^", "--"), ("#009E73", "D", "-."))
 @style.styled
 def draw(out: Path) -> bool:
     """Draw loss against tau for two schedules and the best tau; False when the file is absent."""
-    data = read_data(out, SOURCE)
-    if data is None:
-        return False
-    with reading(out / SOURCE):
-        figure = style.new_figure(6.9)
-        # Quarters are exact in binary: the layout's sums, whose order varies, then agree.
-        top, middle, bottom = figure.subplots(3, 1, height_ratios=(1.25, 1.0, 1.0))
-        _curves(top, data, "linear")
-        style.panel_title(top, "a", "step size decaying linearly to zero")
-        _curves(middle, data, "constant")
-        style.panel_title(middle, "b", "constant step size")
-        for axes in (top, middle):
-            axes.set_ylabel("loss / equal start's")
-            axes.set_xlabel("first unshared step $\\tau / T$")
-        _rule(bottom, data)
-        style.legend_above(figure, top.get_legend_handles_labels()[0], 2)
-        caption = _caption(data)
-    style.save(
-        figure, out, NAME,
+    return draw_from(
+        out, NAME, SOURCE, _panels, _caption,
         title="When to unshare: a quadratic solved exactly",
-        caption=caption,
         alt="Loss at the end against the step at which modules are unshared. Under linear decay "
         "the curves have an inner minimum that moves right as noise grows; with constant steps "
         "they rise or fall throughout. Below, the best step against the ratio of noise to bias.",
-        sources=[SOURCE],
     )  # fmt: skip
-    return True
+
+
+def _panels(data: dict[str, Any]) -> Figure:
+    figure = style.new_figure(6.9)
+    # Quarters are exact in binary: the layout's sums, whose order varies, then agree.
+    top, middle, bottom = figure.subplots(3, 1, height_ratios=(1.25, 1.0, 1.0))
+    _curves(top, data, "linear")
+    style.panel_title(top, "a", "step size decaying linearly to zero")
+    _curves(middle, data, "constant")
+    style.panel_title(middle, "b", "constant step size")
+    for axes in (top, middle):
+        axes.set_ylabel("loss / equal start's")
+        axes.set_xlabel("first unshared step $\\tau / T$")
+    _rule(bottom, data)
+    style.legend_above(figure, top.get_legend_handles_labels()[0], 2)
+    return figure
 
 
 def _curves(axes: Axes, data: dict[str, Any], schedule: str) -> None:

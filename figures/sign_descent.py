@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from figures import style
-from figures.results import read_data, reading
+from figures.single import draw_from
 from figures.wording import count, listing, plain
 
 NAME = "sign_descent"
@@ -20,27 +21,23 @@ LOOKS = (("#0072B2", "o", "-"), ("#E69F00", "^", "--"), ("#009E73", "D", "-."))
 @style.styled
 def draw(out: Path) -> bool:
     """Draw gain against signal-to-noise, steps to reach, floors; False when the file is absent."""
-    data = read_data(out, SOURCE)
-    if data is None:
-        return False
-    with reading(out / SOURCE):
-        figure = style.new_figure(6.4)
-        # Quarters are exact in binary: the layout's sums, whose order varies, then agree.
-        top, middle, bottom = figure.subplots(3, 1, height_ratios=(1.25, 1.0, 0.75))
-        _gains(top, data)
-        _reach(middle, data)
-        _floors(bottom, data["floors"])
-        caption = _caption(data)
-    style.save(
-        figure, out, NAME,
+    return draw_from(
+        out, NAME, SOURCE, _panels, _caption,
         title="Why sign-like updates may gain by sharing",
-        caption=caption,
         alt="Gain of the common mode's speed by tying layers against signal-to-noise: the root of "
         "the depth where noise dominates, one where it does not, with simulated points on the "
         "lines. Below, steps to reach a tenth of the start, and the noise floors.",
-        sources=[SOURCE],
     )  # fmt: skip
-    return True
+
+
+def _panels(data: dict[str, Any]) -> Figure:
+    figure = style.new_figure(6.4)
+    # Quarters are exact in binary: the layout's sums, whose order varies, then agree.
+    top, middle, bottom = figure.subplots(3, 1, height_ratios=(1.25, 1.0, 0.75))
+    _gains(top, data)
+    _reach(middle, data)
+    _floors(bottom, data["floors"])
+    return figure
 
 
 def _gains(axes: Axes, data: dict[str, Any]) -> None:

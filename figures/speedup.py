@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures import style
-from figures.results import read_data, reading
+from figures.single import draw_from
 from figures.wording import count, plain
 
 NAME = "speedup"
@@ -23,22 +23,13 @@ DRAWN_EPS = 1
 @style.styled
 def draw(out: Path) -> bool:
     """Draw time ratio, break-even and final ratio over depth; False when the file is absent."""
-    data = read_data(out, SOURCE)
-    if data is None:
-        return False
-    with reading(out / SOURCE):
-        figure = _panels(data)
-        caption = _caption(data)
-    style.save(
-        figure, out, NAME,
+    return draw_from(
+        out, NAME, SOURCE, _panels, _caption,
         title="How much faster sharing is in time",
-        caption=caption,
         alt="Three panels over depth, one line a target. The time ratio rises like the square root "
         "of depth, far below the line L; the loss level beyond which sharing is slower; the ratio "
         "of final rates, below one everywhere.",
-        sources=[SOURCE],
     )  # fmt: skip
-    return True
 
 
 def _panels(data: dict[str, Any]) -> Figure:

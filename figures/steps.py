@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures import style
-from figures.results import read_data, reading
+from figures.single import draw_from
 from figures.wording import count, listing, plain
 
 NAME = "steps"
@@ -25,22 +25,13 @@ RULES = {
 @style.styled
 def draw(out: Path) -> bool:
     """Draw one panel a rule for the step size; False when the result file is absent."""
-    data = read_data(out, SOURCE)
-    if data is None:
-        return False
-    with reading(out / SOURCE):
-        figure = _panels(data)
-        caption = _caption(data)
-    style.save(
-        figure, out, NAME,
+    return draw_from(
+        out, NAME, SOURCE, _panels, _caption,
         title="Steps of gradient descent across depth",
-        caption=caption,
         alt="Three panels of steps over depth, both axes logarithmic. At the theorems' step sizes "
         "both counts rise steeply, without sharing more so. At the proved and the best step sizes "
         "sharing is flat and no sharing rises like the root of depth.",
-        sources=[SOURCE],
     )  # fmt: skip
-    return True
 
 
 def _panels(data: dict[str, Any]) -> Figure:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures import style
-from figures.results import read_data, reading
+from figures.single import draw_from
 from figures.wording import listing, plain
 
 NAME = "theorem_bounds"
@@ -21,22 +21,13 @@ MARKERS = ("o", "^", "D", "v", "s", "P")
 @style.styled
 def draw(out: Path) -> bool:
     """Draw looseness and speed-up against depth; False when the result file is absent."""
-    data = read_data(out, SOURCE)
-    if data is None:
-        return False
-    with reading(out / SOURCE):
-        figure = _panels(data)
-        caption = _caption(data)
-    style.save(
-        figure, out, NAME,
+    return draw_from(
+        out, NAME, SOURCE, _panels, _caption,
         title="The flow bounds against the truth, across depth",
-        caption=caption,
         alt="Two panels over depth, both axes logarithmic. Above: true final rate over the "
         "theorem's rate, for sharing and no sharing and several targets. Below: time without "
         "sharing over time with sharing, beside the line that grows with depth.",
-        sources=[SOURCE],
     )  # fmt: skip
-    return True
 
 
 def _panels(data: dict[str, Any]) -> Figure:

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures import style
-from figures.results import read_data, reading
+from figures.single import draw_from
 from figures.wording import count, interval, listing
 
 NAME = "toy_teacher_student"
@@ -24,34 +25,30 @@ TITLES = {"sgd": "SGD", "adamw": "AdamW"}
 @style.styled
 def draw(out: Path) -> bool:
     """Draw every arm's difference to the equal start, by optimiser and eps; False when absent."""
-    data = read_data(out, SOURCE)
-    if data is None:
-        return False
-    with reading(out / SOURCE):
-        figure = style.new_figure(6.4)
-        arms = [arm for arm in data["arms"] if arm != REFERENCE]
-        optimisers = list(dict.fromkeys(s["optimiser"] for s in data["settings"]))
-        panels = figure.subplots(len(optimisers), 1, sharex=True, squeeze=False)[:, 0]
-        for letter, axes, name in zip("ab", panels, optimisers, strict=False):
-            _panel(axes, arms, [s for s in data["settings"] if s["optimiser"] == name])
-            style.panel_title(axes, letter, TITLES.get(name, name))
-        first = data["settings"][: len(data["settings"]) // len(optimisers)]
-        handles = [
-            Line2D([], [], color=colour, marker=marker, linestyle="",
-                   label=f"$\\varepsilon$ = {setting['eps']:g}")
-            for colour, marker, setting in zip(COLOURS, MARKERS, first, strict=False)
-        ]  # fmt: skip
-        style.legend_above(figure, handles, columns=4)
-        caption = _caption(data)
-    style.save(
-        figure, out, NAME,
+    return draw_from(
+        out, NAME, SOURCE, _panels, _caption,
         title="Teacher and student of residual modules",
-        caption=caption,
         alt="Final loss of every arm minus that of the equal start, for SGD above and AdamW below, "
         "with a point and an interval for each deviation of the teacher from sharing.",
-        sources=[SOURCE],
     )  # fmt: skip
-    return True
+
+
+def _panels(data: dict[str, Any]) -> Figure:
+    figure = style.new_figure(6.4)
+    arms = [arm for arm in data["arms"] if arm != REFERENCE]
+    optimisers = list(dict.fromkeys(s["optimiser"] for s in data["settings"]))
+    panels = figure.subplots(len(optimisers), 1, sharex=True, squeeze=False)[:, 0]
+    for letter, axes, name in zip("ab", panels, optimisers, strict=False):
+        _panel(axes, arms, [s for s in data["settings"] if s["optimiser"] == name])
+        style.panel_title(axes, letter, TITLES.get(name, name))
+    first = data["settings"][: len(data["settings"]) // len(optimisers)]
+    handles = [
+        Line2D([], [], color=colour, marker=marker, linestyle="",
+               label=f"$\\varepsilon$ = {setting['eps']:g}")
+        for colour, marker, setting in zip(COLOURS, MARKERS, first, strict=False)
+    ]  # fmt: skip
+    style.legend_above(figure, handles, columns=4)
+    return figure
 
 
 def _panel(axes: Axes, arms: list[str], settings: list[dict[str, Any]]) -> None:

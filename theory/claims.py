@@ -7,7 +7,14 @@ from collections.abc import Callable
 from time import process_time
 from typing import Any
 
-from theory import quadratic_claims, sharing_claims, sign_descent_claims, speedup_claims
+from theory import (
+    gradient_noise_claims,
+    quadratic_claims,
+    sharing_claims,
+    sharper_claims,
+    sign_descent_claims,
+    speedup_claims,
+)
 from theory.checks import (
     check_lemma1,
     check_remark1,
@@ -68,7 +75,9 @@ CLAIMS = (
         check_theorem4,
     ),
     *speedup_claims.CLAIMS,
+    *sharper_claims.CLAIMS,
     *sharing_claims.CLAIMS,
+    *gradient_noise_claims.CLAIMS,
     *quadratic_claims.CLAIMS,
     *sign_descent_claims.CLAIMS,
 )
@@ -79,8 +88,8 @@ def check_all(
 ) -> list[dict[str, Any]]:
     """Recompute every claim; ledger entries in the paper's order, then our own.
 
-    `scale`: "smoke", "small" (under 25 s on one core) or "full". `progress` receives one line per
-    claim. ValueError for an unknown scale.
+    `scale`: "smoke", "small" (a minute or so of one core) or "full". `progress` receives one line
+    per claim, with the processor time it took. ValueError for an unknown scale.
     """
     check_scale(scale)
     records = []

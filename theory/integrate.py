@@ -5,6 +5,8 @@ eigenvalues. Errors are the integrator's, about 1e2 * rtol over the spans used h
 time is eta per step. Reference: Yang et al., arXiv 2110.03848, the flows of Theorems 1 and 2.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.integrate import solve_ivp
@@ -33,19 +35,7 @@ def weight_flow(times: ArrayLike, target: ArrayLike, weights: ArrayLike, *, tied
             gradients = np.broadcast_to(gradients.mean(axis=0), start.shape)
         return -gradients.reshape(-1)
 
-    result = solve_ivp(
-        field,
-        (0.0, float(when[-1])),
-        start.reshape(-1),
-        method="DOP853",
-        t_eval=when,
-        rtol=RTOL,
-        atol=ATOL,
-    )
-    if not result.success:
-        raise RuntimeError(f"integrator stopped: {result.message}")
-    path: Array = result.y.T.reshape(when.size, *start.shape)
-    return path
+    return trajectory(field, when, start.reshape(-1)).T.reshape(when.size, *start.shape)
 
 
 def shared_eigenvalue(times: ArrayLike, target: float, depth: int) -> Array:
@@ -60,7 +50,7 @@ def shared_eigenvalue(times: ArrayLike, target: float, depth: int) -> Array:
         s = np.exp(log_s)
         return np.asarray(depth * np.exp(power * log_s) * (target - s))
 
-    return np.exp(_scalar(field, as_time(times), [0.0])[0])
+    return np.exp(trajectory(field, as_time(times), [0.0])[0])
 
 
 def zas_singular_value(times: ArrayLike, target: float, depth: int) -> Array:
@@ -76,19 +66,29 @@ def zas_singular_value(times: ArrayLike, target: float, depth: int) -> Array:
         residual = power * b - target
         return np.array([-power * np.exp(-2.0 * log_a) * b * residual, -power * residual])
 
-    log_a, b = _scalar(field, as_time(times), [0.0, 0.0])
+    log_a, b = trajectory(field, as_time(times), [0.0, 0.0])
     return np.asarray(np.exp((depth - 1) * log_a) * b)
 
 
-def _scalar(field: object, when: Array, start: list[float]) -> Array:
+def trajectory(
+    field: Callable[[float, Array], Array],
+    times: Array,
+    start: ArrayLike,
+    rtol: float = RTOL,
+    atol: float = ATOL,
+) -> Array:
+    """y(t) of y' = field(t, y), y(0) = `start` (m,), by DOP853; `times` (n,), result (m, n).
+
+    RuntimeError if the integrator gives up.
+    """
     result = solve_ivp(
         field,  # type: ignore[call-overload]
-        (0.0, float(when[-1])),
+        (0.0, float(times[-1])),
         start,
         method="DOP853",
-        t_eval=when,
-        rtol=RTOL,
-        atol=ATOL,
+        t_eval=times,
+        rtol=rtol,
+        atol=atol,
     )
     if not result.success:
         raise RuntimeError(f"integrator stopped: {result.message}")

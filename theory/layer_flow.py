@@ -8,10 +8,10 @@ the flows of Theorems 1 and 2.
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.integrate import solve_ivp
 
 from theory import deep_linear
 from theory.domain import Array, as_finite, as_time
+from theory.integrate import trajectory
 
 RTOL, ATOL = 1e-9, 1e-11
 """Residuals are then good to some 1e-9, losses above 1e-12 to some per cent of a per cent."""
@@ -31,6 +31,8 @@ def weights_along(times: ArrayLike, targets: ArrayLike, weights: ArrayLike, tied
         raise ValueError("weights must have shape (B, L, d, d) with targets (B, d, d)")
 
     def field(_: float, flat: Array) -> Array:
+        if not np.all(np.isfinite(flat)):
+            return np.full_like(flat, np.nan)  # DOP853 rejects the step and tries a shorter one
         gradients = deep_linear.layer_gradients(flat.reshape(start.shape), phi)
         if tied:
             gradients = np.broadcast_to(gradients.mean(axis=1, keepdims=True), start.shape)
@@ -39,19 +41,8 @@ def weights_along(times: ArrayLike, targets: ArrayLike, weights: ArrayLike, tied
     # Near the end only stability limits the step; a trial step beyond it may overflow in a power
     # of depth L before it is rejected, which is no news.
     with np.errstate(over="ignore", invalid="ignore"):
-        result = solve_ivp(
-            field,
-            (0.0, float(when[-1])),
-            start.reshape(-1),
-            method="DOP853",
-            t_eval=when,
-            rtol=RTOL,
-            atol=ATOL,
-        )
-    if not result.success:
-        raise RuntimeError(f"integrator stopped: {result.message}")
-    path: Array = result.y.T.reshape(when.size, *start.shape)
-    return path
+        path = trajectory(field, when, start.reshape(-1), RTOL, ATOL)
+    return path.T.reshape(when.size, *start.shape)
 
 
 def first_time(times: ArrayLike, losses: ArrayLike, goals: ArrayLike) -> Array:

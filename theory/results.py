@@ -32,6 +32,7 @@ RESULTS: dict[str, dict[str, str]] = {
         "steps": "theory.speedup_study:steps_study",
         "admissible": "theory.speedup_study:admissible_study",
         "controls": "theory.controls:study",
+        "gradient_noise": "theory.gradient_noise_study:study",
         "alignment": "theory.alignment_study:study",
         "common_component": "theory.beyond_sharing:study",
         "odd_targets": "theory.odd_targets:study",

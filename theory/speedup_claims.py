@@ -1,4 +1,4 @@
-"""Claims on speed: the paper's ACC, decided, and the statements of ours that replace it.
+"""Claims on speed: the paper's ACC, decided, and the limits of the exact ratio.
 
 As in `theory.checks`, the formula under test is an argument, so that a wrong one can be shown to
 fail. "shown" marks a statement of ours: its proof is in the docstring that the rigour names.
@@ -8,8 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from theory import admissible, descent, shared_flow, theorem2_certificate
-from theory.checks import ROOM, Finding
+from theory.checks import Finding
 from theory.domain import Array
 from theory.ledger import Claim
 from theory.speedup import deep_ratio, final_ratio, flow_time, time_ratio
@@ -129,125 +128,6 @@ def check_acc_steps(seed: int, scale: str, claimed: float = 2.0) -> Finding:
     )
 
 
-def check_theorem2_exact(seed: int, scale: str, factor: str = "1") -> Finding:
-    """THM2's best exponent times `factor`: interval certificate for L = 4, samples for all L."""
-    size = check_scale(scale)
-    rng = np.random.default_rng([seed, 12])
-    cells = theorem2_certificate.boxes(0.1, 0.95, [32, 64, 512][size])
-    near = "1e-300"
-    highest = max(
-        theorem2_certificate.excess(box, g, factor).high
-        for box in cells
-        for g in ("0.9", "0.5", "0.1", "1e-3", "1e-60", near)
-    )
-    sharp = min(theorem2_certificate.excess(box, near, "1.01").low for box in cells)
-    count = [20, 400, 4000][size]
-    phi = np.exp(rng.uniform(np.log(0.05), np.log(0.99), count))
-    L = np.exp(rng.uniform(0.0, np.log(4096.0), count)).astype(int)
-    rate = float(factor) * 2.0 * L * phi ** (2.0 - 2.0 / L)
-    time = rng.uniform(0.0, 60.0, count) / rate
-    fall = 2.0 * np.log(np.abs(shared_flow.gap(time, phi, L)) / (1.0 - phi))
-    sampled = float(np.max(fall + rate * time))
-    holds = highest <= 0.0 and sharp > 0.0 and sampled <= ROOM
-    return Finding(
-        "shown" if holds else "differs",
-        f"L = 4, all lmin in [0.01, 0.9025]: log(true / bound) is at most {highest:.3g} on "
-        f"{len(cells)} boxes times 6 places down to |s - lmin| = 1e-300 (1 - sqrt(lmin)), and with "
-        f"an exponent 1 % larger at least {sharp:.3g} there, so it is the largest; {count} samples "
-        f"with L up to 4096: at most {sampled:.1e} (room {ROOM:.0e}). lmin^2 is not needed at any "
-        "finite L and is the best power free of L",
-        "proof and interval certificate (mpmath.iv) in theory/theorem2_certificate.py; sampled",
-    )
-
-
-def check_theorem2_prose(seed: int, scale: str, depth: int = 4) -> Finding:
-    """The prose's lmin: certified false for L = 4; `depth` = 2 would be true."""
-    size = check_scale(scale)
-    cells = theorem2_certificate.boxes(0.1, 0.95, [32, 64, 512][size])
-    least = min(theorem2_certificate.prose_excess(box, "1e-20").low for box in cells)
-    w, eta, count = 1.0, 1e-3, 6000
-    for _ in range(count):
-        w -= eta * w ** (depth - 1) * (w**depth - 0.25)
-    ratio = ((w**depth - 0.25) / 0.75) ** 2
-    bound = float(np.exp(-2.0 * depth * 0.25 * eta * count))
-    refuted = ratio > bound * (1.0 + 1e-6) and least > 0.0
-    return Finding(
-        "differs" if refuted else "reproduced",
-        f"Counter-example L = {depth}, Phi = (1/4), descent from w = 1 with eta = 1e-3 at "
-        f"t = 6: R/R(0) = {ratio:.3g}, the prose's bound {bound:.3g}, {ratio / bound:.3g} times "
-        f"less. L = 4, all lmin in [0.01, 0.9025]: log(true / bound) is at least {least:.3g} next "
-        "to the target. True for L <= 2, false for every L > 2 and lmin < 1; the theorem's lmin^2 "
-        "stands",
-        "interval certificate (mpmath.iv); w, eta, n = 1.0, 1e-3, 6000; for _ in range(n): "
-        "w -= eta * w**3 * (w**4 - 0.25); print(((w**4 - 0.25) / 0.75)**2, 2.71828**(-2*eta*n))",
-    )
-
-
-def check_step(
-    seed: int, scale: str, theorem: str, formula: Callable[[Array, float, Array, int], Array]
-) -> Finding:
-    """Descent at fractions of the proved step against the sharper bound, random spectra."""
-    size = check_scale(scale)
-    rng = np.random.default_rng([seed, 13])
-    count, most = [(12, 200), (150, 500), (1000, 2000)][size]
-    run = descent.shared_values if theorem == "theorem4" else descent.zas_values
-    excess, gain = -np.inf, []
-    for case in range(count):
-        L = int(np.exp(rng.uniform(np.log(2.0), np.log(1024.0))))
-        phi = np.exp(rng.uniform(np.log(0.05), np.log(5.0), int(rng.integers(1, 5))))
-        if case % 3 == 0:  # where the bound is tight
-            phi = np.array([0.97]) if theorem == "theorem4" else np.array([0.01])
-            L = 2 + case // 3
-        eta = admissible.proved_step(theorem, phi, L) * float(rng.choice([1.0, 0.5, 0.1]))
-        losses = descent.value_losses(run(phi, L, eta, most), phi)
-        kept = losses > max(descent.loss_floor(phi, eta), admissible.FLOOR * float(losses[0]))
-        last = int(np.argmin(kept)) if not np.all(kept) else losses.size
-        with np.errstate(divide="ignore"):  # a bound of 0 where (1 - eta L m^p) is 0: one value
-            bound = np.log(formula(np.arange(last, dtype=np.float64), eta, phi, L))
-        over = np.log(losses[:last] / losses[0]) - bound
-        excess = max(excess, float(np.max(over - admissible.rounding_room(losses[:last], phi, L))))
-        gain.append(
-            admissible.proved_step(theorem, phi, L) / admissible.theorem_step(theorem, phi, L)
-        )
-    reach = {
-        n: admissible.largest_step(theorem, [0.5, 1.2, 2.0], n)
-        / admissible.proved_step(theorem, [0.5, 1.2, 2.0], n)
-        for n in (2, 8, 64)
-    }
-    listed = ", ".join(f"{value:.2f} at L = {n}" for n, value in reach.items())
-    return Finding(
-        "shown" if excess <= 0.0 else "differs",
-        f"{count} random spectra, L up to 1024, {most} steps: largest log(true / bound), less the "
-        f"room for rounding, {excess:.1e}. The step is {min(gain):.3g} to {max(gain):.3g} times "
-        "the paper's. Eigenvalues 0.5, 1.2, 2: the paper's own inequality holds up to "
-        f"{listed} times the proved step",
-        "proof in theory/admissible.py; sampled",
-    )
-
-
-def check_theorem4_step(
-    seed: int,
-    scale: str,
-    formula: Callable[[Array, float, Array, int], Array] = admissible.shared_bound,
-) -> Finding:
-    """The sharper Theorem 4."""
-    return check_step(seed, scale, "theorem4", formula)
-
-
-def sharper_theorem3(steps: Array, eta: float, spectrum: Array, depth: int) -> Array:
-    """`admissible.zas_bound` in the signature of `check_step`."""
-    return admissible.zas_bound(steps, eta)
-
-
-def check_theorem3_step(
-    seed: int,
-    scale: str,
-    formula: Callable[[Array, float, Array, int], Array] = sharper_theorem3,
-) -> Finding:
-    """The sharper Theorem 3."""
-    return check_step(seed, scale, "theorem3", formula)
-
-
 CLAIMS = (
     Claim(
         "ACC",
@@ -270,35 +150,5 @@ CLAIMS = (
         "ours",
         "speedup",
         check_limits,
-    ),
-    Claim(
-        "THM2-EXACT",
-        "THM2 holds with 2 L min(1, lmin^(2 - 2/L)), and with no larger exponent",
-        "ours, sharpens Theorem 2",
-        "theorem_bounds",
-        check_theorem2_exact,
-    ),
-    Claim(
-        "THM2-PROSE",
-        "THM2 as its prose has it: R(t) <= exp(-2 L min(1, lmin) t) R(0)",
-        "prose of Theorem 2",
-        "theorem_bounds",
-        check_theorem2_prose,
-    ),
-    Claim(
-        "THM3-STEP",
-        "Descent, ZAS, L >= 1, eta <= 1/G, G = a^(2L-4) (a^2 + (L-1) b^2) at a^(L-1) b = smax, "
-        "a^2 - b^2 = 1: R_k <= (1 - eta)^(2k) R_0",
-        "ours, sharpens Theorem 3",
-        "admissible",
-        check_theorem3_step,
-    ),
-    Claim(
-        "THM4-STEP",
-        "Descent, sharing, eta <= 1/(L max(1, lmax)^p), p = 2 - 2/L: "
-        "R_k <= (1 - eta L min(1, lmin)^p)^(2k) R_0",
-        "ours, sharpens Theorem 4",
-        "admissible",
-        check_theorem4_step,
     ),
 )

@@ -17,102 +17,89 @@ lmin < 1 once t is large, where p > 1. A counter-example that needs no library, 
 
 prints a loss ratio twelve times the "bound". `prose_excess` certifies it for the flow itself.
 
-**Certificate.** For L = 4 everything is elementary. With c = sqrt(phi), r = sqrt(s), c < r <= 1,
+**Certificate.** With v = phi^(1/L) < w = s^(1/L) <= 1, substituting x = u^L in the time's integral,
 
-    log(R(0)/R) = 2 log((1 - c^2) / (r^2 - c^2)),
-    log(R(0)/R) - 2 L phi^p t = 4 log((1 + c) / (r + c)) + 4 c (1/r - 1) =: slack >= 0,
+    log(R(0)/R) = 2 log((1 - v) h_(L-1)(1, v) / ((w - v) h_(L-1)(w, v))),
+    log(R(0)/R) - 2 L phi^p t = 2 L int_w^1 u^(1-L) h_(2L-3)(u, v) / h_(L-1)(u, v) du =: slack,
 
-evaluated in interval arithmetic (mpmath.iv, outward rounding) on boxes that cover a range of c, so
-the signs below are proved for all c in the range. Reference: Yang et al., arXiv 2110.03848.
+h_n(a, b) = sum_i a^i b^(n-i). The path from 1 to w is cut into pieces and the integrand enclosed on
+each of them (theory.intervals), for a whole box of targets: slack >= 0, and the signs below, are
+proved for every lmin in the box and, as slack grows along the path, for every moment up to w, at
+each depth that is asked for. Reference: Yang et al., arXiv 2110.03848.
 """
 
-from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 from mpmath import iv
 
-PRECISION = 128
-"""Bits. r - c = (1 - c) g enters by its own formula, so no precision is lost next to c."""
+from theory.intervals import Box, Enclosure, enclosure, homogeneous, interval, precision, root
+
+PIECES = 4
+"""Pieces of the path from the start. Signs need few; an enclosure of width w needs about 1 / w."""
 
 
-class Enclosure(NamedTuple):
-    """An interval that contains the true value, as two floats rounded outwards enough to read."""
+def slack(target: Box, distance: str, depth: int, pieces: int = PIECES) -> Enclosure:
+    """log(R(0)/R) - 2 L phi^p t where w - v = (1 - v) distance, for all phi in `target`.
 
-    low: float
-    high: float
-
-
-def slack(root_target: tuple[float, float], distance: str) -> Enclosure:
-    """log(R(0)/R) - 2 L phi^p t at r = c + (1 - c) distance, L = 4, all c in `root_target`.
-
-    `root_target` = (low, high) inside (0, 1) encloses c = sqrt(phi); `distance` in (0, 1) as a
-    decimal string, so that it is enclosed too. ValueError outside.
+    `target` = (low, high) inside (0, 1); `distance` in (0, 1) as a decimal string, so that it is
+    enclosed too: 1 is the start, 0 the target. `depth` >= 2. ValueError outside.
     """
-    with _Precision():
-        c, g = _box(root_target, distance)
-        return _enclosure(_slack(c, g))
+    with precision():
+        return enclosure(_slack(*_arguments(target, distance, depth), depth, pieces))
 
 
-def excess(root_target: tuple[float, float], distance: str, factor: str = "1") -> Enclosure:
+def excess(
+    target: Box, distance: str, depth: int, factor: str = "1", pieces: int = PIECES
+) -> Enclosure:
     """log(R/R(0)) + factor x 2 L phi^p t: above zero refutes the exponent factor x 2 L phi^p.
 
-    L = 4; arguments as for `slack`. With factor 1 it is -slack, never above zero; with any factor
-    above one it is positive near the target. ValueError as for `slack`.
+    Arguments and errors as for `slack`. With factor 1 it is -slack, never above zero; with any
+    factor above one it is positive near the target.
     """
-    with _Precision():
-        c, g = _box(root_target, distance)
-        return _enclosure((iv.mpf(factor) - 1) * _log_fall(c, g) - iv.mpf(factor) * _slack(c, g))
+    with precision():
+        v, g = _arguments(target, distance, depth)
+        f = iv.mpf(factor)
+        return enclosure((f - 1) * _log_fall(v, g, depth) - f * _slack(v, g, depth, pieces))
 
 
-def prose_excess(root_target: tuple[float, float], distance: str) -> Enclosure:
-    """log(R/R(0)) + 2 L phi t, the prose's exponent, L = 4: above zero refutes the prose.
+def prose_excess(target: Box, distance: str, depth: int, pieces: int = PIECES) -> Enclosure:
+    """log(R/R(0)) + 2 L phi t, the prose's exponent: above zero refutes the prose.
 
-    phi = phi^p / c for L = 4, so this is `excess` with the factor 1/c. ValueError as for `slack`.
+    phi = phi^p v^(2-L), so this is `excess` with the factor v^(2-L): 1 for L = 2, more for any
+    other depth. Arguments and errors as for `slack`.
     """
-    with _Precision():
-        c, g = _box(root_target, distance)
-        return _enclosure((1 / c - 1) * _log_fall(c, g) - _slack(c, g) / c)
+    with precision():
+        v, g = _arguments(target, distance, depth)
+        f = 1 / v ** (depth - 2)
+        return enclosure((f - 1) * _log_fall(v, g, depth) - f * _slack(v, g, depth, pieces))
 
 
-def boxes(low: float, high: float, count: int) -> list[tuple[float, float]]:
-    """Neighbouring boxes that cover [low, high]: shared end points, no gap. `count` >= 1."""
-    if not (0.0 < low < high < 1.0 and count >= 1):
-        raise ValueError("low and high must satisfy 0 < low < high < 1, count >= 1")
-    ends = [low + (high - low) * k / count for k in range(count)] + [high]
-    return list(pairwise(ends))
+def _slack(v: Any, g: Any, depth: int, pieces: int) -> Any:
+    total = iv.mpf(0)
+    for piece in range(pieces):
+        # u = 1 - (1 - v) far, far from 0 to 1 - g: each box enters u once.
+        ends = [(1 - g) * k / pieces for k in (piece, piece + 1)]
+        far = iv.mpf([ends[0].a, ends[1].b])
+        u = 1 - (1 - v) * far
+        value = homogeneous(u, v, 2 * depth - 3) / (u ** (depth - 1) * homogeneous(u, v, depth - 1))
+        total += value / pieces
+    return 2 * depth * (1 - v) * (1 - g) * total
 
 
-def _slack(c: Any, g: Any) -> Any:
-    """Written so that both terms are logarithms or multiples of something visibly positive."""
-    ahead = (1 - c) * (1 - g)  # 1 - r
-    return 4 * iv.log(1 + ahead / (c * (2 - g) + g)) + 4 * c * ahead / (c * (1 - g) + g)
+def _log_fall(v: Any, g: Any, depth: int) -> Any:
+    """log(R(0)/R)."""
+    w = 1 - (1 - v) * (1 - g)
+    return 2 * iv.log(homogeneous(iv.mpf(1), v, depth - 1) / (g * homogeneous(w, v, depth - 1)))
 
 
-def _log_fall(c: Any, g: Any) -> Any:
-    """log(R(0)/R), as (1 - c^2) / (r^2 - c^2) = (1 + c) / (g (r + c))."""
-    return 2 * iv.log((1 + c) / (g * (2 * c + (1 - c) * g)))
-
-
-def _box(root_target: tuple[float, float], distance: str) -> tuple[Any, Any]:
-    low, high = root_target
-    if not 0.0 < low <= high < 1.0:
-        raise ValueError("root_target must be an interval inside (0, 1)")
-    if not 0.0 < float(distance) < 1.0:
+def _arguments(target: Box, distance: str, depth: int) -> tuple[Any, Any]:
+    """v = phi^(1/L) and the distance, as intervals."""
+    if depth < 2:
+        raise ValueError("depth must be >= 2: for L = 1 the slack is zero")
+    phi = interval("target", target, 0.0, 1.0)
+    if not (target[0] > 0.0 and target[1] < 1.0):
+        raise ValueError("target must be an interval inside (0, 1)")
+    g = iv.mpf(distance)
+    if not (g.a > 0 and g.b < 1):
         raise ValueError("distance must lie in (0, 1)")
-    return iv.mpf([low, high]), iv.mpf(distance)
-
-
-def _enclosure(value: Any) -> Enclosure:
-    """Ends as floats; signs survive the rounding to nearest."""
-    return Enclosure(float(value.a.a), float(value.b.b))
-
-
-class _Precision:
-    """PRECISION bits inside, the caller's setting restored after."""
-
-    def __enter__(self) -> None:
-        self.before = iv.prec
-        iv.prec = PRECISION
-
-    def __exit__(self, *_: object) -> None:
-        iv.prec = self.before
+    return root(phi, depth), g

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory import controls, descent, integrate, layer_flow, shared_flow
+from theory import controls, deep_linear, descent, integrate, layer_flow, shared_flow
 
 STEP_BY_STEP = 1e-12
 """Two hundred steps of products near the identity round to some 1e-15 each."""
@@ -85,6 +85,19 @@ def test_batched_flow_is_the_single_flow() -> None:
         for k, target in enumerate(targets):
             one = integrate.weight_flow(times, target, starts[k], tied=tied)
             np.testing.assert_allclose(path[:, k], one, atol=1e-7)  # 1e2 times the integrator's
+
+
+def test_a_trial_step_that_overflows_is_only_rejected() -> None:
+    # Depth 64 from I + 0.3 G: at first a step of the whole span is tried.
+    rng = np.random.default_rng(6)
+    target = controls.draw_target(rng, "triangular", 2)
+    start = controls.perturbed_start(rng, 64, 2, 0.3)
+    times = np.array([0.0, 0.01, 0.4])
+    for tied in (False, True):
+        path = layer_flow.weights_along(times, target[None], start[None], tied)
+        losses = deep_linear.loss(path[:, 0], target)
+        assert np.all(np.isfinite(path))
+        assert np.all(np.diff(losses) < 0.0)
 
 
 def test_first_time_written_out() -> None:

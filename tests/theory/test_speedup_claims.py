@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from theory import admissible, speedup_claims, speedup_study
+from theory import admissible, sharper_claims, speedup_claims, speedup_study
 from theory.checks import Finding
 from theory.speedup import deep_ratio, final_ratio, time_ratio
 
@@ -39,7 +39,10 @@ def test_speedup_study_says_what_the_closed_forms_say() -> None:
 
 
 def test_verdicts() -> None:
-    found = {claim.id: claim.check(0, "smoke").verdict for claim in speedup_claims.CLAIMS}
+    found = {
+        claim.id: claim.check(0, "smoke").verdict
+        for claim in (*speedup_claims.CLAIMS, *sharper_claims.CLAIMS)
+    }
     assert found == {
         "ACC": "differs", "ACC-STEPS": "differs", "ACC-LIMITS": "shown", "THM2-EXACT": "shown",
         "THM2-PROSE": "differs", "THM3-STEP": "shown", "THM4-STEP": "shown",
@@ -49,7 +52,7 @@ def test_verdicts() -> None:
 RIGHT: list[tuple[str, Callable[[], Finding]]] = [
     ("ACC with the exact ratio", lambda: speedup_claims.check_acc(0, "smoke", time_ratio)),
     ("ACC-STEPS with the exponent seen", lambda: speedup_claims.check_acc_steps(0, "smoke", 1.38)),
-    ("THM2-PROSE at L = 2", lambda: speedup_claims.check_theorem2_prose(0, "smoke", 2)),
+    ("THM2-PROSE at L = 2", lambda: sharper_claims.check_theorem2_prose(0, "smoke", 2)),
 ]
 
 
@@ -83,17 +86,25 @@ WRONG: list[tuple[str, Callable[[], Finding]]] = [
     ),
     (
         "THM2-EXACT: exponent 1 % larger",
-        lambda: speedup_claims.check_theorem2_exact(0, "smoke", "1.01"),
+        lambda: sharper_claims.check_theorem2_exact(0, "smoke", "1.01"),
     ),
     (
         "THM3-STEP: rate 1 % larger",
-        lambda: speedup_claims.check_theorem3_step(
-            0, "smoke", _faster(speedup_claims.sharper_theorem3)
+        lambda: sharper_claims.check_theorem3_step(
+            0, "smoke", _faster(sharper_claims.sharper_theorem3)
         ),
     ),
     (
         "THM4-STEP: rate 1 % larger",
-        lambda: speedup_claims.check_theorem4_step(0, "smoke", _faster(admissible.shared_bound)),
+        lambda: sharper_claims.check_theorem4_step(0, "smoke", _faster(admissible.shared_bound)),
+    ),
+    (
+        "THM4-STEP: rate 1 % larger, the certificate alone",
+        lambda: sharper_claims.check_theorem4_step(0, "smoke", factor="1.01"),
+    ),
+    (
+        "THM4-STEP: step 1 % longer, the certificate alone",
+        lambda: sharper_claims.check_theorem4_step(0, "smoke", reach=1.01),
     ),
 ]
 

@@ -1,53 +1,60 @@
 """The interval certificate: encloses the truth, decides the signs, and would notice 1 %."""
 
-from itertools import pairwise
-
 import mpmath
 import numpy as np
 import pytest
-from mpmath import iv
 
 from theory import bounds, shared_flow
-from theory.theorem2_certificate import boxes, excess, prose_excess, slack
+from theory.intervals import boxes
+from theory.theorem2_certificate import excess, prose_excess, slack
 
-CASES = [(0.2, "0.9"), (0.5, "0.01"), (0.8, "1e-5")]
+CASES = [(0.2, "0.9", 2), (0.5, "0.01", 3), (0.8, "1e-5", 4), (0.05, "0.3", 8), (0.3, "0.1", 16)]
 
 
-@pytest.mark.parametrize(("c", "distance"), CASES)
-def test_slack_encloses_the_flow_s_own(c: float, distance: str) -> None:
-    phi, r = c**2, c + (1.0 - c) * float(distance)
-    time = float(shared_flow.time_to(r**2, phi, 4))
-    fall = 2.0 * np.log((1.0 - phi) / (r**2 - phi))
-    truth = fall - 8.0 * phi**1.5 * time
-    found = slack((c, c), distance)
-    assert found.low <= found.high
-    np.testing.assert_allclose(found.low, truth, rtol=1e-8)  # r^2 - c^2 loses 1e-11 at 1e-5
-    wide = slack((c - 0.01, c + 0.01), distance)
-    assert wide.low < truth < wide.high
-    np.testing.assert_allclose(excess((c, c), distance).low, -truth, rtol=1e-8)
-    np.testing.assert_allclose(excess((c, c), distance, "1.01").low, 0.01 * fall - 1.01 * truth,
-                               rtol=1e-7)  # fmt: skip
-    np.testing.assert_allclose(prose_excess((c, c), distance).low, 8.0 * phi * time - fall,
-                               rtol=1e-7)  # fmt: skip
+@pytest.mark.parametrize(("phi", "distance", "depth"), CASES)
+def test_slack_encloses_the_flow_s_own(phi: float, distance: str, depth: int) -> None:
+    v = phi ** (1.0 / depth)
+    s = (v + (1.0 - v) * float(distance)) ** depth
+    time = float(shared_flow.time_to(s, phi, depth))
+    fall = 2.0 * np.log((1.0 - phi) / (s - phi))
+    rate = 2.0 * depth * phi ** (2.0 - 2.0 / depth)
+    truth = fall - rate * time
+    found = slack((phi, phi), distance, depth, pieces=400)
+    assert found.low < truth < found.high
+    # Narrow enough to notice 1 %, with 400 pieces.
+    assert 0.99 * truth < found.low < found.high < 1.01 * truth
+    wide = slack((0.98 * phi, 1.02 * phi), distance, depth, pieces=400)
+    assert wide.low < found.low < found.high < wide.high
+    over = excess((phi, phi), distance, depth, "1.01", pieces=400)
+    width = 3.0 * (found.high - found.low)
+    np.testing.assert_allclose(over, 0.01 * fall - 1.01 * truth, atol=width)
+    prose = prose_excess((phi, phi), distance, depth, pieces=400)
+    prose_rate = 2.0 * depth * phi
+    np.testing.assert_allclose(
+        prose, prose_rate * time - fall, atol=width * phi ** (2.0 / depth - 1.0)
+    )
 
 
 def test_slack_by_multiprecision_quadrature() -> None:
-    c, g = mpmath.mpf("0.6"), mpmath.mpf("0.05")
-    phi, s = c**2, (c + (1 - c) * g) ** 2
+    phi, g, depth = mpmath.mpf("0.36"), mpmath.mpf("0.05"), 6
+    v = phi ** (mpmath.mpf(1) / depth)
+    s, p = (v + (1 - v) * g) ** depth, mpmath.mpf(2) - mpmath.mpf(2) / depth
     with mpmath.workdps(30):
-        integral = mpmath.quad(lambda x: (1 - (phi / x) ** 1.5) / (x - phi), [s, 1])
-    np.testing.assert_allclose(slack((0.6, 0.6), "0.05").high, float(2 * integral), rtol=1e-12)
-    assert abs(slack((0.6, 0.6), "0.0505").high / float(2 * integral) - 1.0) > 1e-4
+        integral = mpmath.quad(lambda x: (1 - (phi / x) ** p) / (x - phi), [s, 1])
+    found = slack((0.36, 0.36), "0.05", depth, pieces=400)
+    assert found.low < float(2 * integral) < found.high
+    assert found.high - found.low < 0.01 * float(2 * integral)
 
 
-def test_signs_on_boxes_that_leave_no_gap() -> None:
-    cells = boxes(0.1, 0.95, 40)
-    assert (cells[0][0], cells[-1][1]) == (0.1, 0.95)
-    assert all(one[1] == two[0] for one, two in pairwise(cells))
-    for cell in cells:
-        assert all(excess(cell, g).high <= 0.0 for g in ("0.99", "0.3", "1e-8", "1e-300"))
-        assert excess(cell, "1e-300", "1.01").low > 0.0
-        assert prose_excess(cell, "1e-20").low > 0.0
+@pytest.mark.parametrize("depth", [2, 3, 4, 8, 16])
+def test_signs_on_boxes_that_leave_no_gap(depth: int) -> None:
+    for cell in boxes(0.01, 0.9, 8):
+        assert all(excess(cell, g, depth).high <= 0.0 for g in ("0.99", "0.3", "1e-9999"))
+        assert excess(cell, "1e-9999", depth, "1.01").low > 0.0
+        if depth > 2:
+            assert prose_excess(cell, "1e-9999", depth).low > 0.0
+        else:
+            assert prose_excess(cell, "1e-9999", depth).high <= 0.0  # p = 1: the prose is true
 
 
 def test_the_prose_is_false_and_the_theorem_is_not() -> None:
@@ -62,14 +69,12 @@ def test_the_prose_is_false_and_the_theorem_is_not() -> None:
     np.testing.assert_allclose(ratio, exact, rtol=1e-2)
 
 
-def test_settings_and_refusals() -> None:
-    before = iv.prec
-    slack((0.5, 0.5), "0.5")
-    assert iv.prec == before
-    for box, g in (((0.0, 0.5), "0.5"), ((0.6, 0.5), "0.5"), ((0.5, 1.0), "0.5")):
-        with pytest.raises(ValueError, match="root_target"):
-            slack(box, g)
-    with pytest.raises(ValueError, match="distance"):
-        slack((0.5, 0.5), "1.0")
-    with pytest.raises(ValueError, match="low"):
-        boxes(0.5, 0.5, 3)
+def test_refusals() -> None:
+    for box in ((0.0, 0.5), (0.6, 0.5), (0.5, 1.0)):
+        with pytest.raises(ValueError, match="target"):
+            slack(box, "0.5", 4)
+    for distance in ("1.0", "0", "-0.1"):
+        with pytest.raises(ValueError, match="distance"):
+            slack((0.5, 0.5), distance, 4)
+    with pytest.raises(ValueError, match="depth"):
+        slack((0.5, 0.5), "0.5", 1)

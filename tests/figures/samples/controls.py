@@ -91,6 +91,34 @@ def common_component() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def gradient_noise() -> dict[str, Any]:
+    etas = [0.01, 0.02]
+    still = [
+        {"arm": arm, "eta": eta, "floor": 0.011 * eta, "standard_error": 1e-4 * eta,
+         "predicted": 0.0105 * eta, "first_order": 0.01 * eta, "apart": 0.1, "apart_error": 0.01,
+         "apart_predicted": 0.1}
+        for arm in ("shared", "identity", "zas") for eta in etas
+    ]  # fmt: skip
+    entry = {"loss": [0.01, None], "standard_error": [1e-3, None], "predicted": [0.011, 0.02],
+             "best_eta": 0.01, "best_loss": 0.01, "best_error": 1e-3}  # fmt: skip
+    one = {"gain": 1.0, "standard_error": 0.01}
+    gains = {"tying": one, "tying, perturbed": one, "averaging, perturbed": one,
+             "start": {"gain": 3.21, "standard_error": 0.2}}  # fmt: skip
+    arms = {arm: dict(entry) for arm in ("shared", "identity", "zas")}
+    return {
+        "figure": "gradient_noise", "depth": 8, "d": 2, "steps": 100, "replicas": 64,
+        "etas": etas, "floor_sigma": 0.1, "floors": still,
+        "tuned": [{"sigma": s, "arms": arms, "gains": gains, "fixed": [1.0, None]}
+                  for s in (0.1, 1.0)],
+        "caption_numbers": {
+            "largest_z": 1.44, "largest_floor_gap": 0.0312, "points": 6,
+            "deepest_fixed": [1.0, None], "largest_floor_saved": 0.0021, "largest_apart_gap": 0.01,
+            "gains": {name: [gain, gain] for name, gain in gains.items()},
+            "largest_predicted_gap": 0.05,
+        },
+    }  # fmt: skip
+
+
 def odd_targets() -> dict[str, Any]:
     fit = {"slope": 0.561, "low": 0.52, "high": 0.6}
     starts = ("unshared", "one draw", "mean of draws")
@@ -116,6 +144,7 @@ def odd_targets() -> dict[str, Any]:
 
 FILES = {
     "theory/controls.json": controls,
+    "theory/gradient_noise.json": gradient_noise,
     "theory/alignment.json": alignment,
     "theory/common_component.json": common_component,
     "theory/odd_targets.json": odd_targets,
