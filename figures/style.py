@@ -144,19 +144,6 @@ def legend_above(figure: Figure, handles: Sequence[Any], columns: int = 3) -> No
     figure.legend(handles=list(handles), loc="outside upper left", ncols=columns)
 
 
-def _settle(figure: Figure) -> None:
-    """Lay the panels out once and round where they are.
-
-    The constraint solver's answer differs in the last digits with the addresses of its variables,
-    seldom, and a picture's bytes with it.
-    """
-    figure.draw_without_rendering()
-    places = [axes.get_position() for axes in figure.axes]
-    figure.set_layout_engine("none")
-    for axes, place in zip(figure.axes, places, strict=True):
-        axes.set_position(tuple(round(value, 4) for value in place.bounds))
-
-
 def save(
     figure: Figure,
     out: Path,
@@ -169,10 +156,8 @@ def save(
 ) -> None:
     """Write ``out/figures/<name>`` as .png, .svg and .json (title, caption, alt text, sources).
 
-    The bytes depend on the figure alone: no date, no random identifiers, and a layout without the
-    last digits of its solver.
+    The bytes depend on the figure alone: no date, no random identifiers.
     """
-    _settle(figure)
     folder = out / "figures"
     for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
         buffer = io.BytesIO()

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from figures import report
 from figures.report import FIGURES, build
 from figures.results import ResultError
 
@@ -102,6 +103,14 @@ def test_what_is_missing_is_said_with_its_command(tmp_path: Path) -> None:
         assert f"figure {entry.name}, not run: python paper_repro.py {entry.verb}" in text
 
 
+@pytest.fixture
+def few_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a build draw only a few figures, where the others would only cost time."""
+    few = ("flow_curves", "toy_deep_linear", "bert_comparison")
+    monkeypatch.setattr(report, "FIGURES", tuple(e for e in FIGURES if e.name in few))
+
+
+@pytest.mark.usefixtures("few_figures")
 def test_nothing_is_left_of_an_earlier_build(results: Path) -> None:
     build(results)
     (results / "toy" / "deep_linear.json").unlink()
@@ -118,6 +127,7 @@ def test_the_page_is_the_same_twice(results: Path, built: Path) -> None:
     assert build(results).read_bytes() == (built / "report" / "index.html").read_bytes()
 
 
+@pytest.mark.usefixtures("few_figures")
 @pytest.mark.parametrize(
     ("file", "content"),
     [

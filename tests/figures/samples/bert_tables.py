@@ -45,7 +45,9 @@ def sample(table: str) -> dict[str, Any]:
     result: dict[str, Any] = {
         "table": table, "study": to_dict(study), "reference": "baseline", "arms": rows,
         "order": [arm.name for arm in arms], "complete": len(done) == len(arms),
-        "paper": {"accuracy": MASKED_ACCURACY.get(table, {}), "tasks": FINE_TUNED.get(table, {})},
+        "paper": {
+            "accuracy": dict(MASKED_ACCURACY.get(table, {})), "tasks": FINE_TUNED.get(table, {}),
+        },
         "environment": None,
     }  # fmt: skip
     if table == "speedup":
