@@ -196,7 +196,8 @@ def process_group(
 ) -> Iterator[torch.device]:
     """Join the group that torchrun describes for the block; yields this rank's device.
 
-    gloo on the CPU; on CUDA NCCL too, and the device of the local rank. Raises ConfigError when the
+    gloo on the CPU; on CUDA NCCL too, and the device of the local rank. Once in a process: a second
+    group finds the addresses of the first in torchrun's store, and waits for them. Raises ConfigError when the
     environment is not torchrun's or the node has fewer CUDA devices than processes.
     """
     missing = [name for name in _ENVIRONMENT if not environment.get(name)]
