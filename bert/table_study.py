@@ -65,6 +65,7 @@ class TableStudy(StudyConfig):
             log_interval=max(1, steps // 100),
             eval_interval=max(1, steps // 10),
             probe_interval=max(1, steps // 20),
+            split_probes=True,
         )
 
 

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bert.carried import carried_table
 from bert.paper_numbers import FINE_TUNED, MASKED_ACCURACY
 from bert.pool import Job, Report, run_jobs
 from bert.speedup import speed_up
@@ -155,6 +156,7 @@ def write_table(table: str, study: TableStudy, out: Path) -> dict[str, Any]:
         "paper": {"accuracy": MASKED_ACCURACY.get(table, {}), "tasks": FINE_TUNED.get(table, {})},
         "environment": _environment(out),
     }
+    result["carried"] = carried_table(rows, out)
     if table == "speedup":
         result["speedup"] = _speedups(arms, losses)
     write_json(out / f"{table}.json", result)

@@ -197,8 +197,9 @@ def process_group(
     """Join the group that torchrun describes for the block; yields this rank's device.
 
     gloo on the CPU; on CUDA NCCL too, and the device of the local rank. Once in a process: a second
-    group finds the addresses of the first in torchrun's store, and waits for them. Raises ConfigError when the
-    environment is not torchrun's or the node has fewer CUDA devices than processes.
+    group finds the addresses of the first in torchrun's store, and waits for them. Raises
+    ConfigError when the environment is not torchrun's or the node has fewer CUDA devices than
+    processes.
     """
     missing = [name for name in _ENVIRONMENT if not environment.get(name)]
     if missing:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from training.attention import choose, use
 from training.compiling import compile_loss, eagerly
+from training.config import require
 from training.distributed import rank_batch
 from training.optimizer import build_adamw, set_learning_rate
 from training.parallel import Parallel
@@ -26,6 +27,7 @@ from training.runner import Event, ShareThenUnshare, prepare
 from training.seeds import derive_seed
 from training.speed import SpeedConfig
 from training.stack import Stack, find_stack
+from training.statistics import GradientStatistics
 from training.task import Batch, Task
 
 
@@ -117,6 +119,27 @@ class Engine:
         return self.swe.begin_step(
             step, lambda: self._loss(loss, self.model, batch), measure=measure
         )
+
+    def probe_halves(self, step: int, batch: Batch) -> list[GradientStatistics]:
+        """Probe the two halves of each rank's rows of ``batch`` apart; together they cost one.
+
+        With the probe of the whole batch they tell signal from noise. Raises ConfigError for a
+        batch of one row.
+        """
+        rows = len(next(iter(batch.values())))
+        require(rows >= 2, "split_probes", True, "off for batches of one row")
+        self.swe.probes += 1
+        seed = derive_seed("probe", step, *self.world.salt)
+        found = []
+        for part in (slice(rows // 2), slice(rows // 2, 2 * (rows // 2))):
+            half = {name: tensor[part] for name, tensor in batch.items()}
+            with eagerly():  # another shape would be another graph
+                found.append(
+                    self.parallel.probe(
+                        self.model, partial(self._loss, self.task.loss, self.model, half), seed
+                    )
+                )
+        return found
 
     def update(self, step: int, batch: Batch) -> tuple[Tensor, Tensor]:
         """Make update ``step``, whose first batch is given.

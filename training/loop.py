@@ -31,7 +31,7 @@ from training.runner import Event
 from training.saved_state import SavedState
 from training.speed import SpeedConfig
 from training.statistics import finite_or_none
-from training.task import Task
+from training.task import Batch, Task
 
 __all__ = ["Interrupted", "NonFiniteLossError", "train"]
 
@@ -132,7 +132,7 @@ class _Loop:
             batch = self.engine.batch(step * config.accumulation)
             measure = config.probe_interval > 0 and step % config.probe_interval == 0
             event = self.engine.begin(step, batch, measure=measure)
-            self._log_probe(step)
+            self._log_probe(step, batch if measure and config.split_probes else None)
             if event is not None:
                 self._log_event(event)
             if event is not None or (step > 0 and step % config.checkpoint_interval == 0):
@@ -175,11 +175,14 @@ class _Loop:
         if self.progress and self.world.is_first:
             self.progress(self.step, row)
 
-    def _log_probe(self, step: int) -> None:
+    def _log_probe(self, step: int, split: Batch | None) -> None:
         statistics = self.engine.swe.statistics
         if statistics is not None:
             row = {"kind": "probe", "step": step, **statistics.to_json()}
-            self.folder.log(row | {"weights": self.engine.weight_energies()})
+            row["weights"] = self.engine.weight_energies()
+            if split is not None:
+                row["halves"] = [s.to_json() for s in self.engine.probe_halves(step, split)]
+            self.folder.log(row)
 
     def _log_event(self, event: Event) -> None:
         self.folder.log_event(

@@ -38,6 +38,8 @@ class TrainConfig:
     """Updates between evaluations; there is one at the end in any case."""
     probe_interval: int = 0
     """Updates between logged gradient probes; 0: only those that the schedule needs."""
+    split_probes: bool = False
+    """Log each such probe for the two halves of its batch too: what tells gradient from noise."""
     checkpoint_interval: int = 500
     """Updates between checkpoints; an untie writes one too."""
 

@@ -19,7 +19,7 @@ from bert.table_study import FIRST_TUNING_SEED, SCALES, TableStudy, best_rate, t
 from bert.tables import DIVERGED, run_folder, run_table, write_table
 from tests.training.residual import RegressionTask
 from training.config import ConfigError, from_dict, to_dict
-from training.files import read_json, write_json
+from training.files import read_json, read_lines, write_json
 from training.loop import Interrupted, NonFiniteLossError
 from training.run_config import TrainConfig
 from training.schedule import ShamUntie, SweFixed, SweMultistage
@@ -137,6 +137,30 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> StudyData:
     documents = [" ".join(rng.choice(words, size=60)) for _ in range(400)]
     (folder / "text.txt").write_text("\n\n".join(documents), encoding="utf-8")
     return prepare_data(STUDY, folder / "data", text=[folder / "text.txt"])
+
+
+def test_the_theory_is_set_beside_the_runs(data: StudyData, tmp_path: Path) -> None:
+    """Every quantity with its seeds; while tied there is no dispersion; no sweep, no best tau."""
+    study = replace(STUDY, rates=(2e-3,))
+    table = run_table("headline", study, data, tmp_path, jobs=2)
+    found = {entry["quantity"]: entry for entry in table["carried"]}
+    assert all(entry["n"] == 2 for entry in found.values())
+    tied = found["dispersion of the layers while tied"]
+    assert (tied["verdict"], tied["measured"]["mean"]) == ("holds", 0.0)
+    assert found["best tau / T"]["measured"] is None
+    assert found["best tau / T"]["verdict"] == "not measured"
+    descent = found["descent in the first updates, tied over untied"]
+    assert descent["predicted"]["n"] == 2
+    adjacent = found["adjacent correlation, mean over the run, never tied"]
+    rows = [
+        row
+        for seed in (0, 1)
+        for row in read_lines(run_folder(tmp_path, "equal-start", 2e-3, seed) / "metrics.jsonl")
+        if row["kind"] == "probe"
+    ]
+    cosines = [c for row in rows for c in row["correlations"]]
+    assert adjacent["measured"]["mean"] == pytest.approx(sum(cosines) / len(cosines))
+    assert write_table("table2", study, tmp_path)["carried"] == []
 
 
 def stop_after(calls: int) -> Callable[[], bool]:
