@@ -1,10 +1,11 @@
 """Fill README.md and docs/theory.md from committed records: ``python -m figures.readme``.
 
 A block is what stands between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``; NAME is
-comparison, claims, times, corpus, stores (of docs/data.md, with ``--records records/data --pages
-docs/data.md``), or claim:ID for one claim's verdict and evidence. Nothing on these pages that is a
-number has to be typed. ``--from results`` first takes the records, and the pictures that the pages
-show, out of a results folder.
+comparison, claims, times, corpus, or claim:ID for one claim's verdict and evidence; stores (of
+docs/data.md, with ``--records records/data --pages docs/data.md``); memory, communication and
+throughput-... (of docs/speed.md, with ``--records records --pages docs/speed.md``). Nothing on
+these pages that is a number has to be typed. ``--from results`` first takes the records, and the
+pictures that the pages show, out of a results folder.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from figures import throughput
 from figures.results import comparison_source, read_json, reading
 from figures.tables import (
     CLAIM_HEADINGS,
@@ -102,13 +104,55 @@ def _stores(record: dict[str, Any]) -> str:
     return f"{markdown(headings, rows)}\n\nMeasured on {'; '.join(where)}."
 
 
+def _memory(record: dict[str, Any]) -> str:
+    headings = {"what": "Bytes (GB)", "tied": "Tied", "untied": "Untied"}
+    cases = record["cases"]
+
+    def row(what: str, value: Callable[[dict[str, Any]], float]) -> dict[str, str]:
+        return {"what": what} | {name: f"{value(cases[name]) / 1e9:.2f}" for name in cases}
+
+    rows = [
+        *(row(part, lambda case, part=part: case["bytes"][part])  # type: ignore[misc]
+          for part in ("parameters", "gradients", "optimizer")),
+        row("sum, counted", lambda case: case["total_bytes"]),
+        row("growth of the process, measured", lambda case: case["measured_growth_bytes"]),
+    ]  # fmt: skip
+    return f"{markdown(headings, rows)}\n\n{record['what'].capitalize()}. {_where(record)}"
+
+
+def _communication(record: dict[str, Any]) -> str:
+    headings = {
+        "update": "Update",
+        "layout": "Layout",
+        "bytes": "MB averaged",
+        "buckets": "Buckets",
+    }
+    rows = [
+        {"update": str(u["update"]), "layout": u["layout"], "buckets": str(u["buckets"]),
+         "bytes": f"{u['all_reduced_bytes'] / 1e6:.1f}"} for u in record["updates"]
+    ]  # fmt: skip
+    return (
+        f"{markdown(headings, rows)}\n\nBERT-{record['size']}, {record['ranks']} ranks, "
+        f"{record['what']}. {_where(record)}"
+    )
+
+
+def _where(record: dict[str, Any]) -> str:
+    here = record["environment"]
+    return f"{here['device']}, torch {here['torch']}, commit {here['commit'][:10]}."
+
+
 BLOCKS: dict[str, Callable[[Any], str]] = {
     "comparison": _comparison,
     "claims": _claims,
     "times": _times,
     "corpus": _corpus,
     "stores": _stores,
+    "memory": _memory,
+    "communication": _communication,
 }
+SPEED = "throughput-"
+"""Blocks of this beginning take a throughput record; one that is not there says "not run"."""
 
 
 def render(text: str, records: Path) -> str:
@@ -120,16 +164,22 @@ def render(text: str, records: Path) -> str:
     def fill(match: re.Match[str]) -> str:
         name, closed = match.groups()
         kind, _, identity = name.partition(":")
-        if (kind != "claim" or not identity) and name not in BLOCKS:
-            raise ValueError(f"block {name!r}: must be one of {', '.join(BLOCKS)}, claim:ID")
+        speed = name.startswith(SPEED)
+        if (kind != "claim" or not identity) and name not in BLOCKS and not speed:
+            raise ValueError(
+                f"block {name!r}: must be one of {', '.join(BLOCKS)}, {SPEED}NAME, claim:ID"
+            )
         if closed != name:
             raise ValueError(f"block {name!r}: closed by {closed!r}")
         path = records / ("claims.json" if identity else f"{name}.json")
         record = read_json(path)
-        if record is None:
+        if record is None and not speed:
             raise ValueError(f"block {name!r}: {path} is missing")
         with reading(path):
-            content = _claim(record, identity) if identity else BLOCKS[name](record)
+            if speed:
+                content = "not run" if record is None else throughput.table(record)
+            else:
+                content = _claim(record, identity) if identity else BLOCKS[name](record)
         return f"<!-- begin: {name} -->\n\n{content}\n\n<!-- end: {name} -->"
 
     stray = MARK.search(BLOCK.sub("", text))

@@ -56,6 +56,15 @@ def test_the_numbers_of_the_data_page_are_those_of_its_record() -> None:
     assert readme.render(text, ROOT / "records" / "data") == text
 
 
+def test_the_numbers_of_the_speed_page_are_those_of_the_records() -> None:
+    """What has no record says so, and nothing else does."""
+    text = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
+    assert readme.render(text, ROOT / "records") == text
+    for name in re.findall(r"begin: (throughput-\S+) -->", text):
+        block = text.split(f"<!-- begin: {name} -->")[1].split("<!-- end:")[0].strip()
+        assert (block == "not run") == (not (ROOT / "records" / f"{name}.json").exists())
+
+
 def test_taking_records_from_results(tmp_path: Path) -> None:
     results, records = tmp_path / "results", tmp_path / "records"
     page = tmp_path / "README.md"
