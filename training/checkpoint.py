@@ -10,6 +10,7 @@ on any number of ranks. Loading executes nothing: safetensors and JSON carry num
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from training.unshare import load_optimizer_state, optimizer_state_by_name
 
 FORMAT = "share-then-unshare checkpoint"
 VERSION = 2
+_TENSOR_FILE = re.compile(r"[\w-][\w.-]{0,99}\.safetensors", re.ASCII)
 _TENSOR_FILES = ("weights.safetensors", "optimizer.safetensors")
 
 
@@ -251,6 +253,10 @@ def verify(path: Path) -> Checkpoint:
     if stray or not files:
         raise CheckpointError(f"{path}: state.json has no sha256 of {min(stray, default='files')}")
     for name in sorted(files):
+        if not _TENSOR_FILE.fullmatch(name):
+            raise CheckpointError(
+                f"{path}: state.json names {name[:40]!r}: no file of a checkpoint"
+            )
         file = path / name
         if not file.is_file():
             raise CheckpointError(f"{path}: {name} is missing")

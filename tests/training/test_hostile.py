@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from tests.training import crash
 from tests.training.damage import forge
+from training import checkpoint
 from training.checkpoint import CheckpointError
 from training.config import ConfigError, from_dict, to_dict
 from training.files import read_json
@@ -128,6 +129,23 @@ def test_a_hostile_head_is_refused_in_one_line(version: Any, halfway: Path, tmp_
         shutil.copytree(halfway, folder)
         forge(folder / "checkpoints" / NEWEST, **{name: version})
         assert NEWEST in resume(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["[" * 5000, "../../weights.safetensors", "a\0.safetensors", "/etc/x.safetensors", ""]
+)
+def test_a_hostile_file_name_is_refused_in_one_line(
+    name: str, halfway: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(halfway, folder)
+    path = folder / "checkpoints" / NEWEST
+    digests = read_json(path / "state.json")["sha256"]
+    forge(path, sha256={**digests, name: "0" * 64})
+    assert "no file of a checkpoint" in resume(folder)
+    with pytest.raises(CheckpointError, match="no file of a checkpoint") as error:
+        checkpoint.verify(path)
+    assert len(str(error.value)) < 400
 
 
 def mutate(data: st.DataObject, content: bytes) -> bytes:
