@@ -87,12 +87,20 @@ class Checkpoint:
         for key, tensor in _read(self.path / "optimizer.safetensors").items():
             name, _, entry = key.rpartition("/")
             parameter = parameters.get(name)
-            if parameter is None or (tensor.ndim and tensor.shape != parameter.shape):
+            if (
+                parameter is None
+                or not tensor.is_floating_point()
+                or (tensor.ndim and tensor.shape != parameter.shape)
+            ):
                 raise CheckpointError(
                     f"{self.path}: optimizer state {key} of shape {tuple(tensor.shape)} fits no "
                     "parameter: the checkpoint is of another model"
                 )
             states.setdefault(name, {})[entry] = tensor
+        if len({frozenset(state) for state in states.values()}) > 1:
+            raise CheckpointError(
+                f"{self.path}: optimizer state has not the same entries for all parameters"
+            )
         load_optimizer_state(model, optimizer, states)
 
 

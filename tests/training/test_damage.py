@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -250,3 +251,20 @@ def test_the_state_file_holds_what_the_tests_above_change(halfway: Path) -> None
     head = json.loads((newest(halfway) / "state.json").read_text())
     assert head.keys() == {"format", "version", "step", "sha256", "state"}
     assert head["state"].keys() == STATE
+
+
+def test_optimizer_state_with_an_entry_renamed_is_refused(tmp_path: Path) -> None:
+    """Forged digests and all: a state that AdamW would trip over later is refused at once."""
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1))
+    optimizer = torch.optim.AdamW(model.parameters())
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    path = checkpoint.save(tmp_path, 1, model, optimizer, {})
+    for old, new in ((b"exp_avg_sq", b"exp_avg_sx"), (b'"F32"', b'"I32"')):
+        file = path / "optimizer.safetensors"
+        content = file.read_bytes()
+        file.write_bytes(content.replace(old, new, 1))
+        forge(path)
+        with pytest.raises(CheckpointError, match=r"optimizer state"):
+            checkpoint.verify(path).load_optimizer(model, optimizer)
+        file.write_bytes(content)
