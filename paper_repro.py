@@ -34,6 +34,7 @@ from bert.arms import STUDIES, StudyConfig
 from bert.claims import bert_claims
 from bert.commands import Place, study_command, table_command
 from bert.options import add_speed_options, number_or_text, speed_of
+from bert.pool import WorkerKilledError
 from bert.table_arms import TABLES, table_arms
 from bert.table_study import TableStudy, table_study
 from bert.text import DataError
@@ -327,7 +328,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except (
         DataError, ResultError, CheckpointError, NonFiniteLossError, FunctionChangedError,
-        FolderBusyError, RunFolderError, OSError,
+        FolderBusyError, RunFolderError, WorkerKilledError, OSError,
     ) as error:  # fmt: skip
         print(f"paper_repro.py: {error}", file=sys.stderr)
         return 1

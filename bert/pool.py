@@ -1,6 +1,7 @@
 """Train many runs of one task in worker processes, each resumable, each on one thread.
 
-Results do not depend on how many run at a time. A worker ends by itself when its parent is gone.
+Results do not depend on how many run at a time. A worker saves and ends when its parent is gone or
+when it gets a SIGTERM (a scheduler sends one to every process); killed, it fails the call at once.
 """
 
 from __future__ import annotations
@@ -11,18 +12,25 @@ import queue
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
 
+from training.interrupt import stop_if
 from training.loop import Interrupted, NonFiniteLossError, train
 from training.run_config import TrainConfig
 from training.task import Task
 
 Report = Callable[[str, int, int], None]
 """Called as report(what, done, total)."""
+
+
+class WorkerKilledError(RuntimeError):
+    """A worker process died in the middle of a run; what it had saved is kept."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ def run_jobs(
     ``build`` must be importable (a function of a module). Finished runs return at once, so a study
     that was stopped goes on. ``report(what, updates done, updates in all)`` follows the workers.
     Raises Interrupted after ``stop()`` turned true and all workers saved, or the first failed run's
-    own error after the others were asked to stop. With ``diverged`` given, a run whose loss was not
+    own error after the others were asked to stop, WorkerKilledError if its process died. With ``diverged`` given, a run whose loss was not
     finite is reported there and the others go on: a rate that is too high is an answer. ``run`` is
     what a worker does, by default ``training.loop.train``; another must take the same arguments.
     """
@@ -61,7 +69,8 @@ def run_jobs(
     steps = {str(job.folder): 0 for job in jobs}
     total = sum(job.config.steps for job in jobs)
     context = multiprocessing.get_context("spawn")
-    halt, news = context.Event(), context.Queue()
+    # No Event: its lock dies with a worker that is killed in is_set(), and all others hang.
+    halt, news = context.Value("b", 0, lock=False), context.Queue()
     with ProcessPoolExecutor(
         min(processes, len(jobs)), context, _start_worker, (halt, news, os.getpid())
     ) as pool:
@@ -70,6 +79,7 @@ def run_jobs(
         }
         waiting = set(job_of)
         failure: BaseException | None = None
+        killed = False
         while waiting:
             done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
             while True:
@@ -86,15 +96,24 @@ def run_jobs(
                 error = None if future.cancelled() else future.exception()
                 if diverged is not None and isinstance(error, NonFiniteLossError):
                     diverged(job_of[future], str(error))
-                elif error is not None and not isinstance(error, Interrupted):
+                elif isinstance(error, BrokenProcessPool):
+                    killed = True
+                elif isinstance(error, Interrupted):
+                    halt.value = 1  # also when only that worker was told to stop
+                elif error is not None:
                     failure = failure or error
-            if (stop() or failure) and not halt.is_set():
-                halt.set()
-                for future in waiting:
-                    future.cancel()
+            # Waiting jobs are not cancelled: a pool that breaks with cancelled futures never ends
+            # (CPython 3.11). They see the flag and return at once.
+            if stop() or failure:
+                halt.value = 1
     if failure is not None:
         raise failure
-    if halt.is_set():
+    if killed and not halt.value:
+        raise WorkerKilledError(
+            f"{jobs[0].folder.parent}: a worker process was killed (out of memory?); what was "
+            "saved is kept, and the same command continues it"
+        )
+    if halt.value:
         raise Interrupted(f"{jobs[0].folder.parent}: stopped; the same command continues it")
 
 
@@ -102,10 +121,21 @@ _worker: dict[str, Any] = {}
 
 
 def _start_worker(halt: Any, news: Any, parent: int) -> None:
-    """Set up a worker: one thread, and no SIGINT of its own: the parent says when to stop."""
+    """Set up a worker: one thread, no SIGINT of its own (the parent says when), a polite SIGTERM.
+
+    An idle worker ends at a SIGTERM, a training one after it has saved: the executor too sends one
+    when another worker died, and waits for this one to end.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _on_sigterm)
     torch.set_num_threads(1)
-    _worker.update(halt=halt, news=news, parent=parent)
+    _worker.update(halt=halt, news=news, parent=parent, training=False, asked=False)
+
+
+def _on_sigterm(number: int, frame: FrameType | None) -> None:
+    _worker["asked"] = True
+    if not _worker["training"]:
+        os._exit(128 + number)
 
 
 def _train_one(
@@ -117,12 +147,20 @@ def _train_one(
 ) -> None:
     news, key = _worker["news"], str(job.folder)
 
-    def orphaned_or_halted() -> bool:
-        return bool(_worker["halt"].is_set()) or os.getppid() != _worker["parent"]
+    def told_to_stop() -> bool:
+        orphaned = os.getppid() != _worker["parent"]
+        return bool(_worker["halt"].value) or _worker["asked"] or orphaned
 
-    run(
-        build(*arguments), job.config, job.folder, device=device, stop=orphaned_or_halted,
-        progress=lambda step, row: news.put(("step", key, step)),
-        warn=lambda message: news.put(("warning", key, message)),
-    )  # fmt: skip
-    news.put(("step", key, job.config.steps))
+    _worker["training"] = True
+    try:
+        stop_if(told_to_stop)
+        run(
+            build(*arguments), job.config, job.folder, device=device, stop=told_to_stop,
+            progress=lambda step, row: news.put(("step", key, step)),
+            warn=lambda message: news.put(("warning", key, message)),
+        )  # fmt: skip
+        news.put(("step", key, job.config.steps))
+    finally:
+        _worker["training"] = False
+        if _worker["asked"]:
+            os._exit(128 + signal.SIGTERM)
