@@ -59,10 +59,11 @@ def run_jobs(
 
     ``build`` must be importable (a function of a module). Finished runs return at once, so a study
     that was stopped goes on. ``report(what, updates done, updates in all)`` follows the workers.
-    Raises Interrupted after ``stop()`` turned true and all workers saved, or the first failed run's
-    own error after the others were asked to stop, WorkerKilledError if its process died. With ``diverged`` given, a run whose loss was not
-    finite is reported there and the others go on: a rate that is too high is an answer. ``run`` is
-    what a worker does, by default ``training.loop.train``; another must take the same arguments.
+    Raises Interrupted after ``stop()`` turned true and all workers saved, the first failed run's
+    own error after the others were asked to stop, or WorkerKilledError if a process died. With
+    ``diverged`` given, a run whose loss was not finite is reported there and the others go on: a
+    rate that is too high is an answer. ``run`` is what a worker does, by default
+    ``training.loop.train``; another must take the same arguments.
     """
     if not jobs:
         return
