@@ -100,8 +100,10 @@ def test_interrupted_at_every_chunk_and_with_any_processes_the_same_bytes(
     text = make_text(tmp_path / "text.txt")
     more = make_text(tmp_path / "more.txt", seed=1)
     valid = make_text(tmp_path / "valid.txt", 30, seed=2)
+    valid.write_text("\n\n".join([valid.read_text(), *list(documents(more))[40:60]]))
     options: dict[str, Any] = {"length": 20, "documents": how, "valid": valid}
     whole = build_store([text, more], vocabulary, tmp_path / "whole", **options)
+    assert whole.manifest["dropped"]["documents"] == 20
     monkeypatch.setattr(reading, "PIECE", 300)  # most documents come in pieces
     monkeypatch.setattr(building, "CHUNK", 700)
     monkeypatch.setattr(packing, "BATCH_TOKENS", 90)
@@ -207,8 +209,12 @@ def stopped(
     """A text and the folder of a build of it (length 16) that was stopped midway."""
     monkeypatch.setattr(building, "CHUNK", 700)
     text = make_text(tmp_path / "text.txt")
+    seen: list[BuildProgress] = []
     with pytest.raises(Stopped, match=r"store: stopped; the same command goes on$"):
-        build_store(text, vocabulary, tmp_path / "store", length=16, stop=lambda: True)
+        build_store(
+            text, vocabulary, tmp_path / "store", length=16, progress=seen.append,
+            stop=lambda: bool(seen),
+        )  # fmt: skip
     return text, tmp_path / "store"
 
 
