@@ -123,6 +123,29 @@ def test_interrupted_at_every_chunk_and_with_any_processes_the_same_bytes(
     assert arrays(folder) == arrays(whole.folder)
 
 
+def test_a_line_longer_than_everything_is_encoded_in_bounded_chunks(
+    tmp_path: Path, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sizes and line are a hundredth of the real ones; test_reading has the line of 100 MB."""
+    monkeypatch.setattr(reading, "PIECE", reading.PIECE // 100)
+    monkeypatch.setattr(building, "CHUNK", building.CHUNK // 100)
+    sizes: list[int] = []
+    encode = vocabulary.encode_batch
+
+    def noting(texts: list[str]) -> list[np.ndarray[Any, Any]]:
+        sizes.append(sum(map(len, texts)))
+        return encode(texts)
+
+    monkeypatch.setattr(vocabulary, "encode_batch", noting)
+    words = 200_000
+    (tmp_path / "a.txt").write_bytes(b"cat, " * words)
+    store = build_store(tmp_path / "a.txt", vocabulary, tmp_path / "s", length=128, per_mille=0)
+    assert sum(sizes) == 5 * words - 1
+    assert max(sizes) <= building.CHUNK + reading.PIECE
+    entry = store.manifest["parts"]["train"]
+    assert (entry["documents"], entry["words"], entry["tokens"]) == (1, words, 2 * words)
+
+
 def test_a_document_is_on_one_side_and_counted_once(tmp_path: Path, vocabulary: Vocabulary) -> None:
     text = make_text(tmp_path / "text.txt", 300)
     store = build_store(

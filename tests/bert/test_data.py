@@ -163,6 +163,25 @@ def test_a_data_set_by_name(
     assert "(the extra hf-data)" in capsys.readouterr().err
 
 
+def test_mixed_encodings_are_refused_or_read_as_told(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mixed = "walking café ".encode() + "caf\xe9 ".encode("latin-1") + b"the cat sat on the mat "
+    Path("mixed.txt").write_bytes(mixed * 20)
+    Path("plain.txt").write_text("walking café café the cat sat on the mat " * 20, "utf-8")
+    options = ["--vocab", "vocab.txt", "--length", "16", "--per-mille", "0", "--out"]
+    assert data.main(["mixed.txt", *options, "store"]) == 1
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line == "bert.data: mixed.txt: not UTF-8 text at byte 17 (line 1)"
+    assert data.main(["plain.txt", *options, "plain"]) == 0
+    rows = {}
+    for errors in ("latin-1", "replace"):
+        assert data.main(["mixed.txt", *options, errors, "--errors", errors]) == 0
+        rows[errors] = TokenStore.open(errors).train.tolist()
+    assert rows["latin-1"] == TokenStore.open("plain").train.tolist()
+    assert rows["replace"] != rows["latin-1"]
+
+
 def test_ctrl_c_stops_politely(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
