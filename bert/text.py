@@ -146,7 +146,7 @@ def source_files(paths: PathLike | Iterable[PathLike]) -> list[Path]:
     return [file for _, file in _named_files(paths)]
 
 
-def fingerprint(paths: PathLike | Iterable[PathLike]) -> str:
+def fingerprint(paths: PathLike | Iterable[PathLike], hashing: Hashing | None = None) -> str:
     """Return the sha256 (hex) of the names and contents of the files, as stored on disk.
 
     A name is the path within the folder given, or the bare file name; moving the data elsewhere
@@ -155,7 +155,7 @@ def fingerprint(paths: PathLike | Iterable[PathLike]) -> str:
     Raises:
         DataError: as `source_files`, or when a file cannot be read.
     """
-    return _fingerprint([(name, file_sha256(file)) for name, file in _named_files(paths)])
+    return str(TextFiles(paths).describe(hashing)["fingerprint"])
 
 
 def file_sha256(file: Path, read: Callable[[int], None] | None = None) -> bytes:
