@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -182,8 +183,46 @@ if __name__ == "__main__":
 """
 
 
-def test_killed_it_goes_on_and_leaves_no_process(tmp_path: Path, vocabulary: Vocabulary) -> None:
-    """SIGKILL in the middle, two workers: they end by themselves; the bytes come out the same."""
+def _kill_parent(group: int) -> None:
+    os.kill(group, signal.SIGKILL)
+
+
+def _kill_a_worker(group: int) -> None:
+    os.kill(_workers(group)[0], signal.SIGKILL)
+
+
+def _end_all(group: int) -> None:
+    """As a scheduler does, with the parent in the middle of the list."""
+    first, *others = _workers(group)
+    for process in (first, group, *others):
+        os.kill(process, signal.SIGTERM)
+
+
+def _workers(group: int) -> list[int]:
+    """The two processes that ``spawn`` started, not the tracker of resources."""
+    children = Path(f"/proc/{group}/task/{group}/children").read_text().split()
+    names = {int(child): Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
+    found = [child for child, name in names.items() if b"resource_tracker" not in name]
+    assert len(found) == 2
+    return found
+
+
+@pytest.mark.parametrize(
+    ("send", "status", "words"),
+    [
+        (_kill_parent, -signal.SIGKILL, ""),
+        (_kill_a_worker, 1, "bert.data: a tokenizing process died (out of memory?); what was"),
+        (_end_all, 130, "stopped; the same command goes on"),
+    ],
+)
+def test_killed_it_goes_on_and_leaves_no_process(
+    tmp_path: Path,
+    vocabulary: Vocabulary,
+    send: Callable[[int], None],
+    status: int,
+    words: str,
+) -> None:
+    """Signals in the middle, two workers: all end by themselves; the bytes come out the same."""
     text = make_text(tmp_path / "text.txt", 200)
     vocabulary.save(tmp_path / "vocab.txt")
     whole = build_store(text, vocabulary, tmp_path / "whole", length=16, per_mille=100)
@@ -196,13 +235,17 @@ def test_killed_it_goes_on_and_leaves_no_process(tmp_path: Path, vocabulary: Voc
     ]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
-        [*command, "--jobs", "2", "--slowly"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        [*command, "--jobs", "2", "--slowly"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=environment, start_new_session=True, text=True,
     ) as process:  # fmt: skip
         assert process.stdout is not None
         done = next(int(line) for line in process.stdout if int(line) >= 30)
-        process.kill()
+        send(process.pid)
+        _, errors = process.communicate(timeout=60)
     assert done < 200
+    assert process.returncode == status
+    assert words in errors
+    assert not any(line.startswith("Traceback") for line in errors.splitlines())
     assert not (folder / MANIFEST_NAME).exists()
     until = time.monotonic() + 30
     while _group_lives(process.pid) and time.monotonic() < until:
