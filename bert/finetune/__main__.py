@@ -25,12 +25,15 @@ from tqdm import tqdm
 
 from bert.finetune.config import RATES, SQUAD, TASKS, FinetuneConfig
 from bert.finetune.study import Sources, build_task, run_finetune
+from bert.pool import WorkerKilledError
 from bert.text import DataError
 from training.checkpoint import CheckpointError
 from training.config import ConfigError
 from training.interrupt import polite_stop
+from training.lock import FolderBusyError
 from training.loop import Interrupted
 from training.progress import Bars
+from training.record import RunFolderError
 from training.runner import FunctionChangedError
 
 NAME = "bert.finetune"
@@ -141,7 +144,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, Interrupted):
         print(f"\n{NAME}: stopped; the same command goes on from here", file=sys.stderr)
         return 130
-    except (DataError, CheckpointError, FunctionChangedError, OSError) as error:
+    except (
+        DataError, CheckpointError, FunctionChangedError, FolderBusyError, RunFolderError,
+        WorkerKilledError, OSError,
+    ) as error:  # fmt: skip
         print(f"{NAME}: {error}", file=sys.stderr)
         return 1
     return 0

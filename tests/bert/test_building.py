@@ -25,6 +25,7 @@ from bert.packing import Documents
 from bert.store import MANIFEST_NAME, TokenStore, build_store
 from bert.text import DataError, documents, is_validation
 from bert.vocab import Vocabulary
+from tests.processes import end_all, group_lives, kill_one
 
 
 def make_text(path: Path, count: int = 120, seed: int = 0) -> Path:
@@ -187,32 +188,12 @@ def _kill_parent(group: int) -> None:
     os.kill(group, signal.SIGKILL)
 
 
-def _kill_a_worker(group: int) -> None:
-    os.kill(_workers(group)[0], signal.SIGKILL)
-
-
-def _end_all(group: int) -> None:
-    """As a scheduler does, with the parent in the middle of the list."""
-    first, *others = _workers(group)
-    for process in (first, group, *others):
-        os.kill(process, signal.SIGTERM)
-
-
-def _workers(group: int) -> list[int]:
-    """The two processes that ``spawn`` started, not the tracker of resources."""
-    children = Path(f"/proc/{group}/task/{group}/children").read_text().split()
-    names = {int(child): Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
-    found = [child for child, name in names.items() if b"resource_tracker" not in name]
-    assert len(found) == 2
-    return found
-
-
 @pytest.mark.parametrize(
     ("send", "status", "words"),
     [
         (_kill_parent, -signal.SIGKILL, ""),
-        (_kill_a_worker, 1, "bert.data: a tokenizing process died (out of memory?); what was"),
-        (_end_all, 130, "stopped; the same command goes on"),
+        (kill_one, 1, "bert.data: a tokenizing process died (out of memory?); what was"),
+        (end_all, 130, "stopped; the same command goes on"),
     ],
 )
 def test_killed_it_goes_on_and_leaves_no_process(
@@ -248,9 +229,9 @@ def test_killed_it_goes_on_and_leaves_no_process(
     assert not any(line.startswith("Traceback") for line in errors.splitlines())
     assert not (folder / MANIFEST_NAME).exists()
     until = time.monotonic() + 30
-    while _group_lives(process.pid) and time.monotonic() < until:
+    while group_lives(process.pid) and time.monotonic() < until:
         time.sleep(0.1)
-    assert not _group_lives(process.pid)
+    assert not group_lives(process.pid)
     state = json.loads((folder / BUILDING_NAME).read_text())
     assert state["documents"] >= done
     again = subprocess.run(
@@ -258,14 +239,6 @@ def test_killed_it_goes_on_and_leaves_no_process(
     )
     assert again.returncode == 0, again.stderr
     assert arrays(folder) == arrays(whole.folder)
-
-
-def _group_lives(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 @pytest.fixture

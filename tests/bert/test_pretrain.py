@@ -13,8 +13,10 @@ import pytest
 
 from bert.options import add_speed_options, speed_of
 from bert.pretrain import main, parse, pretrain
+from tests.processes import end_all, interrupt
 from tests.training.ranks import LIMIT, run_ranks
 from tests.training.test_ranks import StopAfter
+from training.checkpoint import latest
 from training.files import read_json, read_lines
 from training.loop import Interrupted
 
@@ -153,6 +155,21 @@ def test_bad_arguments_are_one_clear_line(
     [line] = capsys.readouterr().err.splitlines()
     assert words in line
     assert not (tmp_path / "out").exists()
+
+
+def test_a_schedulers_sigterm_saves_the_run(text: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = arguments(text, out)
+    words[words.index("--steps") + 1] = "100000"
+    ended = interrupt(
+        ["-m", "bert.pretrain", *words], (out / "swe-f-s0/metrics.jsonl").exists, end_all
+    )
+    assert ended.status == 130
+    assert "stopped; the same command goes on" in ended.errors
+    assert "Traceback" not in ended.errors
+    found = latest(out / "swe-f-s0/checkpoints", pytest.fail)
+    assert found is not None
+    assert found.step > 0
 
 
 @pytest.mark.slow
