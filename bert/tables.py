@@ -144,12 +144,13 @@ def write_table(table: str, study: TableStudy, out: Path) -> dict[str, Any]:
             rows[name]["accuracy_percent"] = {"mean": entry["loss"]} | (
                 {"difference": entry["difference"]} if "difference" in entry else {}
             )
+    names = [arm.name for arm in arms]
     result = {
         "table": table,
         "study": to_dict(study),
         "reference": REFERENCE,
         "arms": rows,
-        "order": [arm.name for arm in arms],
+        "order": names,
         "complete": all(
             len(losses.get(a.name, ())) + len(rows[a.name].get("diverged", ())) == study.seeds
             for a in arms
@@ -162,7 +163,7 @@ def write_table(table: str, study: TableStudy, out: Path) -> dict[str, Any]:
     if table == "speedup":
         result["speedup"] = _speedups(arms, losses)
     write_json(out / f"{table}.json", result)
-    write_lines(out / curves_file(table), table_curves(rows, result["order"], out))
+    write_lines(out / curves_file(table), table_curves(rows, names, out))
     return result
 
 
