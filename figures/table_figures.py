@@ -29,7 +29,7 @@ def draw_tables(out: Path, results: Sequence[TableResult]) -> list[str]:
     """
     drawn: list[str] = []
     fullest = {
-        max((r for r in results if r.path.parent == folder), key=_main_arms).path
+        max((r for r in results if r.path.parent == folder), key=_arms).path
         for folder in {result.path.parent for result in results}
     }
     for result in results:
@@ -49,8 +49,10 @@ def draw_tables(out: Path, results: Sequence[TableResult]) -> list[str]:
     return drawn
 
 
-def _main_arms(result: TableResult) -> int:
-    return sum("values" in result.data["arms"].get(arm, {}) for arm in MAIN_ARMS)
+def _arms(result: TableResult) -> tuple[int, int]:
+    """Return how many main arms and how many arms in all have run."""
+    done = [name for name, arm in result.data["arms"].items() if "values" in arm]
+    return sum(name in MAIN_ARMS for name in done), len(done)
 
 
 def _curves(out: Path, result: TableResult) -> list[str]:

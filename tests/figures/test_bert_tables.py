@@ -78,13 +78,13 @@ def test_every_table_with_a_sweep_has_its_figure(built: Path) -> None:
 
 def test_curves_are_drawn_once_a_study_from_its_fullest_table(built: Path) -> None:
     for part in ("loss", "correlations", "dispersion", "theory"):
-        found = sorted(path.name for path in (built / "figures").glob(f"bert_table*_{part}.json"))
-        assert found == [f"bert_table1_{part}.json"]
-    words = caption(built, "bert_table1_theory")
+        found = sorted(path.name for path in (built / "figures").glob(f"bert_*_{part}.json"))
+        assert found == [f"bert_sweep_{part}.json"]
+    words = caption(built, "bert_sweep_theory")
     assert "tau 10 %: predicted +0.1333" in words
     assert "tau 40 %: predicted +0.1333 [-0.0101, +0.2768], measured".replace("-", "−") in words
     assert words.count("(rates differ)") == 1
-    assert "peak learning rate of each arm as tuned" in caption(built, "bert_table1_loss")
+    assert "peak learning rate of each arm as tuned" in caption(built, "bert_sweep_loss")
 
 
 def test_the_theorys_rows_are_raw_values(built: Path) -> None:
