@@ -3,6 +3,10 @@
 The quantities are those of ``theory.carried``; the runs are the table's equal start and the one
 that is never untied, seed by seed, and all arms with a tau. Predictions use nothing of the arms
 that untie.
+
+The sign of a fixed schedule's gain over the equal start (so that tying alone is judged, not the
+start) is predicted by the same ratio of descents: sharing pays up to tau if the mean of the ratio
+over the probes up to tau is above 1. This rule was written before the runs of ``records/studies``.
 """
 
 from __future__ import annotations
@@ -74,10 +78,7 @@ def _best_taus(arms: Mapping[str, Any], steps: int) -> list[int]:
     The equal start is tau = 0, never untied is the whole run.
     """
     ends = {0: arms["equal-start"], steps: arms["always-shared"]}
-    for name, arm in arms.items():
-        plain = name == "swe-f" or name.startswith("swe-f tau ")
-        if plain and "values" in arm:
-            ends[round(arm["schedule"]["until"] * steps)] = arm
+    ends |= {round(tau * steps): arm for tau, arm in _fixed(arms).items()}
     if len(ends) < 4 or not all("values" in arm for arm in ends.values()):
         return []
     best = min(ends, key=lambda tau: ends[tau]["loss"]["mean"])
@@ -88,6 +89,62 @@ def _best_taus(arms: Mapping[str, Any], steps: int) -> list[int]:
         if tau == best or gap.low is None or gap.low <= 0:
             kept.append(tau)
     return sorted(kept)
+
+
+def gain_signs(arms: Mapping[str, Any], out: Path) -> list[dict[str, Any]]:
+    """Return, by tau, the predicted and the measured gain of SWE-F over the equal start.
+
+    ``predicted``: mean ratio of descents up to tau, minus 1; ``measured``: final validation loss of
+    the equal start minus SWE-F's, nats; both intervals over seeds, of which only the signs can be
+    compared. ``verdict``: "holds", "differs", or "undecided" when the measured interval holds zero.
+    """
+    equal = arms.get("equal-start", {})
+    ratios = {seed: _ratios(out, folder) for seed, folder in equal.get("folders", {}).items()}
+    found = []
+    for tau, arm in sorted(_fixed(arms).items()):
+        seeds = [seed for seed in arm["values"] if ratios.get(seed)]
+        if not seeds:
+            continue
+        predicted = Interval.of(
+            [_mean_until(ratios[seed], tau * int(equal["steps"])) - 1.0 for seed in seeds]
+        )
+        measured = Interval.of([equal["values"][s] - arm["values"][s] for s in seeds])
+        sign = 0 if measured.low is None or measured.high is None else (
+            (measured.low > 0) - (measured.high < 0))  # fmt: skip
+        verdict = "undecided" if sign == 0 else (
+            "holds" if sign * predicted.mean > 0 else "differs")  # fmt: skip
+        found.append({
+            "tau": tau, "n": len(seeds), "predicted": asdict(predicted),
+            "measured": asdict(measured), "same_rate": equal["rate"] == arm["rate"],
+            "verdict": verdict,
+        })  # fmt: skip
+    return found
+
+
+def _ratios(out: Path, folder: str) -> list[tuple[int, float]]:
+    """Return (update, predicted descent of a tied over an untied step) along an untied run."""
+    found = []
+    for row in _rows(out, folder)["probe"]:
+        if "halves" in row and row["alignment"] is not None:
+            split = Split.of(row["halves"][0], row["halves"][1], row)
+            if float(split.signal.sum()) > 0:
+                found.append((int(row["step"]), split.descent_ratio("adam")))
+    return found
+
+
+def _mean_until(ratios: list[tuple[int, float]], end: float) -> float:
+    """Return the mean of the ratios at updates up to ``end``; of the first when none is."""
+    early = [ratio for step, ratio in ratios if step <= end] or [min(ratios)[1]]
+    return sum(early) / len(early)
+
+
+def _fixed(arms: Mapping[str, Any]) -> dict[float, Any]:
+    """Return the arms of the plain fixed schedule that have run, by tau."""
+    return {
+        arm["schedule"]["until"]: arm
+        for name, arm in arms.items()
+        if (name == "swe-f" or name.startswith("swe-f tau ")) and "values" in arm
+    }
 
 
 def _over_seeds(quantity: str, entries: list[dict[str, Any]]) -> dict[str, Any]:

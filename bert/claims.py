@@ -1,7 +1,8 @@
 """The paper's BERT claims in the ledger, judged by the runs at hand.
 
-A table of this package (rates tuned for every arm) speaks before the small comparison of the
-default run (one rate for all). Verdicts say "small": none of these runs speaks of BERT-large.
+A table of this package (rates tuned for every arm), run here or on record, speaks before the small
+comparison of the default run (one rate for all), which then stands behind it in the evidence.
+Verdicts say "small": none of these runs speaks of BERT-large.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bert.found_tables import find_tables
+from bert.scale_claims import scale_claims
 from training.comparison import Interval
 from training.files import plain_name, read_json
 
@@ -20,16 +23,26 @@ Found = tuple[str, str]
 """Verdict and evidence."""
 
 
-def bert_claims(out: Path) -> list[dict[str, Any]]:
-    """Return the ledger records of the paper's tables, from the newest runs in ``out``.
+def bert_claims(out: Path, studies: Path | None = None) -> list[dict[str, Any]]:
+    """Return the ledger records of the paper's tables, from the newest runs in ``out`` and from
+    the ``studies`` on record.
 
     "reproduced small" when the paired interval of the final validation loss lies below the
     baseline's, "differs small" when above, "no gain small" when it holds zero. What was not run
     says so.
     """
     comparison = _comparison(out)
-    records = [_table_1(out, arm, name, comparison) for arm, name in _ARMS.items()]
-    records.append(_equal_start(out, comparison))
+    records = [
+        _one_arm(
+            f"TAB1-{name[-1]}", f"{name} reaches a better masked-language model than the baseline "
+            "in the same number of updates (500k)", "Table 1", arm, out, studies, comparison,
+        )
+        for arm, name in _ARMS.items()
+    ]  # fmt: skip
+    records.append(_one_arm(
+        "EQUAL", "Control: the equal start alone, without any tying, changes the final loss",
+        "our control", "equal-start", out, studies, comparison,
+    ))  # fmt: skip
     for identity, statement, source, table, judge in (
         ("TAB1-GAP", "SWE closes 42 to 54 % of the gap in masked accuracy between the baseline and "
          "the one with twice its updates", "Table 1", ("table1", "sweep", "headline"), _gap),
@@ -42,8 +55,8 @@ def bert_claims(out: Path) -> list[dict[str, Any]]:
         ("SPEED", "SWE needs half the updates of the baseline for the same model (50 % of the time,"
          " counted in steps)", "section 5", ("speedup",), _speed),
     ):  # fmt: skip
-        records.append(_judged(out, identity, statement, source, table, judge))
-    return records
+        records.append(_judged(out, studies, identity, statement, source, table, judge))
+    return records + scale_claims(out, studies)
 
 
 def _comparison(out: Path) -> dict[str, Any] | None:
@@ -55,61 +68,46 @@ def _comparison(out: Path) -> dict[str, Any] | None:
     return found
 
 
-def _table(out: Path, names: tuple[str, ...], *arms: str) -> dict[str, Any] | None:
-    """Return the first of the named tables in which all ``arms`` have been compared."""
-    for name in names:
-        pointer = out / "bert" / "tables" / f"{name}.json"
-        if pointer.exists():
-            path = (
-                out / "bert" / "tables" / plain_name(read_json(pointer)["folder"]) / f"{name}.json"
-            )
-            table: dict[str, Any] | None = read_json(path) if path.exists() else None
-            if table and all("difference" in table["arms"].get(arm, {}) for arm in arms):
-                return table
-    return None
-
-
-def _table_1(out: Path, arm: str, name: str, comparison: dict[str, Any] | None) -> dict[str, Any]:
-    statement = (
-        f"{name} reaches a better masked-language model than the baseline in the same number of "
-        "updates (500k)"
-    )
-    found = _one_arm(out, arm, comparison)
-    verdict = _SMALL.get(found[0], "not attempted")
-    return _record(f"TAB1-{name[-1]}", statement, "Table 1", (verdict, found[1]), *found[2:])
-
-
-def _equal_start(out: Path, comparison: dict[str, Any] | None) -> dict[str, Any]:
-    statement = "Control: the equal start alone, without any tying, changes the final loss"
-    verdict, evidence, figure, command = _one_arm(out, "equal-start", comparison)
-    return _record("EQUAL", statement, "our control", (verdict, evidence), figure, command)
-
-
-def _one_arm(out: Path, arm: str, comparison: dict[str, Any] | None) -> tuple[str, str, str, str]:
-    """Return (verdict of the arm, evidence, figure, command) from the best source there is."""
-    table = _table(out, ("table1", "sweep", "headline"), arm)
-    if table is not None:
-        name = table["table"]
-        return (
-            table["arms"][arm]["verdict"], _difference(table, arm), f"bert_{name}", _command(name)
-        )  # fmt: skip
+def _one_arm(
+    identity: str, statement: str, source: str, arm: str, out: Path, studies: Path | None,
+    comparison: dict[str, Any] | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Judge an arm by the best source there is; the others stand behind it in the evidence."""
+    found = {}  # the first of a study: its tables share their runs
+    for table in find_tables(out, studies, ("table1", "sweep", "headline"), arm):
+        found.setdefault(table.folder, table)
+    told = [
+        (table.data["arms"][arm]["verdict"], _difference(table.data, arm) + table.origin,
+         table.figure, _command(table.data["table"]))
+        for table in found.values()
+    ]  # fmt: skip
     if comparison is not None and arm in comparison["arms"]:
         verdict = comparison["arms"][arm]["verdict"]
-        return verdict, _difference(comparison, arm), "bert_comparison", _command("bert")
-    return (*_NOT, "", _command("bert"))
+        told.append(
+            (verdict, _difference(comparison, arm), "bert_comparison", _command("bert"))
+        )  # fmt: skip
+    if not told:
+        return _record(identity, statement, source, _NOT, "", _command("bert"))
+    verdict, evidence, figure, command = told[0]
+    for other, words, _, _ in told[1:]:
+        evidence += f"; also {words}: {other}"
+    judged = (_SMALL.get(verdict, "not attempted"), evidence)
+    return _record(identity, statement, source, judged, figure, command)
 
 
 def _judged(
-    out: Path, identity: str, statement: str, source: str, names: tuple[str, ...],
-    judge: Callable[[dict[str, Any]], Found | None],
+    out: Path, studies: Path | None, identity: str, statement: str, source: str,
+    names: tuple[str, ...], judge: Callable[[dict[str, Any]], Found | None],
 ) -> dict[str, Any]:  # fmt: skip
     """Judge by the first of the named tables that can tell."""
-    for name in names:
-        table = _table(out, (name,))
-        found = None if table is None else judge(table)
+    for table in find_tables(out, studies, names):
+        found = judge(table.data)
         if found is not None:
-            figure = "bert_sweeps" if identity == "TAB3" else f"bert_{name}"
-            return _record(identity, statement, source, found, figure, _command(name))
+            figure = f"{table.figure}_tau" if identity == "TAB3" else table.figure
+            return _record(
+                identity, statement, source, (found[0], found[1] + table.origin), figure,
+                _command(table.data["table"]),
+            )  # fmt: skip
     return _record(identity, statement, source, _NOT, "", _command(names[0]))
 
 

@@ -1,8 +1,8 @@
 """Run a table: tune every arm's rate, train the paired seeds, and write what came out.
 
 Runs lie in ``runs/<arm>-lr<rate>-s<seed>`` of the study's folder and are shared by all tables of
-that study; a table is ``<table>.json`` beside them, written whenever the work stops, with what is
-finished by then (``complete`` says whether that is all).
+that study; a table is ``<table>.json`` beside them, and its runs' curves (``bert.curves``), written
+whenever the work stops, with what is finished by then (``complete`` says whether that is all).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bert.carried import carried_table
+from bert.carried import carried_table, gain_signs
+from bert.curves import curves_file, table_curves
 from bert.paper_numbers import FINE_TUNED, MASKED_ACCURACY
 from bert.pool import Job, Report, run_jobs
 from bert.speedup import speed_up
@@ -24,7 +25,7 @@ from bert.table_study import TableStudy, best_rate
 from training import loop
 from training.comparison import compare
 from training.config import to_dict
-from training.files import read_json, read_lines, write_json
+from training.files import read_json, read_lines, write_json, write_lines
 from training.loop import Interrupted
 from training.speed import SpeedConfig
 
@@ -143,12 +144,13 @@ def write_table(table: str, study: TableStudy, out: Path) -> dict[str, Any]:
             rows[name]["accuracy_percent"] = {"mean": entry["loss"]} | (
                 {"difference": entry["difference"]} if "difference" in entry else {}
             )
+    names = [arm.name for arm in arms]
     result = {
         "table": table,
         "study": to_dict(study),
         "reference": REFERENCE,
         "arms": rows,
-        "order": [arm.name for arm in arms],
+        "order": names,
         "complete": all(
             len(losses.get(a.name, ())) + len(rows[a.name].get("diverged", ())) == study.seeds
             for a in arms
@@ -157,9 +159,11 @@ def write_table(table: str, study: TableStudy, out: Path) -> dict[str, Any]:
         "environment": _environment(out),
     }
     result["carried"] = carried_table(rows, out)
+    result["gains"] = gain_signs(rows, out)
     if table == "speedup":
         result["speedup"] = _speedups(arms, losses)
     write_json(out / f"{table}.json", result)
+    write_lines(out / curves_file(table), table_curves(rows, names, out))
     return result
 
 

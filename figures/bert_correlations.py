@@ -11,28 +11,23 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures import style
-from figures.results import Run, Study, read_study, reading
+from figures.results import Run, Study, reading
 from figures.wording import fixed, listing
 
-NAME = "bert_correlations"
+NAME, TITLE = "bert_correlations", "Correlation of adjacent layers' gradients"
 
 
 @style.styled
-def draw(out: Path) -> bool:
-    """Draw one heat map an arm; False when runs or probes are absent."""
-    study = read_study(out)
-    if study is None:
-        return False
-    with reading(out / study.source):
+def draw(out: Path, study: Study, path: Path, name: str, title: str) -> bool:
+    """Draw one heat map an arm; False without probes."""
+    with reading(path):
         maps = {arm: mean_map(runs) for arm, runs in study.runs.items()}
         maps = {arm: table for arm, table in maps.items() if table.size}
         if not maps:
             return False
         figure, caption = _panels(study, maps), _caption(study, maps)
     style.save(
-        figure, out, NAME,
-        title="Correlation of adjacent layers' gradients",
-        caption=caption,
+        figure, out, name, title=title, caption=caption,
         alt="One heat map an arm: updates across, layer boundaries down, colour for the cosine "
         "between the two layers' gradients; black edges around values below the threshold and "
         "dashed lines where layers were untied.",

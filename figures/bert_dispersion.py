@@ -10,24 +10,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures import style
-from figures.results import Run, Study, read_study, reading
+from figures.results import Run, Study, reading
 from figures.wording import listing, plain
 
-NAME = "bert_dispersion"
+NAME, TITLE = "bert_dispersion", "Alignment of the gradients, dispersion of the weights"
 
 
 @style.styled
-def draw(out: Path) -> bool:
-    """Draw alignment and dispersion against updates; False when runs or probes are absent."""
-    study = read_study(out)
-    if study is None or not all(len(run.probe) for runs in study.runs.values() for run in runs):
+def draw(out: Path, study: Study, path: Path, name: str, title: str) -> bool:
+    """Draw alignment and dispersion against updates; False without probes."""
+    if not all(len(run.probe) for runs in study.runs.values() for run in runs):
         return False
-    with reading(out / study.source):
+    with reading(path):
         figure, caption = _panels(study), _caption(study)
     style.save(
-        figure, out, NAME,
-        title="Alignment of the gradients, dispersion of the weights",
-        caption=caption,
+        figure, out, name, title=title, caption=caption,
         alt="Two panels over updates, one colour and marker an arm. Above: the share of the "
         "gradients' energy that all layers have in common. Below, logarithmic: the share of the "
         "weights' energy in the layers' differences, absent while layers are tied.",

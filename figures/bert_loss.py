@@ -10,26 +10,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures import style
-from figures.results import Run, Study, read_study, reading
+from figures.results import Run, Study, reading
 from figures.wording import count, fixed, listing
 
-NAME = "bert_loss"
+NAME, TITLE = "bert_loss", "Loss of the BERT arms against updates"
 WINDOW = 5
 """Logged rows in the running mean of the training loss."""
 
 
 @style.styled
-def draw(out: Path) -> bool:
-    """Draw training loss, validation loss, and its gap to the reference; False when absent."""
-    study = read_study(out)
-    if study is None:
-        return False
-    with reading(out / study.source):
+def draw(out: Path, study: Study, path: Path, name: str, title: str) -> bool:
+    """Draw training loss, validation loss, and its gap to the reference; always True."""
+    with reading(path):
         figure, caption = _panels(study), _caption(study)
     style.save(
-        figure, out, NAME,
-        title="Loss of the BERT arms against updates",
-        caption=caption,
+        figure, out, name, title=title, caption=caption,
         alt="Three panels over updates: training loss, validation loss, and validation loss minus "
         f"the {study.reference}'s with the same seed, one colour and marker an arm. Crosses mark "
         "where layers were untied.",
@@ -105,9 +100,10 @@ def _caption(study: Study) -> str:
     )
     entry, config = study.comparison["arms"][study.reference], study.comparison["study"]
     seeds = max(len(runs) for runs in study.runs.values())
+    rate = "of each arm as tuned" if "rates" in config else f"{config['peak_lr']:g}"
     return (
         f"Masked-language-model loss of BERT {config['size']}, {count(entry['steps'])} updates, "
-        f"{count(entry['tokens'])} tokens a run, peak learning rate {config['peak_lr']:g}. Strong "
+        f"{count(entry['tokens'])} tokens a run, peak learning rate {rate}. Strong "
         f"lines: mean over n = {seeds} seed{'s' if seeds > 1 else ''}; thin lines: seeds; crosses: "
         f"layers untied. (a) Training, (b) fixed validation set, (c) its difference to the "
         f"{style.arm_look(study.reference).label} with the same seed. Mean final validation loss, "

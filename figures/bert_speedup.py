@@ -8,27 +8,26 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from figures import style
-from figures.results import read_table, reading, table_source
+from figures.results import reading
+from figures.table_results import TableResult
 from figures.wording import plain
-
-NAME, TABLE = "bert_speedup", "speedup"
 
 
 @style.styled
-def draw(out: Path) -> bool:
-    """Draw baselines over their budgets and every arm at its own; False when not run."""
-    table = read_table(out, TABLE)
-    if table is None or not table.get("speedup"):
+def draw(out: Path, result: TableResult) -> bool:
+    """Draw baselines over their budgets and every arm at its own; False when none is judged."""
+    table = result.data
+    if not table.get("speedup"):
         return False
-    source = str(table_source(out, TABLE))
-    with reading(out / source):
+    with reading(result.path):
         figure, caption = _panels(table), _caption(table)
     style.save(
-        figure, out, NAME, title="Speed-up at equal final loss", caption=caption,
+        figure, out, result.figure(), title=result.titled("Speed-up at equal final loss"),
+        caption=caption,
         alt="Above, final validation loss over the budget: a line through separately trained "
         "baselines, and a marker with a bar for every arm at its budget. Below, a row an arm with "
         "the ratio of budgets at equal loss and its interval, or a bound.",
-        sources=[source],
+        sources=[result.source],
     )  # fmt: skip
     return True
 

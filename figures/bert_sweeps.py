@@ -9,36 +9,30 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures import style
-from figures.results import read_table, reading, table_source
+from figures.results import reading
+from figures.table_results import TableResult
 from figures.wording import interval, plain
 
-NAME = "bert_sweeps"
-SOURCES = ("table3", "sweep")
-"""Tables with a sweep, the paper's first."""
+PART = "tau"
 
 
 @style.styled
-def draw(out: Path) -> bool:
-    """Draw the sweep of the first table that has one; False when none has."""
-    for table in SOURCES:
-        found = read_table(out, table)
-        if found is None:
-            continue
-        source = str(table_source(out, table))
-        with reading(out / source):
-            fixed, staged = points(found, "swe-f", "until"), points(found, "swe-m", "rho")
-            if len(fixed) < 2:
-                continue
-            figure, caption = _panels(found, fixed, staged), _caption(found, fixed, staged)
-        style.save(
-            figure, out, NAME, title="How long to share", caption=caption,
-            alt="Final validation loss minus the baseline's over the fraction of the run that is "
-            "shared, a point with an interval for each, horizontal bands for the equal start; and "
-            "the same over SWE-M's threshold where it was swept.",
-            sources=[source],
-        )  # fmt: skip
-        return True
-    return False
+def draw(out: Path, result: TableResult) -> bool:
+    """Draw final loss over tau, and over rho where it was swept; False without a sweep."""
+    table = result.data
+    with reading(result.path):
+        fixed, staged = points(table, "swe-f", "until"), points(table, "swe-m", "rho")
+        if len(fixed) < 2:
+            return False
+        figure, caption = _panels(table, fixed, staged), _caption(table, fixed, staged)
+    style.save(
+        figure, out, result.figure(PART), title=result.titled("How long to share"), caption=caption,
+        alt="Final validation loss minus the baseline's over the fraction of the run that is "
+        "shared, a point with an interval for each, horizontal bands for the equal start; and "
+        "the same over SWE-M's threshold where it was swept.",
+        sources=[result.source],
+    )  # fmt: skip
+    return True
 
 
 def points(table: dict[str, Any], kind: str, field: str) -> list[tuple[float, dict[str, Any]]]:

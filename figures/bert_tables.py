@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,46 +10,26 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures import style
-from figures.results import read_table, reading, table_source
+from figures.results import reading
+from figures.table_results import TITLES, TableResult
 from figures.wording import count, fixed, interval, listing, plain
 
-TITLES = {
-    "table1": "Table 1: schedules and controls",
-    "table2": "Table 2: Post-LN, whole words",
-    "table3": "Table 3: tau of SWE-F, rho of SWE-M",
-    "table4": "Table 4: sharing units AxB",
-    "sweep": "The main arms and every tau, one machine's study",
-    "headline": "The main arms on a deeper or wider model",
-}
 
-
-def name_of(table: str) -> str:
-    """Return the figure's name."""
-    return f"bert_{table}"
-
-
-def drawer(table: str) -> Callable[[Path], bool]:
-    """Return the function that draws ``table``; it returns False when there is no such result."""
-
-    @style.styled
-    def draw(out: Path) -> bool:
-        found = read_table(out, table)
-        if found is None:
-            return False
-        source = str(table_source(out, table))
-        with reading(out / source):
-            figure, caption = _panels(found), _caption(found)
-        style.save(
-            figure, out, name_of(table), title=TITLES[table], caption=caption,
-            alt="Two panels with a row an arm. Left to right: difference of the final validation "
-            "loss to the baseline, dots for seeds, marker and bar for mean and interval; and "
-            "difference of the masked-language accuracy in points, ours with its interval and "
-            "the paper's as an open diamond where it has one.",
-            sources=[source],
-        )  # fmt: skip
-        return True
-
-    return draw
+@style.styled
+def draw(out: Path, result: TableResult) -> bool:
+    """Draw every arm of a table against its baseline."""
+    table = result.data
+    with reading(result.path):
+        figure, caption = _panels(table), _caption(table)
+    style.save(
+        figure, out, result.figure(), title=result.titled(TITLES[result.table]), caption=caption,
+        alt="Two panels with a row an arm. Left to right: difference of the final validation "
+        "loss to the baseline, dots for seeds, marker and bar for mean and interval; and "
+        "difference of the masked-language accuracy in points, ours with its interval and "
+        "the paper's as an open diamond where it has one.",
+        sources=[result.source],
+    )  # fmt: skip
+    return True
 
 
 def finished(table: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -23,9 +23,6 @@ from figures import (
     bert_correlations,
     bert_dispersion,
     bert_loss,
-    bert_speedup,
-    bert_sweeps,
-    bert_tables,
     common_component,
     controls,
     descent_bounds,
@@ -49,11 +46,12 @@ from figures.results import (
     read_claims,
     read_comparison,
     read_json,
-    read_table,
+    read_study,
     reading,
-    table_source,
 )
 from figures.style import arm_look
+from figures.table_figures import draw_tables
+from figures.table_results import TITLES, TableResult, own_tables, recorded_tables
 from figures.wording import count, plain
 from training.files import write_text
 
@@ -65,6 +63,18 @@ class Entry:
     name: str
     draw: Callable[[Path], bool]
     verb: str
+
+
+def _of_runs(module: Any) -> Callable[[Path], bool]:
+    """Return what draws a module's figure from the runs of the default comparison."""
+
+    def draw(out: Path) -> bool:
+        study = read_study(out)
+        return study is not None and bool(
+            module.draw(out, study, out / study.source, module.NAME, module.TITLE)
+        )
+
+    return draw
 
 
 FIGURES = (
@@ -88,36 +98,35 @@ FIGURES = (
     Entry(adam_unshare.NAME, adam_unshare.draw, "toy"),
     Entry(moments.NAME, moments.draw, "toy"),
     Entry(bert_comparison.NAME, bert_comparison.draw, "bert"),
-    Entry(bert_loss.NAME, bert_loss.draw, "bert"),
-    Entry(bert_correlations.NAME, bert_correlations.draw, "bert"),
-    Entry(bert_dispersion.NAME, bert_dispersion.draw, "bert"),
-    *(Entry(bert_tables.name_of(t), bert_tables.drawer(t), t) for t in bert_tables.TITLES),
-    Entry(bert_sweeps.NAME, bert_sweeps.draw, "table3"),
-    Entry(bert_speedup.NAME, bert_speedup.draw, bert_speedup.TABLE),
+    *(
+        Entry(module.NAME, _of_runs(module), "bert")
+        for module in (bert_loss, bert_correlations, bert_dispersion)
+    ),
 )
-SECTIONS: dict[str, tuple[str, ...]] = {
-    "theory": ("theory",),
-    "toy": ("toy",),
-    "bert": ("bert", *bert_tables.TITLES, bert_speedup.TABLE),
-}
-"""Section of the page: the verbs whose figures stand in it."""
+SECTIONS = ("theory", "toy", "bert")
+"""Sections of the page with figures of FIGURES: the verbs that make them."""
 RUN_HEADINGS = {
     "run": "Run", "steps": "Updates", "tokens": "Tokens", "flops": "FLOP", "seconds": "Seconds",
     "device": "Device", "versions": "Versions", "commit": "Commit", "command": "Command",
 }  # fmt: skip
 
 
-def build(out: Path) -> Path:
+def build(out: Path, studies: Path | None = None) -> Path:
     """Draw all figures, write the tables, and write ``out/report/index.html``; return its path.
 
-    Raises ResultError, naming the file, for results that are there but malformed.
+    ``studies``: folder of the studies on record, which stand in a section of their own. Raises
+    ResultError, naming the file, for results that are there but malformed.
     """
     claims, comparison = read_claims(out), read_comparison(out)
     drawn = {entry.name: entry.draw(out) for entry in FIGURES}
-    for name, present in drawn.items():
-        for kind in ("png", "svg", "json"):
-            if not present:
-                (out / "figures" / f"{name}.{kind}").unlink(missing_ok=True)
+    own, recorded = own_tables(out), recorded_tables(studies)
+    _remove_tables(out)
+    tables_drawn, studies_drawn = draw_tables(out, own), draw_tables(out, recorded)
+    present = {name for name, there in drawn.items() if there} | {*tables_drawn, *studies_drawn}
+    for stem in {path.stem for path in (out / "figures").glob("*.json")} - present:
+        if stem in drawn or stem.startswith(("bert_", "study_")):
+            for kind in ("png", "svg", "json"):
+                (out / "figures" / f"{stem}.{kind}").unlink(missing_ok=True)
     rows = []
     if comparison is not None:
         with reading(out / str(comparison_source(out))):
@@ -125,10 +134,6 @@ def build(out: Path) -> Path:
             cells = tables.comparison_cells(rows)
     _write_table(out / "tables" / "comparison.csv", rows)
     _write_table(out / "tables" / "claims.csv", claims or [])
-    for name in (*bert_tables.TITLES, bert_speedup.TABLE):
-        table = read_table(out, name)
-        with reading(out / str(table_source(out, name))):
-            _write_table(out / "tables" / f"{name}.csv", bert_tables.rows(table) if table else [])
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -141,20 +146,32 @@ def build(out: Path) -> Path:
         counts=tables.verdict_counts(claims or []),
         claim_headings=tables.CLAIM_HEADINGS,
         figures={
-            section: [_embedded(out, e.name) for e in FIGURES if e.verb in verbs and drawn[e.name]]
-            for section, verbs in SECTIONS.items()
-        },
-        drawn=[name for name, present in drawn.items() if present],
+            verb: [_embedded(out, e.name) for e in FIGURES if e.verb == verb and drawn[e.name]]
+            for verb in SECTIONS
+        }
+        | {"tables": [_embedded(out, name) for name in tables_drawn]}
+        | {"studies": [_embedded(out, name) for name in studies_drawn]},
+        drawn=sorted(present),
         comparison_headings=tables.COMPARISON_HEADINGS,
         comparison=cells if rows else [],
         reference=arm_look(comparison["reference"]).label if comparison else "",
         run_headings=RUN_HEADINGS,
-        runs=_runs(out, comparison) if comparison else [],
-        missing=_missing(drawn, claims),
+        runs=[
+            *(_runs(out, comparison) if comparison else []),
+            *map(_table_runs, [*own, *recorded]),
+        ],
+        missing=_missing(drawn, {result.table for result in own}, claims),
     )
     path = out / "report" / "index.html"
     write_text(path, page)
     return path
+
+
+def _remove_tables(out: Path) -> None:
+    """Remove the CSV files of tables, so that none is left of a study that is gone."""
+    for pattern in (*(f"{table}*.csv" for table in TITLES), "study-*.csv"):
+        for path in (out / "tables").glob(pattern):
+            path.unlink()
 
 
 def _write_table(path: Path, rows: list[Any]) -> None:
@@ -171,13 +188,20 @@ def _embedded(out: Path, name: str) -> dict[str, str]:
     return words | {"picture": f"data:image/svg+xml;base64,{picture}"}
 
 
-def _missing(drawn: dict[str, bool], claims: list[dict[str, str]] | None) -> list[dict[str, str]]:
+def _missing(
+    drawn: dict[str, bool], tables_there: set[str], claims: list[dict[str, str]] | None
+) -> list[dict[str, str]]:
     """Return what is not there and the command that makes it."""
     verbs = {entry.name: entry.verb for entry in FIGURES}
     missing = [
         {"what": f"figure {name}", "command": f"python paper_repro.py {verbs[name]}"}
         for name, present in drawn.items()
         if not present
+    ]
+    missing += [
+        {"what": title, "command": f"python paper_repro.py {table}"}
+        for table, title in TITLES.items()
+        if table not in tables_there
     ]
     if not claims:
         missing.append({"what": "the claim ledger", "command": "python paper_repro.py claims"})
@@ -202,13 +226,28 @@ def _runs(out: Path, comparison: dict[str, Any]) -> list[dict[str, str]]:
                     "flops": plain(summary["flops"], 3),
                     "seconds": f"{summary['seconds']:.0f}",
                 }
-            records.append(record | _origin(path.with_name("environment.json")))
+            environment = path.with_name("environment.json")
+            records.append(record | _origin(read_json(environment) or {}, environment))
     return records
 
 
-def _origin(path: Path) -> dict[str, str]:
+def _table_runs(result: TableResult) -> dict[str, str]:
+    """Return one row for the headline runs of a table, all together."""
+    with reading(result.path):
+        arms = [arm for arm in result.data["arms"].values() if "values" in arm]
+        runs = [(arm, seed) for arm in arms for seed in arm["values"]]
+        record = {
+            "run": f"{result.study or 'own'} {result.table}: {len(runs)} runs, tuning apart",
+            "steps": count(sum(arm["steps"] for arm, _ in runs)),
+            "tokens": count(sum(arm["tokens"] for arm, _ in runs)),
+            "flops": plain(sum(arm["flops"][seed] for arm, seed in runs), 3),
+            "seconds": f"{sum(arm['seconds'][seed] for arm, seed in runs):.0f}",
+        }
+    return record | _origin(result.data.get("environment") or {}, result.path)
+
+
+def _origin(where: dict[str, Any], path: Path) -> dict[str, str]:
     """Return device, versions, commit and command of a run, in words."""
-    where = read_json(path) or {}
     with reading(path):
         versions = [f"{name} {where[name]}" for name in ("python", "torch", "numpy", "cuda")
                     if where.get(name)]  # fmt: skip

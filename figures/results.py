@@ -93,7 +93,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Study:
-    """The current BERT comparison and its runs, {arm: [run of each seed]}."""
+    """A BERT comparison or table and its runs, {arm: [run of each seed]}."""
 
     source: str
     comparison: dict[str, Any]
@@ -118,27 +118,6 @@ def comparison_source(out: Path) -> str | None:
         return None
     with reading(pointer):
         return f"bert/{plain_name(record['folder'])}/comparison.json"
-
-
-def table_source(out: Path, table: str) -> str | None:
-    """Return where the newest run of one of the paper's tables lies, relative to ``out``."""
-    pointer = out / "bert" / "tables" / f"{table}.json"
-    record = read_json(pointer)
-    if record is None:
-        return None
-    with reading(pointer):
-        return f"bert/tables/{record['folder']}/{table}.json"
-
-
-def read_table(out: Path, table: str) -> dict[str, Any] | None:
-    """Return a table, None when there is none or no arm of it can be compared yet."""
-    source = table_source(out, table)
-    found: dict[str, Any] | None = read_json(out / source) if source is not None else None
-    if found is None:
-        return None
-    with reading(out / str(source)):
-        comparable = any("difference" in arm for arm in found["arms"].values())
-    return found if comparable else None
 
 
 def arm_order(comparison: dict[str, Any]) -> list[str]:

@@ -44,7 +44,8 @@ def test_without_runs_nothing_was_attempted(tmp_path: Path) -> None:
     found = ledger(tmp_path)
     assert {record["verdict"] for record in found.values()} == {"not attempted"}
     assert {"TAB1-F", "TAB1-A", "TAB1-M", "TAB1-GAP", "TAB2", "TAB3", "TAB4", "EQUAL",
-            "SPEED"} == set(found)  # fmt: skip
+            "SPEED", "SCALE-CORR", "SCALE-CORR-TIED", "SCALE-DESCENT", "SCALE-TAU", "SCALE-GAIN",
+            "SCALE-RULE"} == set(found)  # fmt: skip
 
 
 BASE = [6.0, 6.01, 6.02]
@@ -129,3 +130,69 @@ def test_speed_up_is_judged_against_two_and_one(
     table["speedup"] = {"swe-f": {"n": 3, "values": {}, **ratio}}
     dump(path, table)
     assert ledger(tables)["SPEED"]["verdict"] == verdict
+
+
+GAIN = {"n": 3, "predicted": {"n": 3, "mean": 0.2, "low": 0.1, "high": 0.3}, "same_rate": True}
+
+
+def on_record(tables: Path, study: str, change: dict[str, Any]) -> Path:
+    """Move the sample's sweep to a study on record, with some fields changed."""
+    path = tables / "bert" / "tables" / FOLDER / "sweep.json"
+    studies = tables / "studies"
+    dump(studies / study / "sweep.json", json.loads(path.read_text("utf-8")) | change)
+    return studies
+
+
+def test_records_speak_where_nothing_was_run_and_say_so(tables: Path, tmp_path: Path) -> None:
+    studies, out = on_record(tables, "12x64", {}), tmp_path / "empty"
+    found = {record["id"]: record for record in bert_claims(out, studies)}
+    assert found["TAB1-F"]["verdict"] != "not attempted"
+    assert "on record (study 12x64)" in found["TAB1-F"]["evidence"]
+    assert found["TAB1-F"]["figure"] == "study_12x64_sweep"
+    assert found["TAB3"]["figure"] == "study_12x64_sweep_tau"
+    assert found["TAB2"]["verdict"] == "not attempted"
+    # Own runs come first; the record stands behind them.
+    both = {record["id"]: record for record in bert_claims(tables, studies)}["TAB1-F"]
+    assert both["figure"] == "bert_table1"
+    assert both["evidence"].index("also") < both["evidence"].index("on record")
+
+
+def test_the_scale_claims_count_over_studies(tables: Path, tmp_path: Path) -> None:
+    ends = {"n": 3, "mean": 0.5, "low": 0.4, "high": 0.6}
+    quantity = "adjacent correlation, mean over the run, never tied"
+
+    def carried(holds: int) -> list[dict[str, Any]]:
+        return [{"quantity": quantity, "n": 3, "holds": holds, "verdict": "", "predicted": ends,
+                 "measured": ends}]  # fmt: skip
+
+    def gain(mean: float, verdict: str) -> dict[str, Any]:
+        return GAIN | {"tau": 0.1, "measured": ends | {"mean": mean}, "verdict": verdict}
+
+    studies = on_record(tables, "a", {"carried": carried(3), "gains": [gain(0.5, "holds")]})
+    found = {r["id"]: r for r in bert_claims(tmp_path / "empty", studies)}
+    assert found["SCALE-CORR"]["verdict"] == "holds small"
+    assert found["SCALE-GAIN"]["verdict"] == "holds small"
+    assert found["SCALE-TAU"]["verdict"] == "not attempted"
+    on_record(tables, "b", {"carried": carried(1), "gains": [gain(-0.5, "differs")]})
+    found = {r["id"]: r for r in bert_claims(tmp_path / "empty", studies)}
+    assert found["SCALE-CORR"]["verdict"] == "holds in 4 of 6, small"
+    assert found["SCALE-GAIN"]["verdict"] == "holds in 1 of 2, small"
+    assert "(study b)" in found["SCALE-GAIN"]["evidence"]
+    on_record(tables, "a", {"gains": [gain(0.0, "undecided")]})
+    on_record(tables, "b", {"gains": [gain(0.0, "undecided")]})
+    found = {r["id"]: r for r in bert_claims(tmp_path / "empty", studies)}
+    assert found["SCALE-GAIN"]["verdict"] == "no difference small"
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(0.05, "differs small"), (0.0, "holds small")])
+def test_the_adaptive_rules_are_set_against_the_best_fixed_tau(
+    tables: Path, shift: float, verdict: str
+) -> None:
+    arms = [arm for arm in sample("sweep")["order"] if arm.startswith("swe-f")]
+    put(tables, "sweep", {"baseline": BASE, **{arm: shifted(0.0) for arm in arms}})
+    put(tables, "sweep", {"baseline": BASE, "swe-a": shifted(shift), "swe-m": shifted(0.0)})
+    (tables / "bert" / "tables" / "table1.json").unlink()
+    (tables / "bert" / "tables" / "headline.json").unlink()
+    found = {record["id"]: record for record in bert_claims(tables)}["SCALE-RULE"]
+    assert found["verdict"] == verdict
+    assert "SWE-A (untied at 150 of 3000) minus the best fixed tau" in found["evidence"]

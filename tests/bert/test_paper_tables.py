@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bert.carried import gain_signs
 from bert.paper_numbers import FINE_TUNED, MASKED_ACCURACY
 from bert.pool import Job, run_jobs
 from bert.study import StudyData, prepare_data
@@ -19,7 +20,7 @@ from bert.table_study import FIRST_TUNING_SEED, SCALES, TableStudy, best_rate, t
 from bert.tables import DIVERGED, run_folder, run_table, write_table
 from tests.training.residual import RegressionTask
 from training.config import ConfigError, from_dict, to_dict
-from training.files import read_json, read_lines, write_json
+from training.files import read_json, read_lines, write_json, write_lines
 from training.loop import Interrupted, NonFiniteLossError
 from training.run_config import TrainConfig
 from training.schedule import ShamUntie, SweFixed, SweMultistage
@@ -161,6 +162,61 @@ def test_the_theory_is_set_beside_the_runs(data: StudyData, tmp_path: Path) -> N
     cosines = [c for row in rows for c in row["correlations"]]
     assert adjacent["measured"]["mean"] == pytest.approx(sum(cosines) / len(cosines))
     assert write_table("table2", study, tmp_path)["carried"] == []
+
+
+def test_the_sign_of_the_gain_is_judged_by_the_measured_interval(tmp_path: Path) -> None:
+    """Without noise Adam's ratio is sqrt(alignment): 1 at first, then 0.71, so tying loses."""
+
+    def probe(step: int, share: float) -> dict[str, Any]:
+        half = {"gradient_norms": [2.0, 2.0], "alignment": share}
+        return {"kind": "probe", "step": step, "gradient_norms": [2.0, 2.0], "alignment": share,
+                "halves": [half, half]}  # fmt: skip
+
+    for seed in (0, 1, 2):
+        write_lines(
+            tmp_path / "runs" / f"e{seed}" / "metrics.jsonl", [probe(0, 1.0), probe(8, 0.5)]
+        )
+    values = {"0": 6.0, "1": 6.1, "2": 6.2}
+
+    def arm(shift: float, spread: float, until: float) -> dict[str, Any]:
+        ends = {s: v + shift + spread * int(s) for s, v in values.items()}
+        return {"values": ends, "rate": 1.0, "schedule": {"until": until}}
+
+    equal = arm(0, 0, 0) | {"steps": 10, "folders": {s: f"e{s}" for s in values}}
+    arms = {"equal-start": equal, "swe-f": arm(-0.1, 0.01, 0.9),
+            "swe-f tau 2 %": arm(0, 0.1, 0.02), "swe-f tau 40 %": arm(0, -0.1, 0.4),
+            "swe-f tau 80 %": arm(0.1, 0.01, 0.8)}  # fmt: skip
+    found = {entry["tau"]: entry for entry in gain_signs(arms, tmp_path)}
+    late = {"0.02": 0.0, "0.4": 0.0, "0.8": (0.5**0.5 - 1) / 2, "0.9": (0.5**0.5 - 1) / 2}
+    for tau, entry in found.items():
+        assert entry["predicted"]["mean"] == pytest.approx(late[str(tau)], abs=1e-12)
+    assert found[0.9]["measured"]["mean"] == pytest.approx(0.09)
+    verdicts = {tau: entry["verdict"] for tau, entry in found.items()}
+    assert verdicts == {0.02: "undecided", 0.4: "undecided", 0.8: "holds", 0.9: "differs"}
+
+
+def test_curves_are_the_logged_rows_rounded(data: StudyData, tmp_path: Path) -> None:
+    study = replace(STUDY, rates=(2e-3,))
+    table = run_table("table2", study, data, tmp_path, jobs=2)
+    lines = read_lines(tmp_path / "table2-curves.jsonl")
+    assert [(line["arm"], line["seed"]) for line in lines] == [
+        (arm, seed) for arm in table["order"] for seed in (0, 1)
+    ]
+    by_arm = {line["arm"]: line for line in lines if line["seed"] == 1}
+    assert by_arm["swe-f"]["untied"] == [1]
+    for arm, line in by_arm.items():
+        folder = run_folder(tmp_path, arm, 2e-3, 1)
+        rows = read_lines(folder / "metrics.jsonl")
+        probes = [row for row in rows if row["kind"] == "probe"]
+        assert line["probe"]["step"] == [row["step"] for row in probes]
+        for drawn, row in zip(line["probe"]["correlations"], probes, strict=True):
+            assert drawn == pytest.approx(row["correlations"], rel=1e-4)
+        assert line["valid"]["loss"][-1] == pytest.approx(
+            table["arms"][arm]["values"]["1"], rel=1e-4
+        )
+        for name in ("alignment", "dispersion", "signal_to_noise", "descent_ratio"):
+            assert len(line["probe"][name]) == len(probes)
+        assert all(ratio >= 0 for ratio in line["probe"]["signal_to_noise"])
 
 
 def stop_after(calls: int) -> Callable[[], bool]:

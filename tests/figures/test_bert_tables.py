@@ -10,8 +10,12 @@ from typing import Any
 
 import pytest
 
-from figures import bert_speedup, bert_sweeps, bert_tables, style
+from figures import bert_sweeps, bert_tables, style
 from figures.bert_speedup import ratio_words
+from figures.report import build
+from figures.studies import take, without_folders
+from figures.table_figures import draw_tables
+from figures.table_results import TITLES, own_tables, recorded_tables
 from figures.wording import interval
 from tests.figures.samples.bert_tables import FOLDER, sample
 
@@ -22,7 +26,7 @@ def caption(out: Path, name: str) -> str:
     return str(json.loads((out / "figures" / f"{name}.json").read_text("utf-8"))["caption"])
 
 
-@pytest.mark.parametrize("table", list(bert_tables.TITLES))
+@pytest.mark.parametrize("table", [table for table in TITLES if table != "speedup"])
 def test_every_arm_is_in_the_caption_with_its_interval(table: str, built: Path) -> None:
     words, data = caption(built, f"bert_{table}"), sample(table)
     for name, entry in data["arms"].items():
@@ -65,13 +69,70 @@ def test_the_sweep_is_ordered_by_tau_and_leaves_variants_out() -> None:
     assert len(bert_sweeps.points(sample("table1"), "swe-f", "until")) == 1
 
 
-def test_the_sweep_falls_back_to_the_one_machine_study(results: Path) -> None:
-    (results / "bert" / "tables" / "table3.json").unlink()
-    assert bert_sweeps.draw(results)
-    words = json.loads((results / "figures" / "bert_sweeps.json").read_text("utf-8"))
-    assert words["sources"] == [f"bert/tables/{FOLDER}/sweep.json"]
-    (results / "bert" / "tables" / "sweep.json").unlink()
-    assert not bert_sweeps.draw(results)
+def test_every_table_with_a_sweep_has_its_figure(built: Path) -> None:
+    for table in ("table3", "sweep"):
+        words = json.loads((built / "figures" / f"bert_{table}_tau.json").read_text("utf-8"))
+        assert words["sources"] == [f"bert/tables/{FOLDER}/{table}.json"]
+    assert not (built / "figures" / "bert_table4_tau.json").exists()
+
+
+def test_curves_are_drawn_once_a_study_from_its_fullest_table(built: Path) -> None:
+    for part in ("loss", "correlations", "dispersion", "theory"):
+        found = sorted(path.name for path in (built / "figures").glob(f"bert_*_{part}.json"))
+        assert found == [f"bert_sweep_{part}.json"]
+    words = caption(built, "bert_sweep_theory")
+    assert "tau 10 %: predicted +0.1333" in words
+    assert "tau 40 %: predicted +0.1333 [-0.0101, +0.2768], measured".replace("-", "−") in words
+    assert words.count("(rates differ)") == 1
+    assert "peak learning rate of each arm as tuned" in caption(built, "bert_sweep_loss")
+
+
+def test_the_theorys_rows_are_raw_values(built: Path) -> None:
+    with (built / "tables" / "sweep-theory.csv").open(newline="") as stream:
+        rows = {row["quantity"]: row for row in csv.DictReader(stream)}
+    assert rows["common energy, tied over never tied, last probe"]["predicted"] == ""
+    assert float(rows["gain over the equal start, tau 0.4"]["measured"]) == pytest.approx(-0.06)
+
+
+def test_a_study_is_put_on_record_and_drawn_from_there(results: Path, tmp_path: Path) -> None:
+    records = tmp_path / "records"
+    [taken] = take(results, "12x64", records, ["sweep"])
+    assert taken.table == "sweep"
+    [again] = recorded_tables(records)
+    assert (again.study, again.source) == ("12x64", "records/studies/12x64/sweep.json")
+    text = again.path.read_text("utf-8")
+    assert "python paper_repro.py sweep --text a.txt --out o" in text
+    assert "/home" not in text
+    names = draw_tables(results, [again])
+    assert names == [f"study_12x64_sweep{part}" for part in
+                     ("", "_tau", "_theory", "_loss", "_correlations", "_dispersion")]  # fmt: skip
+    assert (results / "tables" / "study-12x64-sweep.csv").exists()
+    page = build(results, records).read_text("utf-8")
+    assert "Studies on record" in page
+    assert "12x64 sweep: 36 runs, tuning apart" in page
+    (records / "12x64" / "sweep.json").unlink()
+    assert "Studies on record" not in build(results, records).read_text("utf-8")
+    assert not list(results.glob("*/study*"))
+
+
+def test_a_table_that_was_not_run_cannot_be_put_on_record(results: Path, tmp_path: Path) -> None:
+    (results / "bert" / "tables" / "table2.json").unlink()
+    with pytest.raises(ValueError, match="has no table table2"):
+        take(results, "x", tmp_path / "records", ["sweep", "table2"])
+    assert not (tmp_path / "records").exists()
+    with pytest.raises(ValueError, match="not the name of a file"):
+        take(results, "../x", tmp_path / "records")
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("python a.py --text /x/y.txt z/ --out=/tmp/o", "python a.py --text y.txt z/ o"),
+        ("python a.py --set tau=0.1 /", "python a.py --set tau=0.1 /"),
+    ],
+)
+def test_commands_lose_their_folders(command: str, shown: str) -> None:
+    assert without_folders(command) == shown
 
 
 def test_a_speed_up_outside_the_baselines_is_a_bound_in_words(results: Path, edit: Edit) -> None:
@@ -80,7 +141,7 @@ def test_a_speed_up_outside_the_baselines_is_a_bound_in_words(results: Path, edi
     assert "1 of 3 seeds worse than the shortest, 1 better" in ratio_words(found)
     path = results / "bert" / "tables" / FOLDER / "speedup.json"
     edit(path, lambda table: table["speedup"].update({"swe-f": found}))
-    assert bert_speedup.draw(results)
+    assert "bert_speedup" in draw_tables(results, own_tables(results))
     assert "SWE-F outside the baselines' range" in caption(results, "bert_speedup")
 
 
@@ -92,4 +153,4 @@ def test_a_table_with_nothing_to_compare_is_not_drawn(results: Path, edit: Edit)
             entry.pop("difference", None)
 
     edit(path, empty)
-    assert bert_tables.drawer("table2")(results) is False
+    assert "table2" not in {result.table for result in own_tables(results)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from bert.speedup import speed_up
 from bert.table_arms import TABLES, table_arms
 from bert.table_study import SCALES, table_study
 from tests.figures.samples.files import compared, dump
+from training.comparison import Interval
 from training.config import to_dict
+from training.files import write_lines
 
 FOLDER = "smoke-0123"
 UNFINISHED = {"table1": "sham reset"}
@@ -39,6 +42,9 @@ def sample(table: str) -> dict[str, Any]:
         rows[arm.name] |= entries[arm.name] | {
             "rate": 0.002, "rate_at_edge": arm.name == "swe-f", "steps": arm.steps(study),
             "tokens": 512 * arm.steps(study),
+            "flops": {str(seed): 1e12 for seed in range(3)},
+            "seconds": {str(seed): 60.0 for seed in range(3)},
+            "untied_at": {str(seed): [150] for seed in range(3)},
             "accuracy_percent": {"mean": percent["loss"]}
             | ({"difference": percent["difference"]} if "difference" in percent else {}),
         }  # fmt: skip
@@ -48,7 +54,24 @@ def sample(table: str) -> dict[str, Any]:
         "paper": {
             "accuracy": dict(MASKED_ACCURACY.get(table, {})), "tasks": FINE_TUNED.get(table, {}),
         },
-        "environment": None,
+        "environment": {
+            "device": "a machine", "threads": 1, "python": "3.11", "commit": "c" * 40,
+            "command": "python paper_repro.py sweep --text /home/me/texts/a.txt --out /scratch/o",
+        },
+        "carried": [
+            {"quantity": "best tau / T", "n": 3, "holds": 2, "verdict": "holds in 2 of 3",
+             "predicted": asdict(Interval.of([0.0, 0.1, 0.0])),
+             "measured": asdict(Interval.of([0.0, 0.0, 0.02]))},
+            {"quantity": "common energy, tied over never tied, last probe", "n": 3, "holds": 0,
+             "verdict": "not measured", "predicted": None,
+             "measured": asdict(Interval.of([1.1, 1.2, 1.0]))},
+        ],
+        "gains": [
+            {"tau": tau, "n": 3, "predicted": asdict(Interval.of([0.1, 0.2, 0.1])),
+             "measured": asdict(Interval.of([-0.1 * tau, -0.2 * tau, -0.15 * tau])),
+             "same_rate": tau < 0.2, "verdict": "differs"}
+            for tau in (0.1, 0.4)
+        ],
     }  # fmt: skip
     if table == "speedup":
         seeds = {name: dict(enumerate(values)) for name, values in losses.items()}
@@ -61,7 +84,33 @@ def sample(table: str) -> dict[str, Any]:
     return result
 
 
+def curves(table: str) -> list[dict[str, Any]]:
+    """Curves as bert/curves.py writes them: 20 updates, three seeds, twelve layers."""
+    lines = []
+    for name, arm in sample(table)["arms"].items():
+        untied = [10] if name.startswith("swe") else []
+        for seed in range(3) if "values" in arm else ():
+            ends = {"step": [10, 20], "loss": [7.0, arm["values"][str(seed)]]}
+            lines.append({
+                "arm": name, "seed": seed, "rate": 0.002, "train": ends, "valid": ends,
+                "probe": {
+                    "step": [1, 10, 20], "alignment": [0.9, 0.5, 0.2],
+                    "dispersion": [0.0, 0.0, 0.1 + 0.01 * seed],
+                    "correlations": [[0.9] * 11, [0.5] * 11, [0.1] * 11],
+                    "signal_to_noise": [2.0, 1.0, None],
+                    "descent_ratio": [1.2 + 0.01 * seed, 0.9, None],
+                },
+                "untied": untied, "dispersion": 0.1,
+            })  # fmt: skip
+    return lines
+
+
 def write_tables(out: Path) -> None:
     for table in TABLES:
         dump(out / "bert" / "tables" / f"{table}.json", {"folder": FOLDER, "scale": "small"})
-        dump(out / "bert" / "tables" / FOLDER / f"{table}.json", sample(table))
+        write_table(out / "bert" / "tables" / FOLDER, table)
+
+
+def write_table(folder: Path, table: str) -> None:
+    dump(folder / f"{table}.json", sample(table))
+    write_lines(folder / f"{table}-curves.jsonl", curves(table))
