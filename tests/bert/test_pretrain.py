@@ -14,8 +14,8 @@ import pytest
 from bert.options import add_speed_options, speed_of
 from bert.pretrain import main, parse, pretrain
 from tests.processes import end_all, interrupt
+from tests.training.rank_runs import StopAfter
 from tests.training.ranks import LIMIT, run_ranks
-from tests.training.test_ranks import StopAfter
 from training.checkpoint import latest
 from training.files import read_json, read_lines
 from training.loop import Interrupted
