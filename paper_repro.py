@@ -40,6 +40,7 @@ from bert.table_study import TableStudy, table_study
 from bert.text import DataError
 from figures.report import build as build_report
 from figures.results import ResultError, read_claims, reading
+from theory.recorded_times import time_on_record
 from theory.results import RESULTS, compute_missing
 from theory.toy_claims import toy_claims
 from training.checkpoint import CheckpointError
@@ -56,6 +57,7 @@ from training.speed import SpeedConfig
 VERBS = ("theory", "toy", "bert", "claims", "figures")
 SCALES = ("smoke", "small", "gpu", "full")
 MARKER = ".share-then-unshare"
+TIMES_AT_FULL = Path(__file__).parent / "records" / "full" / "result_times.json"
 STUDIES_ON_RECORD = Path(__file__).parent / "records" / "studies"
 """Tables of longer runs that come with the package; claims and report use them, and say so."""
 TIME_IS_UP = 75
@@ -109,7 +111,8 @@ def parse(arguments: Sequence[str]) -> Options:
         choices=SCALES,
         default="small",
         help="smoke: a minute; small: minutes (tables: an evening); gpu: the tables on one GPU;\n"
-        "full: the paper's own BERT setting",
+        "full: the paper's own BERT setting; theory and toy then took\n"
+        f"{time_on_record(TIMES_AT_FULL, tuple(RESULTS)) or 'a time that is not on record'}",
     )
     parser.add_argument("--jobs", type=int, default=0, help="processes (default: the cores)")
     parser.add_argument(
@@ -243,6 +246,9 @@ def describe_plan(options: Options) -> None:
         known = read_json(times)
         text = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in known["steps"].items())
         print(f"all verbs took, on {known['device']} with {known['cores']} processes: {text}")
+    areas = [area for area in RESULTS if area in options.verbs]
+    if options.scale == "full" and (known_time := time_on_record(TIMES_AT_FULL, areas)):
+        print(f"{' and '.join(areas)} took {known_time}")
 
 
 def clean(out: Path) -> int:

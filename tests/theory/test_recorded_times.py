@@ -1,0 +1,59 @@
+"""The time that paper_repro.py says a scale takes is the record's, and a bound is called one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import paper_repro
+from theory.recorded_times import time_on_record
+from theory.results import RESULTS
+from training.files import read_json, write_json
+
+RESULT_TIMES: dict[str, dict[str, float]] = {
+    "theory/a": {"seconds": 20.0}, "theory/b": {"seconds": 70.2}, "toy/c": {"longer_than": 300.0},
+}  # fmt: skip
+
+
+def say(path: Path, results: dict[str, Any], *areas: str) -> str | None:
+    write_json(path, {"results": results, "environment": {"device": "a machine"}})
+    return time_on_record(path, areas)
+
+
+def test_sums_and_bounds(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    assert time_on_record(path, ["theory"]) is None
+    assert say(path, RESULT_TIMES, "theory") == (
+        "90 s of processor time on a machine, in 2 results"
+    )
+    assert say(path, RESULT_TIMES, "theory", "toy") == (
+        "more than 7 min of processor time on a machine, in 3 results "
+        "(not to the end: toy/c)"
+    )
+    assert say(path, RESULT_TIMES | {"theory/d": {"seconds": 7200.0}}, "theory") == (
+        "2.0 h of processor time on a machine, in 3 results"
+    )
+    assert say(path, {}, "theory") is None
+    wrongs: list[Any] = [{"theory/a": 3}, {"theory/a": {}}, []]
+    for wrong in wrongs:
+        with pytest.raises(ValueError, match=r"record\.json: not a record of result times"):
+            say(path, wrong, "theory")
+
+
+def test_the_plan_and_the_help_say_what_is_on_record(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = paper_repro.TIMES_AT_FULL
+    names = {f"{area}/{name}" for area in RESULTS for name in RESULTS[area]}
+    assert read_json(path)["results"].keys() == names, "python -m benchmarks.result_times again"
+    known = time_on_record(path, ["theory", "toy"])
+    assert known is not None
+    paper_repro.describe_plan(paper_repro.parse(["theory", "toy", "--scale", "full"]))
+    assert known in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="0"):
+        paper_repro.parse(["--help"])
+    assert " ".join(known.split()) in " ".join(capsys.readouterr().out.split())
+    paper_repro.describe_plan(paper_repro.parse(["theory", "--scale", "smoke"]))
+    assert "processor time" not in capsys.readouterr().out
