@@ -35,8 +35,8 @@ from bert.claims import bert_claims
 from bert.commands import Place, study_command, table_command
 from bert.options import add_speed_options, number_or_text, speed_of
 from bert.pool import WorkerKilledError
-from bert.table_arms import TABLES, table_arms
-from bert.table_study import TableStudy, table_study
+from bert.table_arms import TABLES
+from bert.table_study import TableStudy, chosen_arms, table_study
 from bert.text import DataError
 from figures.report import build as build_report
 from figures.results import ResultError, read_claims, reading
@@ -168,7 +168,7 @@ def parse(arguments: Sequence[str]) -> Options:
         name, equals, value = pair.partition("=")
         if not equals:
             parser.error(f"--set {pair}: must be of the form NAME=VALUE")
-        study[name] = _list(value) if name in ("arms", "rates") else number_or_text(value)
+        study[name] = _list(value) if name in ("arms", "only", "rates") else number_or_text(value)
     device = given.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -203,7 +203,7 @@ def table_study_of(table: str, options: Options) -> TableStudy:
     _require_text(options)
     study = replace(table_study(table, options.scale), first_seed=options.seed)
     changed = from_dict(TableStudy, to_dict(study) | options.study)
-    table_arms(table, changed)
+    chosen_arms(table, changed)
     return changed
 
 

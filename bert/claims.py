@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bert.found_tables import find_tables
+from bert.found_tables import FoundTable, find_tables
 from bert.scale_claims import scale_claims
 from training.comparison import Interval
 from training.files import plain_name, read_json
@@ -73,7 +73,7 @@ def _one_arm(
     comparison: dict[str, Any] | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Judge an arm by the best source there is; the others stand behind it in the evidence."""
-    found = {}  # the first of a study: its tables share their runs
+    found: dict[Path, FoundTable] = {}  # the first of a study: its tables share their runs
     for table in find_tables(out, studies, ("table1", "sweep", "headline"), arm):
         found.setdefault(table.folder, table)
     told = [

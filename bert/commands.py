@@ -17,8 +17,7 @@ from tqdm import tqdm
 from bert.arms import StudyConfig
 from bert.pool import Report
 from bert.study import StudyData, build_task, prepare_data, run_study
-from bert.table_arms import table_arms
-from bert.table_study import TableStudy
+from bert.table_study import TableStudy, chosen_arms
 from bert.tables import run_table
 from bert.task import MaskedLanguageTask
 from training.cache import result_key
@@ -82,7 +81,7 @@ def table_command(table: str, study: TableStudy, place: Place) -> dict[str, floa
         stop = either(asked, place.late)
         data = _prepare(study, place, bars, stop)
         task = build_task(study, data)
-        arms = table_arms(table, study)
+        arms = chosen_arms(table, study)
         trials = len(study.tuning) * len(study.rates)
         updates = (trials + study.seeds) * sum(arm.steps(study) for arm in arms)
         print_budget(
@@ -92,7 +91,7 @@ def table_command(table: str, study: TableStudy, place: Place) -> dict[str, floa
         # Seeds, arms and rates may grow; what they have in common names the folder.
         shared = {
             name: value for name, value in to_dict(study).items()
-            if name not in ("arms", "seeds", "rates", "tuning_seeds", "peak_lr")
+            if name not in ("arms", "only", "seeds", "rates", "tuning_seeds", "peak_lr")
         }  # fmt: skip
         config = {"study": shared, "data": task.describe()["data"], "on": place.device}
         folder = f"{place.scale}-{result_key(config, ('bert', 'training'))[:10]}"

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 
 from bert.arms import StudyConfig
-from bert.table_arms import Arm, table_arms
+from bert.table_arms import REFERENCE, Arm, table_arms
 from training.config import ConfigError, require, require_between, require_count
 from training.optimizer import OptimizerConfig
 from training.run_config import TrainConfig
@@ -28,6 +28,8 @@ class TableStudy(StudyConfig):
     """Peak learning rates tried for every arm, ascending."""
     tuning_seeds: int = 1
     """Runs per arm and rate that choose the rate."""
+    only: tuple[str, ...] = ()
+    """Arms to run of those that the table has, besides the baseline; () for all."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,6 +69,20 @@ class TableStudy(StudyConfig):
             probe_interval=max(1, steps // 20),
             split_probes=True,
         )
+
+
+def chosen_arms(table: str, study: TableStudy) -> tuple[Arm, ...]:
+    """Return the table's arms, or those of them that ``study.only`` names and the reference.
+
+    Raises ConfigError for a name that the table does not have.
+    """
+    arms = table_arms(table, study)
+    names = [arm.name for arm in arms]
+    for name in study.only:
+        require(name in names, "only", name, f"of {table}'s {', '.join(names)}")
+    return tuple(
+        arm for arm in arms if not study.only or arm.name in study.only or arm.name == REFERENCE
+    )
 
 
 def best_rate(losses: dict[float, list[float]]) -> tuple[float, bool]:

@@ -20,8 +20,8 @@ from bert.paper_numbers import FINE_TUNED, MASKED_ACCURACY
 from bert.pool import Job, Report, run_jobs
 from bert.speedup import speed_up
 from bert.study import StudyData, build_task
-from bert.table_arms import REFERENCE, Arm, table_arms
-from bert.table_study import TableStudy, best_rate
+from bert.table_arms import REFERENCE, Arm
+from bert.table_study import TableStudy, best_rate, chosen_arms
 from training import loop
 from training.comparison import compare
 from training.config import to_dict
@@ -64,7 +64,7 @@ def run_table(
     ``report`` is called as ("tune", ...) and ("train", ...). When ``stop()`` turns true the running
     runs save, the table is written as far as it is, and Interrupted is raised.
     """
-    arms = table_arms(table, study)
+    arms = chosen_arms(table, study)
     build_task(study, data)  # fail here, in one line, rather than in every worker
 
     def train(pairs: Iterable[tuple[Arm, float, int]], what: str) -> None:
@@ -109,7 +109,7 @@ def tuned_rate(study: TableStudy, out: Path, arm: Arm) -> tuple[float, bool]:
 
 def write_table(table: str, study: TableStudy, out: Path) -> dict[str, Any]:
     """Gather a table's finished runs into ``out/<table>.json`` and return its content."""
-    arms = table_arms(table, study)
+    arms = chosen_arms(table, study)
     rows: dict[str, dict[str, Any]] = {}
     losses: dict[str, dict[int, float]] = {}
     for arm in arms:

@@ -2,10 +2,11 @@
 
 A block is what stands between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``; NAME is
 comparison, claims, times, corpus, or claim:ID for one claim's verdict and evidence; stores (of
-docs/data.md, with ``--records records/data --pages docs/data.md``); memory, communication and
-throughput-... (of docs/speed.md, with ``--records records --pages docs/speed.md``). Nothing on
-these pages that is a number has to be typed. ``--from results`` first takes the records, and the
-pictures that the pages show, out of a results folder.
+docs/data.md, with ``--records records/data --pages docs/data.md``); study:NAME/TABLE and
+theory:NAME/TABLE (of docs/bert.md, with ``--records records/studies --pages docs/bert.md``);
+memory, communication and throughput-... (of docs/speed.md, with ``--records records --pages
+docs/speed.md``). Nothing on these pages that is a number has to be typed. ``--from results`` first
+takes the records, and the pictures that the pages show, out of a results folder.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from figures import throughput
+from figures import study_pages, throughput
 from figures.results import comparison_source, read_json, reading
 from figures.tables import (
     CLAIM_HEADINGS,
@@ -156,6 +157,8 @@ BLOCKS: dict[str, Callable[[Any], str]] = {
     "memory": _memory,
     "communication": _communication,
 }
+STUDIES = {"study": study_pages.study_table, "theory": study_pages.theory_table}
+"""Blocks that take a table of a study on record."""
 SPEED = "throughput-"
 """Blocks of this beginning take a throughput record; one that is not there says "not run"."""
 
@@ -169,22 +172,26 @@ def render(text: str, records: Path) -> str:
     def fill(match: re.Match[str]) -> str:
         name, closed = match.groups()
         kind, _, identity = name.partition(":")
-        speed = name.startswith(SPEED)
-        if (kind != "claim" or not identity) and name not in BLOCKS and not speed:
+        speed, study = name.startswith(SPEED), kind in STUDIES and bool(identity)
+        claim = kind == "claim" and bool(identity)
+        if not (claim or study or speed or name in BLOCKS):
             raise ValueError(
-                f"block {name!r}: must be one of {', '.join(BLOCKS)}, {SPEED}NAME, claim:ID"
+                f"block {name!r}: must be one of {', '.join(BLOCKS)}, {SPEED}NAME, claim:ID, "
+                "study:NAME/TABLE, theory:NAME/TABLE"
             )
         if closed != name:
             raise ValueError(f"block {name!r}: closed by {closed!r}")
-        path = records / ("claims.json" if identity else f"{name}.json")
+        path = records / ("claims.json" if claim else f"{identity if study else name}.json")
         record = read_json(path)
         if record is None and not speed:
             raise ValueError(f"block {name!r}: {path} is missing")
         with reading(path):
             if speed:
                 content = "not run" if record is None else throughput.table(record)
+            elif study:
+                content = STUDIES[kind](record)
             else:
-                content = _claim(record, identity) if identity else BLOCKS[name](record)
+                content = _claim(record, identity) if claim else BLOCKS[name](record)
         return f"<!-- begin: {name} -->\n\n{content}\n\n<!-- end: {name} -->"
 
     stray = MARK.search(BLOCK.sub("", text))

@@ -16,7 +16,14 @@ from bert.paper_numbers import FINE_TUNED, MASKED_ACCURACY
 from bert.pool import Job, run_jobs
 from bert.study import StudyData, prepare_data
 from bert.table_arms import TABLES, TAUS, table_arms, units
-from bert.table_study import FIRST_TUNING_SEED, SCALES, TableStudy, best_rate, table_study
+from bert.table_study import (
+    FIRST_TUNING_SEED,
+    SCALES,
+    TableStudy,
+    best_rate,
+    chosen_arms,
+    table_study,
+)
 from bert.tables import DIVERGED, run_folder, run_table, write_table
 from tests.training.residual import RegressionTask
 from training.config import ConfigError, from_dict, to_dict
@@ -104,6 +111,14 @@ def test_arms_carry_their_own_setting() -> None:
     assert arms["swe-m rho 0.9"].schedule == SweMultistage(rho=0.9, interval=30)
     assert arms["sham reset"].schedule == ShamUntie(until=0.1)
     assert arms["swe-f sum"].convention == "sum"
+
+
+def test_a_table_can_be_cut_to_some_arms() -> None:
+    study = replace(STUDY, only=("swe-f", "equal-start"))
+    assert [a.name for a in chosen_arms("headline", study)] == ["baseline", "equal-start", "swe-f"]
+    assert chosen_arms("headline", STUDY) == table_arms("headline", STUDY)
+    with pytest.raises(ConfigError, match=r"only = 'swe-m': must be of headline's baseline"):
+        chosen_arms("headline", replace(STUDY, only=("swe-m",)))
 
 
 def test_the_rate_with_the_least_mean_loss_is_taken() -> None:

@@ -12,6 +12,7 @@ import pytest
 from figures import readme
 from figures.tables import comparison_cells, comparison_rows, markdown, verdict_counts
 from figures.wording import count, fixed, interval, listing, plain
+from tests.figures.samples.bert_tables import write_table
 
 Edit = Callable[[Path, Callable[[Any], None]], None]
 
@@ -151,3 +152,20 @@ def test_the_command_rewrites_the_file(records: Path, capsys: pytest.CaptureFixt
         readme.main(["--records", str(records), "--pages", str(page)])
     assert caught.value.code == 1
     assert "nonsense" in capsys.readouterr().err
+
+
+def test_a_study_on_record_in_words(tmp_path: Path, edit: Edit) -> None:
+    write_table(tmp_path / "12x64", "sweep")
+    once = readme.render(block("study:12x64/sweep"), tmp_path)
+    assert once.startswith("<!-- begin: study:12x64/sweep -->\n\n| Arm | Peak rate | n |")
+    assert "| SWE-F | 0.002 (end of grid) | 3 |" in once
+    assert "rates 0.001, 0.002, 0.004, 0.008 tried by every arm with 1 seed(s)" in once
+    assert "Not finished" not in once
+    theory = readme.render(block("theory:12x64/sweep"), tmp_path)
+    assert "| best tau / T | 3 | 0.0333 " in theory
+    assert "| common energy, tied over never tied, last probe | 3 | — | 1.10 " in theory
+    assert "| differs (rates differ) |" in theory
+    edit(tmp_path / "12x64" / "sweep.json", lambda value: value.update(complete=False))
+    assert "Not finished: n says how far" in readme.render(once, tmp_path)
+    with pytest.raises(ValueError, match=r"'study:x/sweep'.*sweep.json is missing"):
+        readme.render(block("study:x/sweep"), tmp_path)

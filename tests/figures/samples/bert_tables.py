@@ -55,7 +55,7 @@ def sample(table: str) -> dict[str, Any]:
             "accuracy": dict(MASKED_ACCURACY.get(table, {})), "tasks": FINE_TUNED.get(table, {}),
         },
         "environment": {
-            "device": "a machine", "threads": 1, "python": "3.11", "commit": "c" * 40,
+            "device": "a machine", "threads": 1, "python": "3.11", "torch": "2", "commit": "c" * 40,
             "command": "python paper_repro.py sweep --text /home/me/texts/a.txt --out /scratch/o",
         },
         "carried": [
