@@ -20,6 +20,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 # Before numpy and torch load: one thread a process. Parallel work is whole processes, and results
@@ -34,7 +35,6 @@ from bert.arms import STUDIES, StudyConfig
 from bert.claims import bert_claims
 from bert.commands import Place, study_command, table_command
 from bert.options import add_speed_options, number_or_text, speed_of
-from bert.pool import WorkerKilledError
 from bert.table_arms import TABLES
 from bert.table_study import TableStudy, chosen_arms, table_study
 from bert.text import DataError
@@ -53,6 +53,7 @@ from training.loop import NonFiniteLossError
 from training.record import RunFolderError
 from training.runner import FunctionChangedError
 from training.speed import SpeedConfig
+from training.workers import WorkerDiedError
 
 VERBS = ("theory", "toy", "bert", "claims", "figures")
 SCALES = ("smoke", "small", "gpu", "full")
@@ -112,7 +113,7 @@ def parse(arguments: Sequence[str]) -> Options:
         default="small",
         help="smoke: a minute; small: minutes (tables: an evening); gpu: the tables on one GPU;\n"
         "full: the paper's own BERT setting; theory and toy then took\n"
-        f"{time_on_record(TIMES_AT_FULL, tuple(RESULTS)) or 'a time that is not on record'}",
+        + fill(time_on_record(TIMES_AT_FULL, RESULTS) or "a time that is not on record", 78),
     )
     parser.add_argument("--jobs", type=int, default=0, help="processes (default: the cores)")
     parser.add_argument(
@@ -247,7 +248,9 @@ def describe_plan(options: Options) -> None:
         text = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in known["steps"].items())
         print(f"all verbs took, on {known['device']} with {known['cores']} processes: {text}")
     areas = [area for area in RESULTS if area in options.verbs]
-    if options.scale == "full" and (known_time := time_on_record(TIMES_AT_FULL, areas)):
+    if options.scale == "full" and (
+        known_time := time_on_record(TIMES_AT_FULL, {area: RESULTS[area] for area in areas})
+    ):
         print(f"{' and '.join(areas)} took {known_time}")
 
 
@@ -336,7 +339,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except (
         DataError, ResultError, CheckpointError, NonFiniteLossError, FunctionChangedError,
-        FolderBusyError, RunFolderError, WorkerKilledError, OSError,
+        FolderBusyError, RunFolderError, WorkerDiedError, OSError,
     ) as error:  # fmt: skip
         print(f"paper_repro.py: {error}", file=sys.stderr)
         return 1
