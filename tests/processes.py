@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +25,10 @@ class Ended(NamedTuple):
 def children(parent: int) -> list[int]:
     """Return the working child processes of a process, without the tracker of resources."""
     found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    names = {int(child): Path(f"/proc/{child}/cmdline").read_bytes() for child in found}
+    names: dict[int, bytes] = {}
+    for child in found:
+        with suppress(FileNotFoundError, ProcessLookupError):  # ended meanwhile
+            names[int(child)] = Path(f"/proc/{child}/cmdline").read_bytes()
     return [child for child, name in names.items() if b"resource_tracker" not in name]
 
 
