@@ -33,7 +33,8 @@ def test_sums_and_bounds(tmp_path: Path) -> None:
     more = RESULT_TIMES | {"theory/d": {"seconds": 7200.0}}
     assert say(path, more, theory="abd") == "2.0 h of processor time on a machine"
     assert say(path, {}, theory="a") is None
-    for wrong in ({"theory/a": 3}, {"theory/a": {}}, 3):
+    malformed: list[Any] = [{"theory/a": 3}, {"theory/a": {}}, 3]
+    for wrong in malformed:
         with pytest.raises(ValueError, match=r"record\.json: not a record of result times"):
             say(path, wrong, theory="a")
 
