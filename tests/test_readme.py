@@ -56,6 +56,20 @@ def test_the_numbers_of_the_data_page_are_those_of_its_record() -> None:
     assert readme.render(text, ROOT / "records" / "data") == text
 
 
+def test_the_numbers_and_pictures_of_the_tables_page_are_those_of_the_studies() -> None:
+    """Every study on record is shown, and nothing else."""
+    page = ROOT / "docs" / "bert.md"
+    text = page.read_text(encoding="utf-8")
+    assert readme.render(text, ROOT / "records" / "studies") == text
+    shown = set(re.findall(r"begin: study:(\S+) -->", text))
+    there = {
+        f"{path.parent.name}/{path.stem}" for path in (ROOT / "records").glob("studies/*/*.json")
+    }
+    assert shown == there
+    pictures = readme.PICTURE.findall(text)
+    assert all((page.parent / picture).stat().st_size > 10_000 for picture in pictures)
+
+
 def test_the_numbers_of_the_speed_page_are_those_of_the_records() -> None:
     """What has no record says so, and nothing else does."""
     text = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
