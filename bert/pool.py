@@ -23,7 +23,6 @@ import torch
 from training.interrupt import stop_if
 from training.loop import Interrupted, NonFiniteLossError, train
 from training.run_config import TrainConfig
-from training.task import Task
 
 Report = Callable[[str, int, int], None]
 """Called as report(what, done, total)."""
@@ -42,7 +41,7 @@ class Job:
 
 
 def run_jobs(
-    build: Callable[..., Task],
+    build: Callable[..., Any],
     arguments: tuple[Any, ...],
     jobs: Sequence[Job],
     *,
@@ -141,7 +140,7 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
 
 def _train_one(
     run: Callable[..., Any],
-    build: Callable[..., Task],
+    build: Callable[..., Any],
     arguments: tuple[Any, ...],
     job: Job,
     device: str,
