@@ -11,13 +11,14 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from bert.finetune.arm_scores import Rows, select_rate, task_scores, with_paper
+from bert.finetune.arm_scores import Rows, named, select_rate, task_scores
 from bert.finetune.config import DEGENERATE_RULE, TASKS, FinetuneConfig
 from bert.finetune.run import SCORE, fine_tune
 from bert.finetune.sentence_task import SentenceTask
 from bert.finetune.span_task import SpanTask
 from bert.finetune.start import open_start
 from bert.finetune.study import Sources, build_task, run_folder, train_all
+from bert.paper_numbers import fine_tuned
 from bert.pool import Job, Report
 from bert.table_arms import REFERENCE
 from bert.text import DataError
@@ -186,9 +187,8 @@ def run_arms(
             folder(runs.models[REFERENCE][paired[-1]], rates[REFERENCE], 0) / "environment.json"
         ),
     }
-    placement = runs.table["study"]["placement"]
-    named = with_paper(lines, config.task, runs.name, placement)
-    return write_scores(runs, {name: about | line for name, line in named.items()}, config, out)
+    lines = {name: about | line for name, line in named(lines, config.task).items()}
+    return write_scores(runs, lines, config, out)
 
 
 def write_scores(
@@ -209,6 +209,7 @@ def write_scores(
         "task_order": sorted(tasks, key=lambda name: (TASKS.index(tasks[name]["task"]), name)),
         "unit": "points, 100 times the fraction",
         "rule": DEGENERATE_RULE.format(margin=config.margin),
+        "paper": fine_tuned(runs.name, table["study"]["placement"]),
         "study": table["study"],
         "pretraining": {
             arm: {name: table["arms"][arm].get(name)

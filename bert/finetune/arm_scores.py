@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
-from bert.paper_numbers import fine_tuned
 from training.comparison import Interval
 
 Rows = Sequence[Mapping[str, Any]]
@@ -138,10 +137,6 @@ def _joined(
     return {arm: {**entry, **other[arm]} for arm, entry in one.items()}
 
 
-def with_paper(
-    lines: Mapping[str, dict[str, Any]], task: str, table: str, placement: str
-) -> dict[str, dict[str, Any]]:
-    """Name a task's lines ("mnli", "mnli dev-mm") and put the paper's scores beside them."""
-    printed = fine_tuned(table, placement)
-    named = {task if part == "dev" else f"{task} {part}": line for part, line in lines.items()}
-    return {name: line | {"paper": printed.get(name, {})} for name, line in named.items()}
+def named(lines: Mapping[str, dict[str, Any]], task: str) -> dict[str, dict[str, Any]]:
+    """Name a task's lines as a table of many tasks does: "mnli", "mnli dev-mm"."""
+    return {task if part == "dev" else f"{task} {part}": line for part, line in lines.items()}
