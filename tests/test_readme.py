@@ -65,6 +65,17 @@ def test_the_numbers_of_the_speed_page_are_those_of_the_records() -> None:
         assert (block == "not run") == (not (ROOT / "records" / f"{name}.json").exists())
 
 
+def test_the_scores_of_the_fine_tuning_page_are_those_of_its_records() -> None:
+    text = (ROOT / "docs" / "finetune.md").read_text(encoding="utf-8")
+    records = ROOT / "records" / "finetune"
+    assert {"<!-- begin: scores -->", "<!-- begin: squad -->"} <= set(text.splitlines())
+    assert readme.render(text, records) == text
+    for path in records.glob("*.json"):
+        assert "/" not in re.sub(r"(?<=\w)/(?=\w)", "", path.read_text(encoding="utf-8")), (
+            "no absolute path"
+        )
+
+
 def test_taking_records_from_results(tmp_path: Path) -> None:
     results, records = tmp_path / "results", tmp_path / "records"
     page = tmp_path / "README.md"
