@@ -79,6 +79,6 @@ def test_the_studies_and_the_scores_of_their_arms(reader: Path) -> None:
     found = read_json(reader / "results" / "bert" / "finetune" / pointer["folder"] / "table2.json")
     assert found["tasks"]["sst-2"]["arms"]["swe-f"]["difference"]["n"] == 2
     page = (reader / "results" / "report" / "index.html").read_text(encoding="utf-8")
-    assert 'id="fig-bert_finetune_table2"' in page
+    assert 'id="fig-bert_table2_finetune"' in page
     [claim] = [c for c in read_json(reader / "results" / "claims.json") if c["id"] == "TAB2"]
     assert "fine-tuned scores: swe-f better on" in claim["evidence"]
