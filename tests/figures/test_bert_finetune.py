@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from figures import bert_finetune
+from figures.report import build
 from figures.results import ResultError
 from tests.figures.samples.bert_tables import FOLDER
 from tests.figures.samples.files import dump
@@ -77,6 +78,26 @@ def test_one_seed_and_one_arm_have_no_interval(tmp_path: Path) -> None:
     dump(path, found)
     assert "bert_sweep_finetune" in draw(tmp_path)
     assert [row["arm"] for row in bert_finetune.rows(found)] == ["baseline"] * 3
+
+
+def test_the_report_has_own_and_recorded_scores_and_nothing_of_an_earlier_build(
+    tmp_path: Path,
+) -> None:
+    out, records = tmp_path / "results", tmp_path / "records"
+    dump(out / "bert" / "finetune" / "sweep.json", {"folder": FOLDER})
+    dump(out / "bert" / "finetune" / FOLDER / "sweep.json", sample("sweep"))
+    dump(records / "finetune" / "scores.json", sample("sweep"))
+    names = ("bert_sweep_finetune", "study_finetune")
+    page = build(out, records / "studies").read_text(encoding="utf-8")
+    assert all(f'id="fig-{name}"' in page for name in names)
+    assert bert_finetune.COMMAND not in page
+    (out / "bert" / "finetune" / "sweep.json").unlink()
+    page = build(out).read_text(encoding="utf-8")
+    assert bert_finetune.COMMAND in page
+    for name in names:
+        assert f'id="fig-{name}"' not in page
+        assert not (out / "figures" / f"{name}.png").exists()
+        assert not (out / "tables" / f"{name.replace('_', '-')}.csv").exists()
 
 
 def test_scores_on_record_stand_with_the_studies(tmp_path: Path) -> None:
