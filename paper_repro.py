@@ -20,6 +20,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 # Before numpy and torch load: one thread a process. Parallel work is whole processes, and results
@@ -34,12 +35,12 @@ from bert.arms import STUDIES, StudyConfig
 from bert.claims import bert_claims
 from bert.commands import Place, study_command, table_command
 from bert.options import add_speed_options, number_or_text, speed_of
-from bert.pool import WorkerKilledError
 from bert.table_arms import TABLES
 from bert.table_study import TableStudy, chosen_arms, table_study
 from bert.text import DataError
 from figures.report import build as build_report
 from figures.results import ResultError, read_claims, reading
+from theory.recorded_times import time_on_record
 from theory.results import RESULTS, compute_missing
 from theory.toy_claims import toy_claims
 from training.checkpoint import CheckpointError
@@ -52,10 +53,12 @@ from training.loop import NonFiniteLossError
 from training.record import RunFolderError
 from training.runner import FunctionChangedError
 from training.speed import SpeedConfig
+from training.workers import WorkerDiedError
 
 VERBS = ("theory", "toy", "bert", "claims", "figures")
 SCALES = ("smoke", "small", "gpu", "full")
 MARKER = ".share-then-unshare"
+TIMES_AT_FULL = Path(__file__).parent / "records" / "full" / "result_times.json"
 STUDIES_ON_RECORD = Path(__file__).parent / "records" / "studies"
 """Tables of longer runs that come with the package; claims and report use them, and say so."""
 TIME_IS_UP = 75
@@ -109,7 +112,8 @@ def parse(arguments: Sequence[str]) -> Options:
         choices=SCALES,
         default="small",
         help="smoke: a minute; small: minutes (tables: an evening); gpu: the tables on one GPU;\n"
-        "full: the paper's own BERT setting",
+        "full: the paper's own BERT setting; theory and toy then took\n"
+        + fill(time_on_record(TIMES_AT_FULL, RESULTS) or "a time that is not on record", 78),
     )
     parser.add_argument("--jobs", type=int, default=0, help="processes (default: the cores)")
     parser.add_argument(
@@ -243,6 +247,11 @@ def describe_plan(options: Options) -> None:
         known = read_json(times)
         text = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in known["steps"].items())
         print(f"all verbs took, on {known['device']} with {known['cores']} processes: {text}")
+    areas = [area for area in RESULTS if area in options.verbs]
+    if options.scale == "full" and (
+        known_time := time_on_record(TIMES_AT_FULL, {area: RESULTS[area] for area in areas})
+    ):
+        print(f"{' and '.join(areas)} took {known_time}")
 
 
 def clean(out: Path) -> int:
@@ -330,7 +339,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except (
         DataError, ResultError, CheckpointError, NonFiniteLossError, FunctionChangedError,
-        FolderBusyError, RunFolderError, WorkerKilledError, OSError,
+        FolderBusyError, RunFolderError, WorkerDiedError, OSError,
     ) as error:  # fmt: skip
         print(f"paper_repro.py: {error}", file=sys.stderr)
         return 1

@@ -17,14 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bert.encoding import Encoder
-from bert.packing import Packer
+from bert.parts import PARTS, Parts
 from bert.reading import DataError
 from bert.text import Source, digest_is_validation
 from bert.vocab import Vocabulary
 from training.files import json_digest, read_json, write_json
 from training.lock import LOCK_NAME, FolderBusyError, exclusive
 
-PARTS = ("train", "valid")
 BUILDING_NAME = "building.json"
 CHUNK = 1 << 20  # characters of text encoded at once: bounds the memory, feeds a worker
 CHECKPOINT_SECONDS = 20.0
@@ -47,7 +46,11 @@ class Stopped(RuntimeError):
 
 
 class Role(NamedTuple):
-    """A source and where its documents go: per mille of them to the validation part."""
+    """A source and where its documents go: per mille of them to the validation part.
+
+    Where there are several, training documents that the validation part of an earlier one holds
+    are dropped (see bert.parts).
+    """
 
     source: Source
     per_mille: int
@@ -95,7 +98,7 @@ class Build:
         return self._encoder.peaks
 
     def run(self) -> dict[str, Any]:
-        """Do what is left; return the manifest entries ("documents_sha256" and "parts").
+        """Do what is left; return the manifest entries of the documents and parts.
 
         Raises:
             DataError: a fault in the text, a dead worker, no space left; Stopped: `stop` turned
@@ -104,34 +107,29 @@ class Build:
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._locked(), contextlib.ExitStack() as files:
             state = self._state()
-            packers = {}
             try:
-                for part in PARTS:
-                    packers[part] = Packer(
-                        self._stem(part), self._vocabulary,
-                        self._inputs["length"], self._inputs["documents"],
-                        state["parts"][part] if state else None,
-                    )  # fmt: skip
-                    files.callback(packers[part].close)
+                parts = Parts(
+                    self._folder, self._key, self._vocabulary, length=self._inputs["length"],
+                    documents=self._inputs["documents"], apart_from_valid=len(self._roles) > 1,
+                    state=state,
+                )  # fmt: skip
+                files.callback(parts.close)
                 if state:
                     self._role, self._chain = state["role"], bytes.fromhex(state["chain"])
                     self._place = state["place"] and tuple(state["place"])
                     self._documents, self._tokens = state["documents"], state["tokens"]
                 else:
-                    self._checkpoint(packers)
-                self._fill(packers)
-                entries = {
-                    part: {"file": f"{part}-{self._key}.npy", **packers[part].finish()}
-                    for part in PARTS
-                }
+                    self._checkpoint(parts)
+                self._fill(parts)
+                entries = parts.finish()
             except OSError as error:
                 raise DataError(
                     f"{self._folder}: {error.strerror or error}; what was built is kept, and the "
                     f"same command goes on"
                 ) from None
-        return {"documents_sha256": self._chain.hex(), "parts": entries}
+        return {"documents_sha256": self._chain.hex()} | entries
 
-    def _fill(self, packers: dict[str, Packer]) -> None:
+    def _fill(self, parts: Parts) -> None:
         open_ids: list[NDArray[np.unsignedinteger]] = []
         open_words, due = 0, time.monotonic() + CHECKPOINT_SECONDS
         total = sum(role.source.total for role in self._roles)
@@ -156,7 +154,7 @@ class Build:
                         valid = digest_is_validation(digest, self._roles[label.role].per_mille)
                         ids = open_ids[0] if len(open_ids) == 1 else np.concatenate(open_ids)
                         open_ids = []  # before packing: a long document is held no third time
-                        packers["valid" if valid else "train"].add(ids, open_words)
+                        parts.add(ids, open_words, valid=valid)
                         # A chain instead of one long hash: its state can be kept in a file.
                         self._chain = hashlib.sha256(self._chain + digest).digest()
                         self._documents += 1
@@ -169,18 +167,18 @@ class Build:
                     try:
                         self._progress(BuildProgress(self._documents, self._tokens, read, total))
                     except BaseException:  # the caller's way to stop
-                        self._checkpoint(packers)
+                        self._checkpoint(parts)
                         raise
                 if self._stop():
                     failure = Stopped(f"{self._folder}: stopped; the same command goes on")
                     break
                 if time.monotonic() >= due:
-                    self._checkpoint(packers)
+                    self._checkpoint(parts)
                     due = time.monotonic() + CHECKPOINT_SECONDS
         if failure is None and faults:
             failure = faults[0]
         if failure is not None:
-            self._checkpoint(packers)
+            self._checkpoint(parts)
             raise failure
 
     def _chunks(self) -> Iterator[tuple[list[str], _Label]]:
@@ -208,7 +206,7 @@ class Build:
             if texts:
                 yield texts, _Label(index, ends, digests, behind, read)
 
-    def _checkpoint(self, packers: dict[str, Packer]) -> None:
+    def _checkpoint(self, parts: Parts) -> None:
         write_json(
             self._folder / BUILDING_NAME,
             {
@@ -218,8 +216,8 @@ class Build:
                 "chain": self._chain.hex(),
                 "documents": self._documents,
                 "tokens": self._tokens,
-                "parts": {part: packers[part].checkpoint() for part in PARTS},
-            },
+            }
+            | parts.checkpoint(),
         )
 
     def _state(self) -> dict[str, Any] | None:
@@ -227,16 +225,9 @@ class Build:
         state = unfinished(self._folder)
         if state is None or state["inputs"] != self._inputs:
             return None
-        whole = all(
-            Packer.holds(
-                self._stem(part), self._vocabulary, self._inputs["length"], state["parts"][part]
-            )
-            for part in PARTS
-        )
+        length = self._inputs["length"]
+        whole = Parts.hold(self._folder, self._key, self._vocabulary, length, state)
         return state if whole else None
-
-    def _stem(self, part: str) -> Path:
-        return self._folder / f"{part}-{self._key}"
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from bert.arms import StudyConfig
+from bert.pool import Report
 from bert.study import StudyData, build_task, prepare_data, run_study
 from bert.table_study import TableStudy, chosen_arms
 from bert.tables import run_table
@@ -26,7 +27,9 @@ from training.interrupt import Stop, either, never, polite_stop, stop_if
 from training.progress import Bars
 from training.speed import SpeedConfig
 
-UNITS = {"train": "updates", "tune": "updates", "tokens": "tokens", "harvest": "files"}
+UNITS = {
+    "train": "updates", "tune": "updates", "tokens": "tokens", "harvest": "files", "hash": "B",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,14 +107,20 @@ def table_command(table: str, study: TableStudy, place: Place) -> dict[str, floa
     return {table: time.perf_counter() - started}
 
 
-def _prepare(study: StudyConfig, place: Place, bars: Bars, stop: Stop) -> StudyData:
-    def report(what: str, done: int, total: int) -> None:
-        bars(what, done, total)
+def stopping(report: Report, stop: Stop) -> Report:
+    """Return ``report`` that then raises Interrupted if there is a reason: to stop the data."""
+
+    def report_or_stop(what: str, done: int, total: int) -> None:
+        report(what, done, total)
         stop_if(stop)
 
+    return report_or_stop
+
+
+def _prepare(study: StudyConfig, place: Place, bars: Bars, stop: Stop) -> StudyData:
     return prepare_data(
         study, place.out / "data", text=place.text, vocabulary_file=place.vocab,
-        jobs=place.jobs, report=report,
+        jobs=place.jobs, report=stopping(bars, stop),
     )  # fmt: skip
 
 

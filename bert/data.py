@@ -21,7 +21,7 @@ from bert.hub import HubSource
 from bert.packing import DOCUMENTS
 from bert.reading import ERRORS, DataError
 from bert.store import TokenStore, build_store
-from bert.text import Source, TextFiles
+from bert.text import Hashing, Source, TextFiles
 from bert.vocab import Vocabulary, load_vocabulary, train_vocabulary
 from training.config import ConfigError, require_count
 from training.environment import host
@@ -62,7 +62,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--per-mille", type=int, default=20, metavar="N",
         help="documents in a thousand held out for validation, by hash (default: 20)",
     )  # fmt: skip
-    add("--valid", type=Path, nargs="+", metavar="TEXT", help="hold out these files instead")
+    add(
+        "--valid",
+        type=Path,
+        nargs="+",
+        metavar="TEXT",
+        help="hold out these files instead; documents of TEXT that stand in them are dropped",
+    )
     add(
         "--errors", choices=ERRORS, default="strict",
         help="bytes that are not UTF-8: refuse the file (strict, default), drop them (replace), "
@@ -93,12 +99,12 @@ def source_of(given: argparse.Namespace) -> Source:
     return TextFiles(given.text, errors=given.errors, field=given.field)
 
 
-def vocabulary_of(given: argparse.Namespace, source: Source) -> Vocabulary:
+def vocabulary_of(given: argparse.Namespace, source: Source, hashing: Hashing) -> Vocabulary:
     """Load the vocabulary, or train it on the text and keep it in the folder for the next call."""
     if given.vocab:
         return load_vocabulary(given.vocab)
     require_count("--vocab-size", given.vocab_size, 6)
-    key = json_digest([source.describe(), given.vocab_size])[:12]
+    key = json_digest([source.describe(hashing), given.vocab_size])[:12]
     kept = given.out / f"trained-{key}.txt"
     if not kept.exists():
         train_vocabulary(_shown_texts(source), given.vocab_size).save(kept)
@@ -118,14 +124,16 @@ def build(given: argparse.Namespace) -> tuple[TokenStore, dict[str, Any]]:
     started = time.perf_counter()
     source = source_of(given)
     valid = TextFiles(given.valid, errors=given.errors, field=given.field) if given.valid else None
-    vocabulary = vocabulary_of(given, source)
     peaks: dict[int, int] = {}
-    with polite_stop() as stop, _Bar(" examples" if given.dataset else " B") as bar:
-        store = build_store(
-            source, vocabulary, given.out, length=given.length, documents=given.documents,
-            per_mille=given.per_mille, valid=valid, jobs=given.jobs, replace=given.replace,
-            progress=bar.show, stop=stop, peaks=peaks,
-        )  # fmt: skip
+    with _Bars(" examples" if given.dataset else " B") as bars:
+        # Outside polite_stop: nothing is lost when Ctrl-C or SIGTERM ends this at once.
+        vocabulary = vocabulary_of(given, source, bars.hashing)
+        with polite_stop() as stop:
+            store = build_store(
+                source, vocabulary, given.out, length=given.length, documents=given.documents,
+                per_mille=given.per_mille, valid=valid, jobs=given.jobs, replace=given.replace,
+                hashing=bars.hashing, progress=bars.show, stop=stop, peaks=peaks,
+            )  # fmt: skip
     memory = {
         "processes": len(peaks),
         "sum": sum(peaks.values()),
@@ -143,27 +151,36 @@ def build(given: argparse.Namespace) -> tuple[TokenStore, dict[str, Any]]:
     return store, record
 
 
-class _Bar:
-    """A progress bar from where the build goes on, with the time left where a total is known."""
+class _Bars:
+    """One bar for hashing, one from where the build goes on; with the time left where known."""
 
     def __init__(self, unit: str) -> None:
-        self._unit = unit
+        self._unit, self._name = unit, ""
         self._bar = tqdm(disable=True)
 
-    def __enter__(self) -> _Bar:
+    def __enter__(self) -> _Bars:
         return self
 
     def __exit__(self, *error: object) -> None:
         self._bar.close()
 
+    def hashing(self, done: int, total: int) -> None:
+        if self._name != "hash" or done < self._bar.n:  # a bar for the text, one for --valid
+            self._begin("hash", " B", total, 0)
+        self._bar.update(done - self._bar.n)
+
     def show(self, progress: BuildProgress) -> None:
-        if self._bar.disable:  # what an earlier call did is no part of this call's speed
-            self._bar = tqdm(
-                total=progress.total or None, initial=progress.read, desc="tokens",
-                unit=self._unit, unit_scale=True,
-            )  # fmt: skip
+        if self._name != "tokens":  # what an earlier call did is no part of this call's speed
+            self._begin("tokens", self._unit, progress.total, progress.read)
         self._bar.set_postfix_str(f"{progress.tokens / 1e6:.1f} M tokens", refresh=False)
         self._bar.update(progress.read - self._bar.n)
+
+    def _begin(self, name: str, unit: str, total: int, initial: int) -> None:
+        self._bar.close()
+        self._name = name
+        self._bar = tqdm(
+            total=total or None, initial=initial, desc=name, unit=unit, unit_scale=True
+        )
 
 
 def describe(store: TokenStore, record: dict[str, Any]) -> str:
@@ -179,6 +196,8 @@ def describe(store: TokenStore, record: dict[str, Any]) -> str:
         if entry["repeated"] or entry["left_out"]:
             line += f" ({entry['repeated']} tokens repeated, {entry['left_out']} left out)"
         lines.append(line)
+    if dropped := store.manifest.get("dropped", {}).get("documents"):
+        lines.append(f"dropped from train: {dropped} documents that stand in the validation text")
     memory = record["peak_memory_bytes"]
     if record["built"]:
         lines.append(

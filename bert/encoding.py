@@ -6,16 +6,10 @@ that of the text, the number of processes cannot change a byte of the outcome.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import resource
-import signal
-import threading
-import time
-from collections import deque
-from collections.abc import Generator, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Generator, Iterable
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -23,9 +17,9 @@ from numpy.typing import NDArray
 
 from bert.reading import DataError
 from bert.vocab import Vocabulary
+from training.workers import WorkerDiedError, Workers
 
 T = TypeVar("T")
-_worker: dict[str, Vocabulary] = {}
 
 
 class Encoded(NamedTuple):
@@ -75,28 +69,15 @@ class Encoder(Generic[T]):
     def _in_workers(
         self, chunks: Iterable[tuple[list[str], T]]
     ) -> Generator[tuple[Encoded, T], None, None]:
-        # Spawned workers: forking a process with threads can hang.
-        context = multiprocessing.get_context("spawn")
-        waiting: deque[tuple[Future[Encoded], T]] = deque()
-        pool = ProcessPoolExecutor(
-            self._jobs, context, _start_worker, (self._vocabulary.tokens, os.getpid())
-        )
-        try:
-            for texts, label in chunks:
-                waiting.append((pool.submit(_encode_in_worker, texts), label))
-                if len(waiting) > 2 * self._jobs:
-                    future, done = waiting.popleft()
-                    yield future.result(), done
-            while waiting:
-                future, done = waiting.popleft()
-                yield future.result(), done
-        except BrokenProcessPool:
-            raise DataError(
-                f"a tokenizing process died (out of memory?); what was built is kept, and fewer "
-                f"than {self._jobs} jobs take less memory"
-            ) from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        arguments = (self._vocabulary.tokens,)
+        with Workers[list[str], Encoded](self._jobs, _start_worker, *arguments) as workers:
+            try:
+                yield from workers.in_order(chunks)
+            except WorkerDiedError:
+                raise DataError(
+                    "a tokenizing process died (out of memory?); what was built is kept, and "
+                    f"fewer than {self._jobs} jobs take less memory"
+                ) from None
 
 
 def _encode(vocabulary: Vocabulary, texts: list[str]) -> Encoded:
@@ -109,23 +90,9 @@ def _encode(vocabulary: Vocabulary, texts: list[str]) -> Encoded:
     )
 
 
-def _encode_in_worker(texts: list[str]) -> Encoded:
-    return _encode(_worker["vocabulary"], texts)
-
-
-def _start_worker(tokens: tuple[str, ...], parent: int) -> None:
-    """Set up a worker: one thread, no SIGINT of its own, and an end when the parent is gone."""
+def _start_worker(tokens: tuple[str, ...]) -> Callable[[list[str]], Encoded]:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    _worker["vocabulary"] = Vocabulary(tokens)
-
-
-def _end_with(parent: int) -> None:
-    """A killed parent cannot stop its workers, and the pool's queue does not tell them either."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
+    return partial(_encode, Vocabulary(tokens))
 
 
 def _peak() -> int:

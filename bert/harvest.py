@@ -15,17 +15,16 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
-import multiprocessing
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from bert.prose import paragraphs
 from bert.text import DataError, file_sha256
 from training.files import atomic_open
+from training.workers import WorkerDiedError, Workers
 
 PACKAGES = ("numpy", "scipy", "torch", "pandas", "matplotlib")
 FORMAT = 1
@@ -168,13 +167,23 @@ def _extract(file: Path) -> list[str]:
 
 
 def _extract_all(files: list[Path], jobs: int) -> Iterator[list[str]]:
-    """Map `_extract` in order. Spawned workers: forking a process with torch threads can hang."""
+    """Map `_extract` in order."""
     if jobs <= 1:
         yield from map(_extract, files)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        yield from pool.map(_extract, files, chunksize=16)
+    batches = [(files[begin : begin + 16], None) for begin in range(0, len(files), 16)]
+    with Workers[list[Path], list[list[str]]](jobs, _start_worker) as workers:
+        try:
+            for extracted, _ in workers.in_order(batches):
+                yield from extracted
+        except WorkerDiedError:
+            raise DataError(
+                "a process that reads the packages' files died (out of memory?)"
+            ) from None
+
+
+def _start_worker() -> Callable[[list[Path]], list[list[str]]]:
+    return lambda files: [_extract(file) for file in files]
 
 
 def _describe(package: str) -> dict[str, Any]:

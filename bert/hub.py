@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bert.reading import DataError, Piece, cut, text_of_record
+from bert.text import Hashing
 
 
 class HubSource:
@@ -60,8 +61,8 @@ class HubSource:
         """Examples of the split; 0 when the data set does not say."""
         return self._total
 
-    def describe(self) -> dict[str, Any]:
-        """Name, configuration, split, revision and column."""
+    def describe(self, hashing: Hashing | None = None) -> dict[str, Any]:
+        """Name, configuration, split, revision and column; nothing is hashed."""
         return dict(self._described)
 
     def pieces(self, start: tuple[int, ...] | None = None) -> Iterator[Piece]:

@@ -23,12 +23,13 @@ import torch
 from training.interrupt import stop_if
 from training.loop import Interrupted, NonFiniteLossError, train
 from training.run_config import TrainConfig
+from training.workers import WorkerDiedError
 
 Report = Callable[[str, int, int], None]
 """Called as report(what, done, total)."""
 
 
-class WorkerKilledError(RuntimeError):
+class WorkerKilledError(WorkerDiedError):
     """A worker process died in the middle of a run; what it had saved is kept."""
 
 

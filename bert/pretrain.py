@@ -27,7 +27,7 @@ import torch
 from tqdm import tqdm
 
 from bert.arms import ARMS, REFERENCE, STUDIES, StudyConfig
-from bert.commands import UNITS, print_budget
+from bert.commands import UNITS, print_budget, stopping
 from bert.options import add_speed_options, number_or_text, speed_of
 from bert.study import build_task, prepare_data, run_folder
 from bert.text import DataError
@@ -147,7 +147,7 @@ def pretrain(options: Options, stop: Callable[[], bool]) -> dict[str, Any]:
         data = world.on_first_patiently(
             lambda: prepare_data(
                 study, options.out / "data", text=options.text, vocabulary_file=options.vocab,
-                jobs=options.jobs, report=bars,
+                jobs=options.jobs, report=stopping(bars, stop),
             )
         )  # fmt: skip
         task = world.all_or_none(lambda: build_task(study, data))

@@ -18,9 +18,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bert.building import PARTS, Build, Progress, Role, difference, tidy, unfinished
+from bert.building import Build, Progress, Role, Stopped, difference, tidy, unfinished
 from bert.packing import DOCUMENTS, Documents
-from bert.text import DataError, PathLike, Source, TextFiles
+from bert.parts import PARTS
+from bert.text import DataError, Hashing, PathLike, Source, TextFiles
 from bert.vocab import Vocabulary
 from training.config import require
 from training.files import write_json
@@ -48,7 +49,9 @@ class TokenStore:
             vocabulary_sha256 and vocabulary_size, text and valid_text (names, sizes and sha256 of
             the files), documents_sha256 (a chain over all documents), and per part documents,
             tokens and blank-separated words (of the documents, before packing), rows, tokens that
-            are repeated or left out (see bert.packing), file, sha256 of the rows' bytes.
+            are repeated or left out (see bert.packing), file, sha256 of the rows' bytes. With a
+            valid_text also repeats_of_valid ("dropped": see bert.parts) and dropped, the
+            documents, tokens and words of the text that stand in the validation text too.
     """
 
     folder: Path
@@ -97,6 +100,7 @@ def build_store(
     valid: Source | PathLike | Iterable[PathLike] | None = None,
     jobs: int = 1,
     replace: bool = True,
+    hashing: Hashing | None = None,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
     peaks: dict[int, int] | None = None,
@@ -104,17 +108,20 @@ def build_store(
     """Encode the documents of `text` into rows of `length` tokens, or reuse a finished store.
 
     Documents go to the validation part by `bert.text.is_validation(document, per_mille)`; with
-    `valid`, its documents are the validation part and all of `text` is for training. `documents`
-    says whether rows go across documents or keep them apart (see bert.packing). The bytes of the
+    `valid`, its documents are the validation part and all of `text` is for training, but for those
+    that stand in both: they are dropped from it and counted (see bert.parts). `documents` says
+    whether rows go across documents or keep them apart (see bert.packing). The bytes of the
     store are a function of text, vocabulary and these options alone, not of `jobs` (tokenizing
     processes; with 1, this process) or of interruptions. Memory (some 100 MB a process, mostly the
-    encoder's) does not grow with the text; the tokens of one document are held at a time.
+    encoder's) does not grow with the text; the tokens of one document are held at a time, and with
+    `valid` a digest of each of its documents.
 
     A store in `folder` made from the same inputs is returned as it is; an unfinished build of the
     same inputs goes on from its last checkpoint. Of other inputs, either is replaced once the new
     store is complete, or refused when `replace` is false.
-    `progress` is called after each batch; `stop` is asked then. `peaks` receives the peak memory
-    in bytes of every process that took part, by process id.
+    `hashing(bytes read, bytes in all)` is called while the files of the text, and then those of
+    `valid`, are hashed, `progress` after each batch; `stop` is asked at both times. `peaks`
+    receives the peak memory in bytes of every process that took part, by process id.
 
     Raises:
         DataError: a fault in the text (see `bert.text.documents`), too little text for one row
@@ -131,19 +138,29 @@ def build_store(
     require(documents in DOCUMENTS, "documents", documents, f"one of {', '.join(DOCUMENTS)}")
     folder = Path(folder)
     source = _source(text)
-    roles = [Role(source, per_mille if valid is None else 0)]
-    if valid is not None:
-        roles.append(Role(_source(valid), 1000))
+    valid_source = None if valid is None else _source(valid)
+    roles = [Role(source, per_mille)]
+    if valid_source is not None:  # before the text, which is compared with it
+        roles = [Role(valid_source, 1000), Role(source, 0)]
+
+    def hashed(done: int, total: int) -> None:
+        if hashing is not None:
+            hashing(done, total)
+        if stop():
+            raise Stopped(f"{folder}: stopped; the same command goes on")
+
     inputs: dict[str, Any] = {
         "format": FORMAT,
         "length": length,
         "documents": documents,
-        "per_mille": roles[0].per_mille,
+        "per_mille": roles[-1].per_mille,
         "vocabulary_sha256": vocabulary.sha256,
         "vocabulary_size": vocabulary.size,
-        "text": source.describe(),
-        "valid_text": None if valid is None else roles[1].source.describe(),
+        "text": source.describe(hashed),
+        "valid_text": None if valid_source is None else valid_source.describe(hashed),
     }
+    if valid_source is not None:  # tells these stores from older ones, which kept the repeats
+        inputs["repeats_of_valid"] = "dropped"
     previous: TokenStore | None = None
     try:
         previous = TokenStore.open(folder)
@@ -166,7 +183,7 @@ def build_store(
     if peaks is not None:
         peaks.update(build.peaks)
     try:
-        _refuse_too_little(inputs, entries["parts"], valid is not None)
+        _refuse_too_little(inputs, entries)
     except DataError:
         tidy(folder, set() if previous is None else _array_names(previous.manifest))
         raise
@@ -182,21 +199,22 @@ def _source(text: Source | PathLike | Iterable[PathLike]) -> Source:
     return TextFiles(text) if isinstance(text, Iterable) else text
 
 
-def _refuse_too_little(
-    inputs: dict[str, Any], parts: dict[str, dict[str, Any]], own_valid: bool
-) -> None:
+def _refuse_too_little(inputs: dict[str, Any], entries: dict[str, Any]) -> None:
+    parts, dropped = entries["parts"], entries.get("dropped", {}).get("documents", 0)
     where = inputs["text"].get("name", "text")
     if not any(entry["documents"] for entry in parts.values()):
         raise DataError(f"{where}: the text is empty (no document)")
     wanted = {
         "train": inputs["per_mille"] < 1000,
-        "valid": inputs["per_mille"] > 0 or own_valid,
+        "valid": inputs["per_mille"] > 0 or inputs["valid_text"] is not None,
     }
     for part, entry in parts.items():
         if wanted[part] and not entry["rows"]:
             raise DataError(
                 f"{where}: too little text for one {part} row of {inputs['length']} tokens "
-                f"({entry['documents']} documents, {entry['tokens']} tokens)"
+                f"({entry['documents']} documents, {entry['tokens']} tokens"
+                + (f"; {dropped} stand in the validation text too" if dropped else "")
+                + ")"
             )
 
 

@@ -65,6 +65,7 @@ def prepare_data(
     store = folder / f"tokens-{study.length}{apart}"
     build_store(
         sources, vocabulary, store, length=study.length, documents=study.documents,
+        hashing=lambda done, total: report("hash", done, total),
         progress=lambda progress: report("tokens", progress.tokens, 0),
     )  # fmt: skip
     return StudyData(saved, store)
@@ -85,7 +86,8 @@ def _vocabulary(
 ) -> Vocabulary:
     if given is not None:
         return load_vocabulary(given)
-    key = f"{fingerprint(sources)[:12]}-{study.vocabulary}"
+    hashed = fingerprint(sources, lambda done, total: report("hash", done, total))
+    key = f"{hashed[:12]}-{study.vocabulary}"
     cached = folder / f"trained-{key}.txt"
     if not cached.exists():
         report("vocabulary", 0, 1)

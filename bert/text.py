@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,14 +18,17 @@ from bert.reading import ERRORS, Errors, Piece, file_pieces
 from bert.reading import DataError as DataError  # the name that other modules import from here
 from training.config import require
 
+HASHED = 1 << 20  # bytes hashed between two reports: a millisecond's work
 SUFFIXES = (".txt", ".jsonl", ".gz", ".xz", ".zst")
 PathLike = str | os.PathLike[str]
+Hashing = Callable[[int, int], None]
+"""Called as hashing(bytes read, bytes in all); what it raises ends the reading."""
 
 
 class Source(Protocol):
     """Where documents come from: files, or a data set of the Hugging Face hub."""
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self, hashing: Hashing | None = None) -> dict[str, Any]:
         """Return JSON-able data that identifies the text; equal data mean equal documents."""
 
     @property
@@ -60,14 +64,20 @@ class TextFiles:
         """Bytes of all files as they lie on disk."""
         return sum(file.stat().st_size for _, file in self._named)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self, hashing: Hashing | None = None) -> dict[str, Any]:
         """Names, sizes and sha256 of the files, their fingerprint, and how they are read.
 
         Reads all files, once. Raises DataError when one cannot be read.
         """
         if self._described is None:
-            self._stamps = [_stamp(file) for _, file in self._named]
-            digests = [(name, file_sha256(file)) for name, file in self._named]
+            stamps = [_stamp(file) for _, file in self._named]
+            total, before = sum(size for size, _ in stamps), 0
+            digests = []
+            for (name, file), (size, _) in zip(self._named, stamps, strict=True):
+                tell = hashing and partial(_tell, hashing, before, total)
+                digests.append((name, file_sha256(file, tell)))
+                before += size
+            self._stamps = stamps
             files = [
                 {"name": name, "bytes": stamp[0], "sha256": digest.hex()}
                 for (name, digest), stamp in zip(digests, self._stamps, strict=True)
@@ -136,7 +146,7 @@ def source_files(paths: PathLike | Iterable[PathLike]) -> list[Path]:
     return [file for _, file in _named_files(paths)]
 
 
-def fingerprint(paths: PathLike | Iterable[PathLike]) -> str:
+def fingerprint(paths: PathLike | Iterable[PathLike], hashing: Hashing | None = None) -> str:
     """Return the sha256 (hex) of the names and contents of the files, as stored on disk.
 
     A name is the path within the folder given, or the bare file name; moving the data elsewhere
@@ -145,20 +155,26 @@ def fingerprint(paths: PathLike | Iterable[PathLike]) -> str:
     Raises:
         DataError: as `source_files`, or when a file cannot be read.
     """
-    return _fingerprint([(name, file_sha256(file)) for name, file in _named_files(paths)])
+    return str(TextFiles(paths).describe(hashing)["fingerprint"])
 
 
-def file_sha256(file: Path) -> bytes:
-    """Return the sha256 digest (32 bytes) of one file, streamed.
+def file_sha256(file: Path, read: Callable[[int], None] | None = None) -> bytes:
+    """Return the sha256 digest (32 bytes) of one file, streamed; `read` hears the bytes so far.
 
     Raises:
         DataError: the file cannot be read.
     """
+    digest, done = hashlib.sha256(), 0
     try:
         with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").digest()
+            while data := stream.read(HASHED):
+                digest.update(data)
+                done += len(data)
+                if read is not None:
+                    read(done)
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror})") from None
+    return digest.digest()
 
 
 def is_validation(document: str, per_mille: int = 20) -> bool:
@@ -180,6 +196,10 @@ def digest_is_validation(digest: bytes, per_mille: int) -> bool:
     if not 0 <= per_mille <= 1000:
         raise ValueError(f"per_mille must be within 0..1000, got {per_mille}")
     return int.from_bytes(digest[:8], "big") % 1000 < per_mille
+
+
+def _tell(hashing: Hashing, before: int, total: int, done: int) -> None:
+    hashing(before + done, total)
 
 
 def _fingerprint(digests: Iterable[tuple[str, bytes]]) -> str:

@@ -99,7 +99,7 @@ def _panels(study: Study, maps: dict[str, pd.DataFrame]) -> Figure:
                 axes.axvline(step, color="#D55E00", linewidth=1.1, linestyle=(0, (3, 1.5)))
         axes.set_title(style.arm_look(arm).label)
         axes.grid(visible=False)
-        every = max(1, len(rows) // 6)
+        every = -(-len(rows) // 6)  # six labels at most: more would touch
         axes.set_yticks(rows[::every], [f"{row}|{row + 1}" for row in rows[::every]])
         axes.invert_yaxis()
         axes.spines[:].set_visible(False)

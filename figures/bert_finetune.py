@@ -266,7 +266,7 @@ def _recipe(line: dict[str, Any]) -> str:
         chosen = chosen.replace("the better of", "the best of")
     seeds = "1 fine-tune" if recipe["seeds"] == 1 else f"the mean of {recipe['seeds']} fine-tunes"
     return (
-        f"{recipe['epochs']:g} epoch(s), batch {recipe['batch']}, at most "
+        f"epochs {recipe['epochs']:g}, batch {recipe['batch']}, at most "
         f"{recipe['max_length']} tokens, peak rate {chosen}, a model's score is {seeds}"
     )
 

@@ -67,6 +67,7 @@ def _panels(table: dict[str, Any]) -> Figure:
         axes.set_ylim(len(arms) - 0.4, -0.6)
         axes.grid(visible=False, axis="y")
         axes.margins(x=0.08)
+        axes.locator_params(axis="x", nbins=5)
         axes.set_xlabel(label)
     handles = [Line2D([], [], color=style.FAINT, marker="o", linewidth=2.2, label="ours")]
     if any(paper_gain(table, arm) is not None for arm in arms):

@@ -80,30 +80,33 @@ def _corpus(record: dict[str, Any]) -> str:
 
 def _stores(record: dict[str, Any]) -> str:
     headings = {
-        "length": "Tokens in a row", "documents": "Documents", "words": "Words", "tokens": "Tokens",
-        "rows": "Rows", "seconds": "Seconds", "processor": "Processor seconds",
-        "memory": "Peak memory of all processes",
+        "text": "Text (MB)", "length": "Tokens in a row", "documents": "Documents",
+        "words": "Words", "tokens": "Tokens", "rows": "Rows", "jobs": "Jobs", "seconds": "Seconds",
+        "processor": "Processor seconds", "memory": "Peak memory of all processes",
     }  # fmt: skip
-    rows = []
+    rows, notes = [], []
     for build in record["builds"]:
         manifest, memory = build["manifest"], build["peak_memory_bytes"]
         parts = manifest["parts"].values()
         total = {name: sum(part[name] for part in parts)
                  for name in ("documents", "words", "tokens", "rows")}  # fmt: skip
+        megabytes = f"{build['text_bytes'] / 1e6:.0f}"
+        if "note" in build:
+            notes.append(f" {megabytes} MB: {build['note']}")
         rows.append({
+            "text": megabytes,
             "length": str(manifest["length"]),
             "documents": f"{total['documents']}, {manifest['documents']}",
             "words": f"{total['words'] / 1e6:.1f} M",
             "tokens": f"{total['tokens'] / 1e6:.1f} M",
             "rows": str(total["rows"]),
+            "jobs": str(build["jobs"]),
             "seconds": f"{build['seconds']:.0f}",
             "processor": f"{build['processor_seconds']:.0f}",
             "memory": f"{memory['sum'] / 2**20:.0f} MiB ({memory['processes']})",
         })  # fmt: skip
-    where = sorted(
-        {f"{build['host']['device']}, {build['jobs']} jobs" for build in record["builds"]}
-    )
-    return f"{markdown(headings, rows)}\n\nMeasured on {'; '.join(where)}."
+    where = sorted({build["host"]["device"] for build in record["builds"]})
+    return f"{markdown(headings, rows)}\n\nMeasured on {'; '.join(where)}.{''.join(notes)}"
 
 
 def _memory(record: dict[str, Any]) -> str:
@@ -113,9 +116,11 @@ def _memory(record: dict[str, Any]) -> str:
     def row(what: str, value: Callable[[dict[str, Any]], float]) -> dict[str, str]:
         return {"what": what} | {name: f"{value(cases[name]) / 1e9:.2f}" for name in cases}
 
+    def part_row(part: str) -> dict[str, str]:
+        return row(part, lambda case: case["bytes"][part])
+
     rows = [
-        *(row(part, lambda case, part=part: case["bytes"][part])  # type: ignore[misc]
-          for part in ("parameters", "gradients", "optimizer")),
+        *map(part_row, ("parameters", "gradients", "optimizer")),
         row("sum, counted", lambda case: case["total_bytes"]),
         row("growth of the process, measured", lambda case: case["measured_growth_bytes"]),
     ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +14,7 @@ from tqdm import tqdm
 
 from training.cache import cached_result, load_result, result_key
 from training.interrupt import Interrupted
+from training.workers import WorkerDiedError
 
 RESULTS: dict[str, dict[str, str]] = {
     "toy": {
@@ -67,7 +69,7 @@ def compute_missing(
 
     ``jobs`` processes at a time, with a progress bar. What is finished stays when another fails or
     is interrupted. Raises Interrupted soon after ``stop()`` turns true: the results that were being
-    computed are dropped.
+    computed are dropped. Raises WorkerDiedError when a worker process was killed.
     """
     config = {"seed": seed, "scale": scale}
     todo = []
@@ -92,7 +94,13 @@ def compute_missing(
                 done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
                 for future in done:
                     area, name, *_ = running.pop(future)
-                    future.result()
+                    try:
+                        future.result()
+                    except BrokenProcessPool:
+                        raise WorkerDiedError(
+                            f"{out}: a worker process was killed (out of memory?); what is "
+                            "finished is kept, and the same command continues it"
+                        ) from None
                     bar.set_postfix_str(f"{area}/{name}")
                     bar.update()
                 if running and stop():

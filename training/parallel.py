@@ -22,11 +22,10 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from training.distributed import Mode, World
-from training.gradients import Convention
 from training.sharing import Layout
 from training.stack import Stack, find_stack
 from training.statistics import GradientStatistics, probe, weight_energies
-from training.unshare import Moments, unshare
+from training.unshare import Handover, unshare
 
 # Bucket of the tied model, in MB: all of it in one. Tied gradients are complete only when the first
 # layer's backward pass is, so smaller ones would wait all the same and pay the latency each.
@@ -65,15 +64,13 @@ class Parallel:
         model: nn.Module,
         optimizer: Optimizer,
         layout: Layout,
-        *,
-        moments: Moments = "copy",
-        statistics: GradientStatistics | None = None,
-        convention: Convention = "mean",
+        handover: Handover = Handover(),  # noqa: B008 - frozen
     ) -> nn.Module:
         """Change the layout (see ``training.unshare``); returns the model from now on."""
         unshare(
-            model, optimizer, layout, moments=moments, statistics=statistics, convention=convention
-        )
+            model, optimizer, layout, moments=handover.moments, statistics=handover.statistics,
+            convention=handover.convention,
+        )  # fmt: skip
         return model
 
     def weight_energies(self, stack: Stack) -> dict[str, float]:
@@ -120,17 +117,12 @@ class Replicated(Parallel):
         model: nn.Module,
         optimizer: Optimizer,
         layout: Layout,
-        *,
-        moments: Moments = "copy",
-        statistics: GradientStatistics | None = None,
-        convention: Convention = "mean",
+        handover: Handover = Handover(),  # noqa: B008 - frozen
     ) -> nn.Module:
         """Drop the wrapper, then change the layout."""
         self.wrapper = None
         gc.collect()  # a wrapper still alive would go on averaging the parameters that stay
-        return super().unshare(
-            model, optimizer, layout, moments=moments, statistics=statistics, convention=convention
-        )
+        return super().unshare(model, optimizer, layout, handover)
 
 
 def _of_first_rank(tensor: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from tqdm import tqdm
 class Bars:
     """One progress bar at a time, fed by report(what, done, total); a total of 0 is unknown.
 
-    ``units``: {what: the plural noun that is counted}; ``quiet`` shows nothing.
+    ``units``: {what: the plural noun that is counted, or "B" for bytes}; ``quiet`` shows nothing.
     """
 
     def __init__(self, units: Mapping[str, str], *, quiet: bool = False) -> None:
@@ -28,9 +28,9 @@ class Bars:
         if what != self._name:
             self._bar.close()
             self._name = what
-            unit = " " + self._units.get(what, "steps")
+            unit = self._units.get(what, "steps")
             self._bar = tqdm(
-                total=total or None, desc=what, unit=unit, unit_scale=total == 0,
-                disable=self._quiet,
+                total=total or None, desc=what, unit=f" {unit}",
+                unit_scale=total == 0 or unit == "B", disable=self._quiet,
             )  # fmt: skip
         self._bar.update(done - self._bar.n)

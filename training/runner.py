@@ -32,7 +32,7 @@ from training.seeds import derive_seed
 from training.sharing import Layout
 from training.stack import Stack, find_stack
 from training.statistics import GradientStatistics
-from training.unshare import Moments, renew
+from training.unshare import Handover, Moments, renew
 
 
 @dataclass(frozen=True)
@@ -150,10 +150,8 @@ class ShareThenUnshare:
     def _unshare(
         self, layout: Layout, moments: Moments, statistics: GradientStatistics | None
     ) -> None:
-        self.model = self.parallel.unshare(
-            self.model, self.optimizer, layout, moments=moments, statistics=statistics,
-            convention=self.convention,
-        )  # fmt: skip
+        handover = Handover(moments=moments, statistics=statistics, convention=self.convention)
+        self.model = self.parallel.unshare(self.model, self.optimizer, layout, handover)
         _, self.stack = find_stack(self.model)
         self.rule = GradientRule(self.model, self.convention, self.clip_norm)
 

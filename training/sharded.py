@@ -25,13 +25,12 @@ from torch.optim import Optimizer
 
 from training.config import ConfigError
 from training.distributed import Mode, World
-from training.gradients import Convention
 from training.local import local
 from training.parallel import Parallel
 from training.sharing import Layout
 from training.stack import SharedStack, Stack, block_of_parameters, find_stack
 from training.statistics import GradientStatistics, drawing, gram_matrix, weight_energies
-from training.unshare import Moments, check_unshare, follow, inheritance
+from training.unshare import Handover, check_unshare, follow, inheritance
 
 
 class Sharded(Parallel):
@@ -120,17 +119,14 @@ class Sharded(Parallel):
         model: nn.Module,
         optimizer: Optimizer,
         layout: Layout,
-        *,
-        moments: Moments = "copy",
-        statistics: GradientStatistics | None = None,
-        convention: Convention = "mean",
+        handover: Handover = Handover(),  # noqa: B008 - frozen
     ) -> nn.Module:
         """Split the skeleton, shard it anew, hand slices and optimiser over; returns the new model.
 
         Raises ConfigError as ``training.unshare.unshare`` does.
         """
         assert self._skeleton is not None
-        check_unshare(model, optimizer, moments, statistics)
+        check_unshare(model, optimizer, handover.moments, handover.statistics)
         prefix, stack = find_stack(self._skeleton)
         head, old = f"{prefix}." if prefix else "", stack.layout
         origin = {head + new: head + name for new, name in stack.relayout(layout).items()}
@@ -144,9 +140,10 @@ class Sharded(Parallel):
         taken_over = require_own_stack(find_stack(fresh)[1])
         taken_over.run_as(require_own_stack(find_stack(model)[1]))
         heirs = inheritance(
-            origin, block_of_parameters(prefix, stack), old, layout, moments, statistics, convention
-        )
-        follow(optimizer, before, after, heirs, moments)
+            origin, block_of_parameters(prefix, stack), old, layout, handover.moments,
+            handover.statistics, handover.convention,
+        )  # fmt: skip
+        follow(optimizer, before, after, heirs, handover.moments)
         return fresh
 
     def weight_energies(self, stack: Stack) -> dict[str, float]:

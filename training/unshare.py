@@ -38,6 +38,16 @@ Moments = Literal["copy", "reset", "rescale"]
 SECOND_MOMENTS = ("exp_avg_sq", "max_exp_avg_sq")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Handover:
+    """What the layers of a split group get of its optimiser state; see :func:`unshare`."""
+
+    moments: Moments = "copy"
+    statistics: GradientStatistics | None = None
+    """The probe at the untie, for ``rescale``."""
+    convention: Convention = "mean"
+
+
 def unshare(
     model: nn.Module,
     optimizer: Optimizer,

@@ -31,6 +31,8 @@ from training.speed import SpeedConfig
 
 MAIN = (REFERENCE, "baseline x2", "equal-start", "swe-f", "swe-a", "swe-m")
 """Arms that are taken unless others are named, as far as the table has them."""
+AT_CHOSEN = "{}, chosen rate"
+"""What progress is reported of when the rates are chosen, with the task's name."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ def run_arms(
     }
     train([(runs.models[arm][seed], rates[arm])
            for seed in paired if seed not in choosing for arm in runs.models],
-          config.task)  # fmt: skip
+          AT_CHOSEN.format(config.task))  # fmt: skip
     fine_tunes = {
         arm: {seed: rows(model, config.rates if seed in choosing else (rates[arm],))
               for seed, model in seeds.items()}

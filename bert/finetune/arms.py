@@ -25,7 +25,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from tqdm import tqdm
 
-from bert.finetune.arm_runs import MAIN, open_table, run_arms
+from bert.finetune.arm_runs import AT_CHOSEN, MAIN, open_table, run_arms
 from bert.finetune.options import RESULTS, add_options, config_of, ended, machine
 from bert.finetune.study import Sources, build_task
 from bert.table_arms import REFERENCE, TABLES
@@ -86,7 +86,8 @@ def run(options: argparse.Namespace, late: Stop) -> None:
         f"{runs.name}: {', '.join(runs.models)}; pre-training seeds {paired}, {choosing} of them "
         f"choose from {len(options.rates)} rates; {count} fine-tunes a task"
     )
-    with Bars(dict.fromkeys(options.task, "updates")) as bars, polite_stop() as asked:
+    names = [form.format(task) for task in options.task for form in ("{}", AT_CHOSEN)]
+    with Bars(dict.fromkeys(names, "updates")) as bars, polite_stop() as asked:
         for config in configs:
             found = run_arms(
                 runs, config, sources, place / runs.folder, select=options.select, device=device,

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from bert.packing import Documents
 from bert.store import MANIFEST_NAME, TokenStore, build_store
 from bert.text import DataError, documents, is_validation
 from bert.vocab import Vocabulary
+from tests.processes import end_all, group_lives, kill_one
 
 
 def make_text(path: Path, count: int = 120, seed: int = 0) -> Path:
@@ -100,8 +102,10 @@ def test_interrupted_at_every_chunk_and_with_any_processes_the_same_bytes(
     text = make_text(tmp_path / "text.txt")
     more = make_text(tmp_path / "more.txt", seed=1)
     valid = make_text(tmp_path / "valid.txt", 30, seed=2)
+    valid.write_text("\n\n".join([valid.read_text(), *list(documents(more))[40:60]]))
     options: dict[str, Any] = {"length": 20, "documents": how, "valid": valid}
     whole = build_store([text, more], vocabulary, tmp_path / "whole", **options)
+    assert whole.manifest["dropped"]["documents"] == 20
     monkeypatch.setattr(reading, "PIECE", 300)  # most documents come in pieces
     monkeypatch.setattr(building, "CHUNK", 700)
     monkeypatch.setattr(packing, "BATCH_TOKENS", 90)
@@ -119,6 +123,29 @@ def test_interrupted_at_every_chunk_and_with_any_processes_the_same_bytes(
         jobs = 2 if calls == 3 else 1
     assert calls > 6
     assert arrays(folder) == arrays(whole.folder)
+
+
+def test_a_line_longer_than_everything_is_encoded_in_bounded_chunks(
+    tmp_path: Path, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sizes and line are a hundredth of the real ones; test_reading has the line of 100 MB."""
+    monkeypatch.setattr(reading, "PIECE", reading.PIECE // 100)
+    monkeypatch.setattr(building, "CHUNK", building.CHUNK // 100)
+    sizes: list[int] = []
+    encode = vocabulary.encode_batch
+
+    def noting(texts: list[str]) -> list[np.ndarray[Any, Any]]:
+        sizes.append(sum(map(len, texts)))
+        return encode(texts)
+
+    monkeypatch.setattr(vocabulary, "encode_batch", noting)
+    words = 200_000
+    (tmp_path / "a.txt").write_bytes(b"cat, " * words)
+    store = build_store(tmp_path / "a.txt", vocabulary, tmp_path / "s", length=128, per_mille=0)
+    assert sum(sizes) == 5 * words - 1
+    assert max(sizes) <= building.CHUNK + reading.PIECE
+    entry = store.manifest["parts"]["train"]
+    assert (entry["documents"], entry["words"], entry["tokens"]) == (1, words, 2 * words)
 
 
 def test_a_document_is_on_one_side_and_counted_once(tmp_path: Path, vocabulary: Vocabulary) -> None:
@@ -157,8 +184,26 @@ if __name__ == "__main__":
 """
 
 
-def test_killed_it_goes_on_and_leaves_no_process(tmp_path: Path, vocabulary: Vocabulary) -> None:
-    """SIGKILL in the middle, two workers: they end by themselves; the bytes come out the same."""
+def _kill_parent(group: int) -> None:
+    os.kill(group, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("send", "status", "words"),
+    [
+        (_kill_parent, -signal.SIGKILL, ""),
+        (kill_one, 1, "bert.data: a tokenizing process died (out of memory?); what was"),
+        (end_all, 130, "stopped; the same command goes on"),
+    ],
+)
+def test_killed_it_goes_on_and_leaves_no_process(
+    tmp_path: Path,
+    vocabulary: Vocabulary,
+    send: Callable[[int], None],
+    status: int,
+    words: str,
+) -> None:
+    """Signals in the middle, two workers: all end by themselves; the bytes come out the same."""
     text = make_text(tmp_path / "text.txt", 200)
     vocabulary.save(tmp_path / "vocab.txt")
     whole = build_store(text, vocabulary, tmp_path / "whole", length=16, per_mille=100)
@@ -171,18 +216,22 @@ def test_killed_it_goes_on_and_leaves_no_process(tmp_path: Path, vocabulary: Voc
     ]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
-        [*command, "--jobs", "2", "--slowly"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        [*command, "--jobs", "2", "--slowly"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=environment, start_new_session=True, text=True,
     ) as process:  # fmt: skip
         assert process.stdout is not None
         done = next(int(line) for line in process.stdout if int(line) >= 30)
-        process.kill()
+        send(process.pid)
+        _, errors = process.communicate(timeout=60)
     assert done < 200
+    assert process.returncode == status
+    assert words in errors
+    assert not any(line.startswith("Traceback") for line in errors.splitlines())
     assert not (folder / MANIFEST_NAME).exists()
     until = time.monotonic() + 30
-    while _group_lives(process.pid) and time.monotonic() < until:
+    while group_lives(process.pid) and time.monotonic() < until:
         time.sleep(0.1)
-    assert not _group_lives(process.pid)
+    assert not group_lives(process.pid)
     state = json.loads((folder / BUILDING_NAME).read_text())
     assert state["documents"] >= done
     again = subprocess.run(
@@ -192,14 +241,6 @@ def test_killed_it_goes_on_and_leaves_no_process(tmp_path: Path, vocabulary: Voc
     assert arrays(folder) == arrays(whole.folder)
 
 
-def _group_lives(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 @pytest.fixture
 def stopped(
     tmp_path: Path, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
@@ -207,8 +248,12 @@ def stopped(
     """A text and the folder of a build of it (length 16) that was stopped midway."""
     monkeypatch.setattr(building, "CHUNK", 700)
     text = make_text(tmp_path / "text.txt")
+    seen: list[BuildProgress] = []
     with pytest.raises(Stopped, match=r"store: stopped; the same command goes on$"):
-        build_store(text, vocabulary, tmp_path / "store", length=16, stop=lambda: True)
+        build_store(
+            text, vocabulary, tmp_path / "store", length=16, progress=seen.append,
+            stop=lambda: bool(seen),
+        )  # fmt: skip
     return text, tmp_path / "store"
 
 

@@ -66,7 +66,9 @@ def test_the_pages_commands(workplace: Path, capsys: pytest.CaptureFixture[str])
     apart = TokenStore.open("tokens-apart", verify=True)
     assert apart.manifest["documents"] == "apart"
     assert apart.manifest["parts"]["valid"]["documents"] == 20
-    assert apart.manifest["parts"]["train"]["documents"] == 400
+    assert apart.manifest["parts"]["train"]["documents"] == 380
+    out = capsys.readouterr().out
+    assert "dropped from train: 20 documents that stand in the validation text" in out
 
 
 def test_the_pages_own_vocabulary_and_study(
@@ -161,12 +163,41 @@ def test_a_data_set_by_name(
     assert "(the extra hf-data)" in capsys.readouterr().err
 
 
+def test_mixed_encodings_are_refused_or_read_as_told(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mixed = "walking café ".encode() + "caf\xe9 ".encode("latin-1") + b"the cat sat on the mat "
+    Path("mixed.txt").write_bytes(mixed * 20)
+    Path("plain.txt").write_text("walking café café the cat sat on the mat " * 20, "utf-8")
+    options = ["--vocab", "vocab.txt", "--length", "16", "--per-mille", "0", "--out"]
+    assert data.main(["mixed.txt", *options, "store"]) == 1
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line == "bert.data: mixed.txt: not UTF-8 text at byte 17 (line 1)"
+    assert data.main(["plain.txt", *options, "plain"]) == 0
+    rows = {}
+    for errors in ("latin-1", "replace"):
+        assert data.main(["mixed.txt", *options, errors, "--errors", errors]) == 0
+        rows[errors] = TokenStore.open(errors).train.tolist()
+    assert rows["latin-1"] == TokenStore.open("plain").train.tolist()
+    assert rows["replace"] != rows["latin-1"]
+
+
 def test_ctrl_c_stops_politely(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["my-text", "--vocab", "vocab.txt", "--length", "32", "--out", "store"]
-    with monkeypatch.context() as patch:
-        patch.setattr(data, "polite_stop", lambda: nullcontext(lambda: True))
-        assert data.main(words) == 130
-    assert "store: stopped; the same command goes on" in capsys.readouterr().err
+    for shown in ("hash:", "tokens:"):
+        asked: list[bool] = []
+
+        def stop(shown: str = shown, asked: list[bool] = asked) -> bool:
+            asked.append(True)
+            return shown == "hash:" or len(asked) > 2  # two files are hashed before
+
+        with monkeypatch.context() as patch:
+            patch.setattr(data, "polite_stop", lambda stop=stop: nullcontext(stop))
+            assert data.main(words) == 130
+        error = capsys.readouterr().err
+        assert shown in error
+        assert "store: stopped; the same command goes on" in error
+        assert Path("store/building.json").exists() == (shown == "tokens:")
     assert data.main(words) == 0

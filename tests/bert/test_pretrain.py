@@ -13,8 +13,10 @@ import pytest
 
 from bert.options import add_speed_options, speed_of
 from bert.pretrain import main, parse, pretrain
+from tests.processes import end_all, interrupt
+from tests.training.rank_runs import StopAfter
 from tests.training.ranks import LIMIT, run_ranks
-from tests.training.test_ranks import StopAfter
+from training.checkpoint import latest
 from training.files import read_json, read_lines
 from training.loop import Interrupted
 
@@ -88,6 +90,36 @@ def test_a_run_may_go_on_on_other_ranks(
     assert main(arguments(text, many)) == 0, "a finished run is not run again"
 
 
+def test_a_signal_while_the_data_are_made_stops_them_and_the_same_command_goes_on(
+    text: Path, tmp_path: Path
+) -> None:
+    """While the text is hashed, before a vocabulary; after it; and while the text is encoded."""
+    out = tmp_path / "out"
+    for until in ("", "data/vocab-*.txt", "data/tokens-16/building.json"):
+        with pytest.raises(Interrupted, match="the same command continues"):
+            pretrain(parse(arguments(text, out)), lambda: not until or any(out.glob(until)))  # noqa: B023
+        assert not (out / "data/tokens-16/store.json").exists()
+    assert not (out / "swe-f-s0").exists()
+    assert main(arguments(text, out)) == 0
+
+
+def test_another_vocabulary_does_not_continue_a_run(
+    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(Interrupted):
+        pretrain(parse(arguments(text, out)), StopAfter(15))
+    [trained] = (out / "data").glob("trained-*.txt")
+    other = tmp_path / "other.txt"
+    other.write_text(trained.read_text("utf-8") + "more\n", "utf-8")
+    before = {path: path.read_bytes() for path in (out / "swe-f-s0").rglob("*") if path.is_file()}
+    assert main(arguments(text, out, "--vocab", str(other))) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "swe-f-s0: holds a run of another configuration (task.data." in line
+    assert {path: path.read_bytes() for path in before} == before
+    assert main(arguments(text, out)) == 0
+
+
 def test_blocks_are_compiled_on_cuda_and_not_on_the_cpu() -> None:
     parser = argparse.ArgumentParser()
     add_speed_options(parser)
@@ -123,6 +155,21 @@ def test_bad_arguments_are_one_clear_line(
     [line] = capsys.readouterr().err.splitlines()
     assert words in line
     assert not (tmp_path / "out").exists()
+
+
+def test_a_schedulers_sigterm_saves_the_run(text: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = arguments(text, out)
+    words[words.index("--steps") + 1] = "100000"
+    ended = interrupt(
+        ["-m", "bert.pretrain", *words], (out / "swe-f-s0/metrics.jsonl").exists, end_all
+    )
+    assert ended.status == 130
+    assert "stopped; the same command goes on" in ended.errors
+    assert "Traceback" not in ended.errors
+    found = latest(out / "swe-f-s0/checkpoints", pytest.fail)
+    assert found is not None
+    assert found.step > 0
 
 
 @pytest.mark.slow

@@ -2,325 +2,50 @@
 
 from __future__ import annotations
 
-import os
-import pickle
-import shutil
-import subprocess
-import sys
-import warnings
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from filelock import FileLock
-from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 
-from tests.training import killed_rank
-from tests.training.ranks import LIMIT, run_ranks
+from tests.training.rank_runs import BASE, CONFIGS, MODES, RUNS, TASK, assert_close, numbers
 from tests.training.residual import RegressionTask
-from training import checkpoint, shards
-from training.checkpoint import CheckpointError
-from training.compiling import graph_count
+from training import checkpoint
 from training.config import ConfigError
-from training.distributed import Mode, World, process_group, rank_batch, world_of
-from training.engine import Engine
-from training.files import read_json, read_lines, write_json
-from training.loop import Interrupted, NonFiniteLossError, train
-from training.optimizer import OptimizerConfig, build_adamw
-from training.parallel import Parallel, Replicated
-from training.run_config import TrainConfig
-from training.runner import prepare
-from training.schedule import AlwaysShared, SweAdaptive, SweFixed, SweMultistage
+from training.distributed import Mode, World, process_group, rank_batch
+from training.files import read_json, read_lines
+from training.loop import train
+from training.parallel import Parallel
 from training.seeds import derive_seed
-from training.speed import SpeedConfig
-from training.stack import find_stack
 from training.task import Batch
-from training.unshare import unshare
-
-# Float64: ranks only change the order of sums, 1e-16 relative an addition. Twelve updates of Adam
-# were seen to leave 1e-14; what ranks get wrong when a gradient is not averaged is above 1e-3.
-CLOSE = 1e-11
-TASK = RegressionTask(depth=4, dtype=torch.float64)
-BASE = TrainConfig(
-    steps=12, seed=3, schedule=SweFixed(until=5), log_interval=1, eval_interval=6,
-    probe_interval=4, checkpoint_interval=100, accumulation=2,
-    optimizer=OptimizerConfig(peak_lr=5e-2, warmup=2, clip_norm=0.5),
-)  # fmt: skip
-CONFIGS = {
-    "swe-f": BASE,
-    "swe-f-units": replace(BASE, schedule=SweFixed(until=5, unit=2), moments="rescale"),
-    "swe-a": replace(BASE, schedule=SweAdaptive(rho=1.0, interval=3, patience=2)),
-    "swe-m": replace(BASE, schedule=SweMultistage(rho=0.85, interval=2)),
-    "swe-m-sum": replace(
-        BASE, schedule=SweMultistage(rho=0.85, interval=2), convention="sum", moments="rescale"
-    ),
-}
-RUNS: dict[int, tuple[tuple[Mode, str], ...]] = {
-    2: tuple((mode, name) for mode in ("ddp", "fsdp") for name in CONFIGS),
-    4: (("ddp", "swe-m"), ("fsdp", "swe-m"), ("fsdp", "swe-f")),
-}
-MODES: tuple[Mode, ...] = ("ddp", "fsdp")
-CHAINS: dict[str, dict[int, Mode]] = {
-    "none-ddp-fsdp": {2: "ddp", 4: "fsdp"},
-    "none-fsdp-ddp": {2: "fsdp", 4: "ddp"},
-}
-"""One run carried through 1 process, 2 ranks, 4 ranks and 1 again, a split on 2 and one on 4."""
-STOPS = {1: 3, 2: 2, 4: 3}
-
-
-class StopAfter:
-    """Ask for a stop after that many updates."""
-
-    def __init__(self, updates: int) -> None:
-        self.left = updates
-
-    def __call__(self) -> bool:
-        self.left -= 1
-        return self.left < 0
-
-
-class LastRowBad(RegressionTask):
-    """Batch 9 has a target that is not a number in its last row: only the last rank's."""
-
-    def batch(self, seed: int, index: int) -> Batch:
-        batch = dict(super().batch(seed, index))
-        if index == 9:
-            batch["target"][-1] = torch.nan
-        return batch
-
-
-def job(out: Path, size: int) -> None:
-    """All that runs on ``size`` ranks, in one group of processes."""
-    with process_group():
-        for mode, name in RUNS[size]:
-            train(TASK, CONFIGS[name], out / f"{size}-{mode}-{name}", parallel=mode)
-        for chain, modes in CHAINS.items():
-            with pytest.raises(Interrupted):
-                train(
-                    TASK, CONFIGS["swe-m"], out / chain, parallel=modes[size],
-                    stop=StopAfter(STOPS[size]),
-                )  # fmt: skip
-        if size == 2:
-            graphs = {mode: compiled(mode, out / f"2-{mode}-blocks") for mode in MODES}
-            for mode in MODES:
-                train(killed_rank.TASK, killed_rank.CONFIG, out / f"unbroken-{mode}", parallel=mode)
-            facts = {"trap": trap(), "seeds": dropout_seeds(), "refusals": refusals(out)}
-            facts["graphs"] = graphs
-            if world_of("ddp").is_first:
-                write_json(out / "facts.json", facts)
-    assert not torch.distributed.is_initialized()
-
-
-def compiled(mode: Mode, folder: Path) -> list[int]:
-    """Run with compiled blocks and prefetch; graphs compiled before each update."""
-    torch.compiler.reset()
-    speed, start = SpeedConfig(compile="blocks", backend="aot_eager", prefetch=2), graph_count()
-    counts: list[int] = []
-
-    def stop() -> bool:
-        counts.append(graph_count() - start)
-        return False
-
-    with warnings.catch_warnings():
-        # Torch hides this one of its own tracer by a filter that "error" comes before.
-        warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")
-        train(TASK, CONFIGS["swe-m"], folder, parallel=mode, speed=speed, stop=stop)
-    return counts
-
-
-def gathered(tensors: list[Tensor | None]) -> bool:
-    """Whether all ranks hold the same tensors, bit for bit."""
-    flat = torch.cat([t.flatten() for t in tensors if t is not None])
-    first, *others = world_of("ddp").gather(flat)
-    return all(torch.equal(first, other) for other in others)
-
-
-def trap() -> dict[str, Any]:
-    """Untie under an existing wrapper, and by Replicated: are the gradients everybody's?"""
-    world = world_of("ddp")
-    found: dict[str, Any] = {}
-    for way in ("existing wrapper", "rebuilt"):
-        model = TASK.build(0)
-        _, stack = find_stack(model)
-        prepare(stack, AlwaysShared())
-        optimizer = build_adamw(model, OptimizerConfig())
-        parallel = Replicated(world)
-        module = parallel.training_module(model)
-        rows = world.rows(TASK.batch(0, 0))
-        TASK.loss(module, rows).backward()
-        optimizer.zero_grad()
-        if way == "rebuilt":
-            parallel.unshare(model, optimizer, stack.layout.untie())
-            module = parallel.training_module(model)
-        else:
-            unshare(model, optimizer, stack.layout.untie())
-        counted = count_bytes(module)
-        TASK.loss(module, rows).backward()
-        found[way] = {
-            "old": gathered([p.grad for p in stack.blocks[0].parameters()]),
-            "new": gathered([p.grad for p in stack.blocks[1].parameters()]),
-            "reduced": sum(counted) // 8,
-            "parameters": sum(p.numel() for p in model.parameters()),
-        }
-    return found
-
-
-def count_bytes(module: torch.nn.Module) -> list[int]:
-    """Collect the bytes of every gradient bucket that the wrapper reduces."""
-    assert isinstance(module, DistributedDataParallel)
-    counted: list[int] = []
-
-    def average(bucket: Any) -> Any:
-        counted.append(bucket.buffer().nbytes)
-        work = torch.distributed.all_reduce(bucket.buffer().div_(2), async_op=True)
-        assert work is not None
-        return work.get_future().then(lambda future: future.value()[0])
-
-    module.register_comm_hook(None, lambda state, bucket: average(bucket))
-    return counted
-
-
-def dropout_seeds() -> list[list[int]]:
-    """Seeds that each rank sets in one update."""
-    seeds: list[int] = []
-    engine = Engine(TASK, BASE, torch.device("cpu"), "here", Replicated(world_of("ddp")))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch, "manual_seed", seeds.append)
-        engine.update(7, engine.batch(14))
-    return world_of("ddp").gather(seeds)
-
-
-def refusals(out: Path) -> dict[str, list[str]]:
-    """What each rank is told when something is wrong, on one rank alone where that can be."""
-    world = world_of("ddp")
-    said: dict[str, str] = {}
-
-    def refused(what: str, error: type[Exception], *arguments: Any, **options: Any) -> None:
-        with pytest.raises(error) as caught:
-            train(*arguments, **options)
-        said[what] = str(caught.value)
-
-    mine = replace(BASE, seed=world.rank)
-    refused("config", ConfigError, TASK, mine, out / "differs", parallel="ddp")
-    odd = RegressionTask(depth=4, batch=7, dtype=torch.float64)
-    refused("rows", ConfigError, odd, BASE, out / "odd", parallel="fsdp")
-    refused("mode", ConfigError, TASK, BASE, out / "mode")
-    whole = SpeedConfig(compile="model")
-    refused("compile", ConfigError, TASK, BASE, out / "mode", parallel="ddp", speed=whole)
-    bad = LastRowBad(depth=4, dtype=torch.float64)
-    refused("not finite", NonFiniteLossError, bad, BASE, out / "bad", parallel="fsdp")
-    stop = StopAfter(2) if world.rank == 1 else StopAfter(99)
-    refused("stop", Interrupted, TASK, BASE, out / "stop", parallel="ddp", stop=stop)
-    with pytest.MonkeyPatch.context() as patch:
-        if world.rank == 1:
-            patch.setattr(os, "fsync", no_space)
-        refused(
-            "disk full", CheckpointError, TASK, BASE, out / "stop", parallel="fsdp",
-            stop=StopAfter(1),
-        )  # fmt: skip
-    return {what: world.gather(message) for what, message in said.items()}
-
-
-def no_space(descriptor: int) -> None:
-    raise OSError(28, "No space left on device")
-
-
-@pytest.fixture(scope="module")
-def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which one process, then two ranks, then four have done their runs.
-
-    Made once, also when pytest spreads this file's tests over several processes.
-    """
-    base = tmp_path_factory.getbasetemp()
-    out = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "ranks"
-    with FileLock(f"{out}.lock"):
-        if not (out / "done").exists():
-            shutil.rmtree(out, ignore_errors=True)
-            all_runs(out)
-            (out / "done").touch()
-    return out
-
-
-def all_runs(out: Path) -> None:
-    for name, config in CONFIGS.items():
-        train(TASK, config, out / f"1-none-{name}")
-    for chain in CHAINS:
-        with pytest.raises(Interrupted):
-            train(TASK, CONFIGS["swe-m"], out / chain, stop=StopAfter(STOPS[1]))
-    run_ranks(2, job, out, 2)
-    run_ranks(4, job, out, 4)
-    for chain in CHAINS:
-        shutil.copytree(out / chain, out / f"{chain}-pickle")
-        train(TASK, CONFIGS["swe-m"], out / chain)
-
-
-def numbers(folder: Path) -> dict[str, Any]:
-    """All that a run measured and its final weights and moments, without the clock."""
-    clock = ("seconds", "peak_memory_bytes")
-    rows = read_lines(folder / "metrics.jsonl") + read_lines(folder / "events.jsonl")
-    rows.append(read_json(folder / "summary.json"))
-    rows = [{k: v for k, v in row.items() if k not in clock} for row in rows]
-    return {"rows": rows, "tensors": tensors(folder)}
-
-
-def tensors(folder: Path) -> dict[str, Tensor]:
-    """Every stored tensor of the run's newest checkpoint, whole, whoever wrote it."""
-    found = checkpoint.latest(folder / "checkpoints", pytest.fail)
-    assert found is not None
-    whole = {
-        name: torch.empty(shape, dtype=dtype)
-        for name, (shape, dtype) in shards.described(found.path).items()
-    }
-    shards.read(found.path, whole)
-    return whole
-
-
-def assert_close(one: Any, other: Any, where: str = "") -> None:
-    """Equal in structure, text and counts; numbers within CLOSE."""
-    if isinstance(one, dict):
-        assert one.keys() == other.keys(), where
-        for key in one:
-            assert_close(one[key], other[key], f"{where}.{key}")
-    elif isinstance(one, list):
-        assert len(one) == len(other), where
-        for index, (a, b) in enumerate(zip(one, other, strict=True)):
-            assert_close(a, b, f"{where}[{index}]")
-    elif isinstance(one, Tensor):
-        torch.testing.assert_close(one, other, rtol=CLOSE, atol=CLOSE, msg=where)
-    elif isinstance(one, float):
-        assert other == pytest.approx(one, rel=CLOSE, abs=CLOSE), where
-    else:
-        assert one == other, where
 
 
 @pytest.mark.parametrize(
     ("size", "mode", "name"), [(size, *run) for size, runs in RUNS.items() for run in runs]
 )
-def test_ranks_train_as_one_process_does(out: Path, size: int, mode: Mode, name: str) -> None:
+def test_ranks_train_as_one_process_does(rank_runs: Path, size: int, mode: Mode, name: str) -> None:
     """Every loss, norm, probe, event and final weight; all schedules act within the run."""
-    assert_close(numbers(out / f"1-none-{name}"), numbers(out / f"{size}-{mode}-{name}"))
-    assert read_json(out / f"{size}-{mode}-{name}" / "environment.json")["ranks"] == size
+    assert_close(
+        numbers(rank_runs / f"1-none-{name}"), numbers(rank_runs / f"{size}-{mode}-{name}")
+    )
+    assert read_json(rank_runs / f"{size}-{mode}-{name}" / "environment.json")["ranks"] == size
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_compiled_blocks_train_as_one_process_does(out: Path, mode: Mode) -> None:
+def test_compiled_blocks_train_as_one_process_does(rank_runs: Path, mode: Mode) -> None:
     """Through splits and probes; FSDP's own groups, from the first split on, are one more graph."""
-    assert_close(numbers(out / "1-none-swe-m"), numbers(out / f"2-{mode}-blocks"))
-    here = read_json(out / f"2-{mode}-blocks" / "environment.json")
+    assert_close(numbers(rank_runs / "1-none-swe-m"), numbers(rank_runs / f"2-{mode}-blocks"))
+    here = read_json(rank_runs / f"2-{mode}-blocks" / "environment.json")
     assert (here["parallel"], here["speed"]["compile"], here["speed"]["prefetch"]) == (
         mode, "blocks", 2,
     )  # fmt: skip
-    counts = read_json(out / "facts.json")["graphs"][mode]
+    counts = read_json(rank_runs / "facts.json")["graphs"][mode]
     assert counts[:2] == [0, 1]
     assert counts[-1] == {"ddp": 1, "fsdp": 2}[mode]
 
 
-def test_the_schedules_acted_where_they_should(out: Path) -> None:
+def test_the_schedules_acted_where_they_should(rank_runs: Path) -> None:
     steps = {
-        name: [event["step"] for event in read_lines(out / f"1-none-{name}" / "events.jsonl")]
+        name: [event["step"] for event in read_lines(rank_runs / f"1-none-{name}" / "events.jsonl")]
         for name in CONFIGS
     }
     assert steps["swe-f"] == steps["swe-f-units"] == [5]
@@ -328,27 +53,24 @@ def test_the_schedules_acted_where_they_should(out: Path) -> None:
     assert steps["swe-m"] == [4, 6], "SWE-M must pass through a partial split"
 
 
-@pytest.mark.parametrize("chain", CHAINS)
-def test_a_run_may_change_mode_and_number_of_ranks(out: Path, chain: str) -> None:
-    assert_close(numbers(out / "1-none-swe-m"), numbers(out / chain))
-
-
-def test_untying_under_an_existing_wrapper_is_the_trap_that_rebuilding_avoids(out: Path) -> None:
-    facts = read_json(out / "facts.json")["trap"]
+def test_untying_under_an_existing_wrapper_is_the_trap_that_rebuilding_avoids(
+    rank_runs: Path,
+) -> None:
+    facts = read_json(rank_runs / "facts.json")["trap"]
     assert facts["existing wrapper"] == facts["existing wrapper"] | {"old": True, "new": False}
     assert facts["rebuilt"] == facts["rebuilt"] | {"old": True, "new": True}
     assert facts["rebuilt"]["reduced"] == facts["rebuilt"]["parameters"], "each one, once"
     assert facts["existing wrapper"]["reduced"] < facts["existing wrapper"]["parameters"]
 
 
-def test_dropout_differs_by_rank_and_is_one_process_on_the_first(out: Path) -> None:
-    [first], [second] = read_json(out / "facts.json")["seeds"]
+def test_dropout_differs_by_rank_and_is_one_process_on_the_first(rank_runs: Path) -> None:
+    [first], [second] = read_json(rank_runs / "facts.json")["seeds"]
     assert first == derive_seed(BASE.seed, "dropout", 7)
     assert second != first
 
 
-def test_errors_of_one_rank_are_one_clear_line_on_all(out: Path) -> None:
-    said = read_json(out / "facts.json")["refusals"]
+def test_errors_of_one_rank_are_one_clear_line_on_all(rank_runs: Path) -> None:
+    said = read_json(rank_runs / "facts.json")["refusals"]
     for what, words in {
         "config": "configuration: ranks 0 (there) and 1 (here) differ: train.seed: 0 there, 1 here",
         "rows": "rows = 7 in a batch (inputs): must be a multiple of the 2 ranks",
@@ -363,69 +85,8 @@ def test_errors_of_one_rank_are_one_clear_line_on_all(out: Path) -> None:
             assert words in message
             assert "\n" not in message
     assert "No space left on device" in said["disk full"][0]
-    [kept] = (out / "stop" / "checkpoints").iterdir()
+    [kept] = (rank_runs / "stop" / "checkpoints").iterdir()
     assert checkpoint.verify(kept).step == 2, "the last good one stays, and nothing else"
-
-
-def test_no_pickle_is_opened_on_load(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four ranks' shards load in one process while every way to unpickle raises."""
-
-    class Bomb:
-        def __reduce__(self) -> tuple[Any, ...]:
-            return (os._exit, (3,))
-
-    folder = out / "none-ddp-fsdp-pickle" / "checkpoints"
-    [*_, newest] = sorted(folder.iterdir())
-    assert len(list(newest.glob("shard-*"))) == 4
-    (newest / ".metadata").write_bytes(pickle.dumps(Bomb()))
-
-    def opened(*arguments: Any, **options: Any) -> None:
-        raise AssertionError("a pickle was opened")
-
-    closed = type("Closed", (pickle.Unpickler,), {"__init__": opened})  # libraries derive from it
-    monkeypatch.setattr(pickle, "Unpickler", closed)
-    for module, name in ((pickle, "load"), (pickle, "loads"), (torch, "load")):
-        monkeypatch.setattr(module, name, opened)
-    summary = train(TASK, CONFIGS["swe-m"], out / "none-ddp-fsdp-pickle")
-    assert summary["steps"] == BASE.steps
-
-
-def test_shards_of_another_model_or_changed_ones_are_refused_by_name(
-    out: Path, tmp_path: Path
-) -> None:
-    found = checkpoint.latest(out / "4-fsdp-swe-m" / "checkpoints", pytest.fail)
-    assert found is not None
-    other = RegressionTask(depth=4, width=7, dtype=torch.float64).build(0)
-    with pytest.raises(CheckpointError, match=r"embed.bias has shape \(6,\).*\(7,\).* in the mode"):
-        found.load_weights(other)
-    copy = tmp_path / found.path.name
-    shutil.copytree(found.path, copy)
-    shutil.copy(next(copy.glob("shard-00001-*")), copy / "stray.safetensors")
-    with pytest.raises(CheckpointError, match=r"no sha256 of stray.safetensors"):
-        checkpoint.verify(copy)
-    (copy / "stray.safetensors").unlink()
-    part = next(copy.glob("shard-00003-*"))
-    part.write_bytes(part.read_bytes()[:-1])
-    with pytest.raises(CheckpointError, match=rf"{part.name} is truncated or changed"):
-        checkpoint.verify(copy)
-
-
-@pytest.mark.parametrize("mode", [pytest.param("ddp", marks=pytest.mark.slow), "fsdp"])
-def test_a_killed_rank_is_restarted_to_the_same_end(out: Path, tmp_path: Path, mode: Mode) -> None:
-    """torchrun restarts all ranks from the last checkpoint; bit for bit, dropout included."""
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        "--max-restarts", "1", "-m", killed_rank.__name__, str(tmp_path), mode,
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "attempts").read_text().split() == ["1", "1"], "nobody ended at first try"
-    assert "exitcode: -9" in done.stderr, done.stderr
-    mine, unbroken = numbers(tmp_path), numbers(out / f"unbroken-{mode}")
-    assert mine["rows"] == unbroken["rows"]
-    assert mine["tensors"].keys() == unbroken["tensors"].keys()
-    for name, tensor in mine["tensors"].items():
-        assert torch.equal(tensor, unbroken["tensors"][name]), name
 
 
 def test_a_job_without_torchrun_is_refused_by_name(tmp_path: Path) -> None:

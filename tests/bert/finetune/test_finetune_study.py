@@ -30,6 +30,7 @@ from bert.finetune.tasks import glue_task
 from bert.model import build_bert
 from bert.text import DataError
 from figures.finetune import main as draw_main
+from tests.processes import end_all, interrupt, kill_one
 from training.config import ConfigError, from_dict, to_dict
 from training.loop import Interrupted
 from training.schedule import Schedule
@@ -278,6 +279,38 @@ def test_workers_give_what_this_process_gives(
         json.loads((tmp_path / jobs / "sst-2" / "table.json").read_text()) for jobs in ("1", "2")
     ]
     assert tables[0]["rates"] == tables[1]["rates"]
+
+
+@pytest.mark.slow  # three processes that load torch; tests/bert/test_pool.py has the quick ones
+@pytest.mark.parametrize(
+    ("send", "status", "words"),
+    [
+        (end_all, 130, "stopped; the same command goes on"),
+        (kill_one, 1, "a worker process was killed (out of memory?); what was saved is kept"),
+    ],
+)
+def test_signals_to_the_workers_end_the_command_with_all_that_live_saved(
+    run_folder: Callable[[str], Path],
+    glue: Path,
+    tmp_path: Path,
+    send: Callable[[int], None],
+    status: int,
+    words: str,
+) -> None:
+    arguments = [
+        str(run_folder("untied")), "--task", "sst-2", "--data", str(glue), "--out", str(tmp_path),
+        "--seeds", "1", "--batch", "8", "--max-length", "24", "--rates", "1e-3", "1e-4",
+        "--epochs", "1000", "--jobs", "2",
+    ]  # fmt: skip
+
+    def ready() -> bool:
+        return len(list(tmp_path.glob("sst-2/*/metrics.jsonl"))) == 2
+
+    ended = interrupt(["-m", "bert.finetune", *arguments], ready, send)
+    assert (ended.status, "Traceback" in ended.errors) == (status, False), ended.errors
+    assert words in ended.errors
+    saved = {path.parents[1].name for path in tmp_path.glob("sst-2/*/checkpoints/*")}
+    assert len(saved) == (2 if send is end_all else 1)
 
 
 def test_the_commands_of_the_documentation(

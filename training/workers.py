@@ -1,0 +1,124 @@
+"""A few worker processes that answer in order, and whose death is noticed at once.
+
+The pools of the standard library share queues and locks among their workers. One that is killed
+inside (out of memory, a scheduler's SIGTERM to every process) leaves half a message or a held lock,
+and the parent waits for ever. Here each worker has a pipe of its own: its end is the worker's end,
+and for the worker that of its parent. SIGINT and SIGTERM are the parent's to answer.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import queue
+import signal
+import traceback
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from typing import Any, Generic, TypeVar
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+Label = TypeVar("Label")
+
+_PARENTS = (signal.SIGINT, signal.SIGTERM)
+_SECONDS_TO_END = 10.0
+
+
+class WorkerDiedError(RuntimeError):
+    """A worker process ended in the middle of its work; killed, as a rule."""
+
+
+class Workers(Generic[Item, Answer]):
+    """``count`` processes; in each, ``start(*arguments)`` gives the function that answers items.
+
+    ``start`` must be importable and all that passes between the processes picklable. Leaving the
+    block waits for the items being worked on, drops the waiting ones and ends the processes.
+    """
+
+    def __init__(
+        self, count: int, start: Callable[..., Callable[[Item], Answer]], *arguments: Any
+    ) -> None:
+        self._count = count
+        self._idle: queue.SimpleQueue[Connection] = queue.SimpleQueue()
+        # Spawned: forking a process with threads can hang.
+        context = multiprocessing.get_context("spawn")
+        self._processes: list[Any] = []
+        self._pipes: list[Connection] = []
+        resource_tracker.ensure_running()  # or the first start would unblock the signals
+        # Blocked from birth: a signal to the whole group finds no worker that still dies of it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _PARENTS)
+        try:
+            for _ in range(count):
+                mine, other = context.Pipe()
+                process = context.Process(target=_work, args=(other, start, arguments), daemon=True)
+                process.start()
+                other.close()
+                self._processes.append(process)
+                self._pipes.append(mine)
+                self._idle.put(mine)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        # One thread a worker, which does nothing but wait for it.
+        self._threads = ThreadPoolExecutor(count)
+
+    def __enter__(self) -> Workers[Item, Answer]:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        for pipe in self._pipes:
+            pipe.close()
+        for process in self._processes:
+            process.join(_SECONDS_TO_END)
+            process.kill()
+            process.join()
+
+    def in_order(
+        self, items: Iterable[tuple[Item, Label]]
+    ) -> Generator[tuple[Answer, Label], None, None]:
+        """Yield (answer, label) for each (item, label); at most two a process are in flight.
+
+        Raises WorkerDiedError when a process died, or what the function raised.
+        """
+        waiting: deque[tuple[Future[Answer], Label]] = deque()
+        for item, label in items:
+            waiting.append((self._threads.submit(self._ask, item), label))
+            if len(waiting) > 2 * self._count:
+                future, done = waiting.popleft()
+                yield future.result(), done
+        while waiting:
+            future, done = waiting.popleft()
+            yield future.result(), done
+
+    def _ask(self, item: Item) -> Answer:
+        pipe = self._idle.get()
+        try:
+            pipe.send(item)
+            answered, answer = pipe.recv()
+        except (EOFError, OSError):
+            raise WorkerDiedError("a worker process died") from None
+        finally:
+            self._idle.put(pipe)
+        if not answered:
+            raise answer
+        return answer
+
+
+def _work(pipe: Connection, start: Callable[..., Callable[[Any], Any]], arguments: Any) -> None:
+    for number in _PARENTS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _PARENTS)
+    function = start(*arguments)
+    with suppress(EOFError, OSError):  # the parent is gone, or has done
+        while True:
+            item = pipe.recv()
+            try:
+                answer = True, function(item)
+            except Exception as error:
+                error.add_note(f"in a worker process:\n{traceback.format_exc()}")
+                answer = False, error
+            pipe.send(answer)
