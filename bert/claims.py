@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bert.finetune.task_claims import by_tasks, first_table_tasks
 from bert.found_tables import FoundTable, find_tables
 from bert.scale_claims import scale_claims
 from training.comparison import Interval
@@ -56,7 +57,8 @@ def bert_claims(out: Path, studies: Path | None = None) -> list[dict[str, Any]]:
          " counted in steps)", "section 5", ("speedup",), _speed),
     ):  # fmt: skip
         records.append(_judged(out, studies, identity, statement, source, table, judge))
-    return records + scale_claims(out, studies)
+    records = [by_tasks(record, out, studies) for record in records]
+    return [*records, first_table_tasks(out, studies), *scale_claims(out, studies)]
 
 
 def _comparison(out: Path) -> dict[str, Any] | None:

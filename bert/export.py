@@ -127,8 +127,9 @@ def load_run(run: Path | str, *, unfinished: bool = False) -> tuple[Bert, str]:
 def find_vocabulary(run: Path | str, digest: str, given: Path | None = None) -> Vocabulary:
     """Return the vocabulary with that sha256: the file given, or the study's, beside the run.
 
-    Searched are the run folder, the folders above it, and ``data`` in each, as the study lays them
-    out. Raises DataError when there is none, or the file given is another vocabulary.
+    Searched are the run folder, the five above it, and ``data`` in each, as the studies lay them
+    out (a table's: results/bert/tables/FOLDER/runs/RUN). Raises DataError when there is none, or
+    the file given is another vocabulary.
     """
     if given is not None:
         vocabulary = load_vocabulary(given)
@@ -136,7 +137,7 @@ def find_vocabulary(run: Path | str, digest: str, given: Path | None = None) -> 
             raise DataError(f"{given}: is not the vocabulary of {run} (sha256 differs)")
         return vocabulary
     run = Path(run).resolve()
-    for folder in [run, *list(run.parents)[:4]]:
+    for folder in [run, *list(run.parents)[:5]]:
         for place in (folder, folder / "data"):
             for name in ("vocab.txt", f"vocab-{digest[:12]}.txt"):
                 if (place / name).is_file():

@@ -55,3 +55,19 @@ FINE_TUNED: dict[str, dict[str, dict[str, float]]] = {
     },
 }  # fmt: skip
 """{table: {task: {arm: score}}}."""
+
+TASK_ROWS: dict[str, str] = {
+    "squad-1.1": "SQuAD 1.1", "squad-2.0": "SQuAD 2.0", "mnli ax-full": "AX", "mnli": "MNLI-m",
+    "mnli dev-mm": "MNLI-mm", "qnli": "QNLI", "qqp": "QQP", "sst-2": "SST-2",
+}  # fmt: skip
+"""Our name of a task, or of a further part of it, to the row of FINE_TUNED that it is."""
+
+
+def fine_tuned(table: str, placement: str) -> dict[str, dict[str, float]]:
+    """Return the paper's fine-tuned scores that stand beside a table: {our task: {arm: score}}.
+
+    Only Tables 1 (Pre-LN) and 2 (Post-LN) have them; a table of the same arms under another name
+    gets those of its kind of model.
+    """
+    rows = FINE_TUNED.get(table) or FINE_TUNED["table2" if placement == "post" else "table1"]
+    return {ours: rows[theirs] for ours, theirs in TASK_ROWS.items()}

@@ -23,7 +23,6 @@ import torch
 from training.interrupt import stop_if
 from training.loop import Interrupted, NonFiniteLossError, train
 from training.run_config import TrainConfig
-from training.task import Task
 from training.workers import WorkerDiedError
 
 Report = Callable[[str, int, int], None]
@@ -43,7 +42,7 @@ class Job:
 
 
 def run_jobs(
-    build: Callable[..., Task],
+    build: Callable[..., Any],
     arguments: tuple[Any, ...],
     jobs: Sequence[Job],
     *,
@@ -142,7 +141,7 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
 
 def _train_one(
     run: Callable[..., Any],
-    build: Callable[..., Task],
+    build: Callable[..., Any],
     arguments: tuple[Any, ...],
     job: Job,
     device: str,

@@ -3,7 +3,8 @@
     python -m figures.finetune OUT
 
 reads the tables that ``bert.finetune`` left below OUT and writes OUT/figures/finetune.* and
-OUT/tables/finetune.csv (every run), finetune.md (the selected rates).
+OUT/tables/finetune.csv (every run), finetune.md (the selected rates). The report of paper_repro.py
+shows what lies in ``finetune`` of its results folder, where ``bert.finetune`` writes by default.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from figures.wording import fixed, listing, plain
 from training.files import write_text
 
 NAME = "finetune"
+FOLDER = "finetune"
+"""Within a results folder: where the report looks."""
+COMMAND = "python -m bert.finetune MODEL --task TASK --data FOLDER"
 HEADINGS = {
     "task": "Task", "metric": "Score", "rate": "Peak rate", "n": "n", "mean": "Mean, 95 % interval",
     "values": "Every value", "degenerate": "Degenerate", "baseline": "Best constant answer",
@@ -84,10 +88,19 @@ def _baseline(table: dict[str, Any]) -> float | None:
     return next((row["baseline"] for row in table["rows"] if "baseline" in row), None)
 
 
-@style.styled
 def draw(out: Path) -> bool:
     """Draw all tasks below ``out``; False when there is none."""
-    tables = read_tables(out)
+    return _draw(out, out, "")
+
+
+def draw_for_report(out: Path) -> bool:
+    """Draw all tasks in ``finetune`` of a results folder into that folder's figures."""
+    return _draw(out / FOLDER, out, f"{FOLDER}/")
+
+
+@style.styled
+def _draw(source: Path, out: Path, prefix: str) -> bool:
+    tables = read_tables(source)
     if not tables:
         return False
     figure = style.new_figure(0.9 + 1.5 * len(tables))
@@ -108,7 +121,7 @@ def draw(out: Path) -> bool:
         alt="One panel a task: dots for fine-tunes over the peak learning rate, crosses for "
         "degenerate ones, a line through the means, a ring at the selected rate, and a dashed line "
         "at the best constant answer.",
-        sources=[f"{table['task']}/table.json" for table in tables],
+        sources=[f"{prefix}{table['task']}/table.json" for table in tables],
     )  # fmt: skip
     return True
 

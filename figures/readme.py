@@ -4,9 +4,10 @@ A block is what stands between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->
 comparison, claims, times, corpus, or claim:ID for one claim's verdict and evidence; stores (of
 docs/data.md, with ``--records records/data --pages docs/data.md``); study:NAME/TABLE and
 theory:NAME/TABLE (of docs/bert.md, with ``--records records/studies --pages docs/bert.md``);
-memory, communication and throughput-... (of docs/speed.md, with ``--records records --pages
-docs/speed.md``). Nothing on these pages that is a number has to be typed. ``--from results`` first
-takes the records, and the pictures that the pages show, out of a results folder.
+scores and squad (of docs/finetune.md, with ``--records records/finetune --pages
+docs/finetune.md``); memory, communication and throughput-... (of docs/speed.md, with ``--records
+records --pages docs/speed.md``). Nothing on these pages that is a number has to be typed. ``--from
+results`` first takes the records, and the pictures that the pages show, out of a results folder.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from figures import study_pages, throughput
+from figures import bert_finetune, study_pages, throughput
 from figures.results import comparison_source, read_json, reading
 from figures.tables import (
     CLAIM_HEADINGS,
@@ -143,6 +144,26 @@ def _communication(record: dict[str, Any]) -> str:
     )
 
 
+def _squad(record: dict[str, Any]) -> str:
+    chosen, recipe = record["selected"], record["recipe"]
+    [row] = [row for row in record["rows"] if row["rate"] == chosen["rate"]
+             and row["seed"] == chosen["submitted_seed"]]  # fmt: skip
+    headings = {"f1": "F1", "exact": "Exact match", "flag": "Degenerate", "train": "Windows learnt",
+                "steps": "Updates", "dev": "Questions scored"}  # fmt: skip
+    cells = {
+        "f1": f"{row['scores']['f1']:.2f}", "exact": f"{row['scores']['exact_match']:.2f}",
+        "flag": row["reason"] or "no", "train": str(row["rows"]), "steps": str(row["steps"]),
+        "dev": str(record["data"]["dev"]["questions"]),
+    }  # fmt: skip
+    shape = record["model"]
+    return (
+        f"{markdown(headings, [cells])}\n\nA model of {shape['layers']} layers of width "
+        f"{shape['hidden']}, {recipe['epochs']:g} epochs, windows of {recipe['max_length']} "
+        f"tokens, peak rate {chosen['rate']:g}, n = {chosen['n']}. "
+        f"`{record['environment']['command']}`. {_where(record)}"
+    )
+
+
 def _where(record: dict[str, Any]) -> str:
     here = record["environment"]
     return f"{here['device']}, torch {here['torch']}, commit {here['commit'][:10]}."
@@ -156,11 +177,15 @@ BLOCKS: dict[str, Callable[[Any], str]] = {
     "stores": _stores,
     "memory": _memory,
     "communication": _communication,
+    "scores": bert_finetune.page,
+    "squad": _squad,
 }
 STUDIES = {"study": study_pages.study_table, "theory": study_pages.theory_table}
 """Blocks that take a table of a study on record."""
 SPEED = "throughput-"
-"""Blocks of this beginning take a throughput record; one that is not there says "not run"."""
+"""Blocks of this beginning take a throughput record."""
+MAY_LACK = ("scores", "squad")
+"""Blocks that, like those of SPEED, say "not run" where their record is not there."""
 
 
 def render(text: str, records: Path) -> str:
@@ -183,11 +208,13 @@ def render(text: str, records: Path) -> str:
             raise ValueError(f"block {name!r}: closed by {closed!r}")
         path = records / ("claims.json" if claim else f"{identity if study else name}.json")
         record = read_json(path)
-        if record is None and not speed:
+        if record is None and not speed and name not in MAY_LACK:
             raise ValueError(f"block {name!r}: {path} is missing")
         with reading(path):
-            if speed:
-                content = "not run" if record is None else throughput.table(record)
+            if record is None:
+                content = "not run"
+            elif speed:
+                content = throughput.table(record)
             elif study:
                 content = STUDIES[kind](record)
             else:

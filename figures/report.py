@@ -22,10 +22,12 @@ from figures import (
     bert_comparison,
     bert_correlations,
     bert_dispersion,
+    bert_finetune,
     bert_loss,
     common_component,
     controls,
     descent_bounds,
+    finetune,
     flow_curves,
     gradient_noise,
     moments,
@@ -63,6 +65,13 @@ class Entry:
     name: str
     draw: Callable[[Path], bool]
     verb: str
+    other: str = ""
+    """The command, where it is not paper_repro.py with that verb."""
+
+    @property
+    def command(self) -> str:
+        """The command whose results it needs."""
+        return self.other or f"python paper_repro.py {self.verb}"
 
 
 def _of_runs(module: Any) -> Callable[[Path], bool]:
@@ -102,6 +111,7 @@ FIGURES = (
         Entry(module.NAME, _of_runs(module), "bert")
         for module in (bert_loss, bert_correlations, bert_dispersion)
     ),
+    Entry(finetune.NAME, finetune.draw_for_report, "bert", finetune.COMMAND),
 )
 SECTIONS = ("theory", "toy", "bert")
 """Sections of the page with figures of FIGURES: the verbs that make them."""
@@ -121,7 +131,13 @@ def build(out: Path, studies: Path | None = None) -> Path:
     drawn = {entry.name: entry.draw(out) for entry in FIGURES}
     own, recorded = own_tables(out), recorded_tables(studies)
     _remove_tables(out)
-    tables_drawn, studies_drawn = draw_tables(out, own), draw_tables(out, recorded)
+    tables_drawn = draw_tables(out, own)
+    own_scores = bert_finetune.own_scores(out)
+    tables_drawn += bert_finetune.draw_scores(out, own_scores)
+    studies_drawn = [
+        *draw_tables(out, recorded),
+        *bert_finetune.draw_scores(out, bert_finetune.recorded_scores(studies)),
+    ]
     present = {name for name, there in drawn.items() if there} | {*tables_drawn, *studies_drawn}
     for stem in {path.stem for path in (out / "figures").glob("*.json")} - present:
         if stem in drawn or stem.startswith(("bert_", "study_")):
@@ -160,7 +176,7 @@ def build(out: Path, studies: Path | None = None) -> Path:
             *(_runs(out, comparison) if comparison else []),
             *map(_table_runs, [*own, *recorded]),
         ],
-        missing=_missing(drawn, {result.table for result in own}, claims),
+        missing=_missing(drawn, {result.table for result in own}, bool(own_scores), claims),
     )
     path = out / "report" / "index.html"
     write_text(path, page)
@@ -169,7 +185,7 @@ def build(out: Path, studies: Path | None = None) -> Path:
 
 def _remove_tables(out: Path) -> None:
     """Remove the CSV files of tables, so that none is left of a study that is gone."""
-    for pattern in (*(f"{table}*.csv" for table in TITLES), "study-*.csv"):
+    for pattern in (*(f"{table}*.csv" for table in TITLES), "study-*.csv", "*-finetune.csv"):
         for path in (out / "tables").glob(pattern):
             path.unlink()
 
@@ -189,12 +205,15 @@ def _embedded(out: Path, name: str) -> dict[str, str]:
 
 
 def _missing(
-    drawn: dict[str, bool], tables_there: set[str], claims: list[dict[str, str]] | None
+    drawn: dict[str, bool],
+    tables_there: set[str],
+    scores_there: bool,
+    claims: list[dict[str, str]] | None,
 ) -> list[dict[str, str]]:
     """Return what is not there and the command that makes it."""
-    verbs = {entry.name: entry.verb for entry in FIGURES}
+    commands = {entry.name: entry.command for entry in FIGURES}
     missing = [
-        {"what": f"figure {name}", "command": f"python paper_repro.py {verbs[name]}"}
+        {"what": f"figure {name}", "command": commands[name]}
         for name, present in drawn.items()
         if not present
     ]
@@ -203,6 +222,8 @@ def _missing(
         for table, title in TITLES.items()
         if table not in tables_there
     ]
+    if not scores_there:
+        missing.append({"what": "fine-tuned scores", "command": bert_finetune.COMMAND})
     if not claims:
         missing.append({"what": "the claim ledger", "command": "python paper_repro.py claims"})
     return missing

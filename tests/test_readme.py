@@ -79,6 +79,16 @@ def test_the_numbers_of_the_speed_page_are_those_of_the_records() -> None:
         assert (block == "not run") == (not (ROOT / "records" / f"{name}.json").exists())
 
 
+def test_the_scores_of_the_fine_tuning_page_are_those_of_its_records() -> None:
+    text = (ROOT / "docs" / "finetune.md").read_text(encoding="utf-8")
+    records = ROOT / "records" / "finetune"
+    assert {"<!-- begin: scores -->", "<!-- begin: squad -->"} <= set(text.splitlines())
+    assert readme.render(text, records) == text
+    for name in ("scores", "squad"):
+        block = text.split(f"<!-- begin: {name} -->")[1].split("<!-- end:")[0].strip()
+        assert (block == "not run") == (not (records / f"{name}.json").exists())
+
+
 def test_taking_records_from_results(tmp_path: Path) -> None:
     results, records = tmp_path / "results", tmp_path / "records"
     page = tmp_path / "README.md"

@@ -17,7 +17,7 @@ def host() -> dict[str, Any]:
     changes = _git(here, "status", "--porcelain")
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": " ".join(["python", *_program(), *sys.argv[1:]]),
         "commit": _git(here, "rev-parse", "HEAD"),
         "dirty": None if changes is None else bool(changes),
         "python": platform.python_version(),
@@ -26,6 +26,13 @@ def host() -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}",
         "device": processor_name(),
     }
+
+
+def _program() -> list[str]:
+    """Return what stood after "python": "-m" and the module, or the script, without its folder."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    name = getattr(spec, "name", None)
+    return ["-m", name.removesuffix(".__main__")] if name else [Path(sys.argv[0]).name]
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

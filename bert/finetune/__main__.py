@@ -1,10 +1,12 @@
 """Fine-tune a pre-trained model on GLUE and SQuAD and score it.
 
-    python -m bert.finetune results/bert/FOLDER/swe-f-s0 --task sst-2 rte --data glue --out tuned
+    python -m bert.finetune runs/swe-f-s0 --task sst-2 rte --data glue
 
 Every task gets all rates and seeds, a table (OUT/TASK/table.json) and prediction files
-(OUT/submission). Finished runs are kept; Ctrl-C loses nothing and the same command goes on. Exit
-status: 0 it ran (whatever the scores), 1 something broke, 2 bad arguments, 130 interrupted.
+(OUT/submission). Finished runs are kept; Ctrl-C loses nothing and the same command goes on. So it
+does after --max-minutes. For all arms of a table at once: python -m bert.finetune.arms. Exit
+status: 0 it ran (whatever the scores), 1 something broke, 2 bad arguments, 75 the time was up and
+work is left, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -20,21 +22,12 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-import torch
 from tqdm import tqdm
 
-from bert.finetune.config import RATES, SQUAD, TASKS, FinetuneConfig
+from bert.finetune.options import RESULTS, add_options, config_of, ended, machine
 from bert.finetune.study import Sources, build_task, run_finetune
-from bert.pool import WorkerKilledError
-from bert.text import DataError
-from training.checkpoint import CheckpointError
-from training.config import ConfigError
-from training.interrupt import polite_stop
-from training.lock import FolderBusyError
-from training.loop import Interrupted
+from training.interrupt import Stop, either, polite_stop
 from training.progress import Bars
-from training.record import RunFolderError
-from training.runner import FunctionChangedError
 
 NAME = "bert.finetune"
 
@@ -47,54 +40,17 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "model", type=Path, help="folder of a finished run of ours, or of Hugging Face"
     )
-    parser.add_argument("--task", nargs="+", required=True, choices=TASKS, metavar="TASK",
-                        help=", ".join(TASKS))  # fmt: skip
-    parser.add_argument("--data", type=Path, required=True, help="folder of GLUE or SQuAD files")
-    parser.add_argument("--out", type=Path, required=True, help="results folder")
-    parser.add_argument("--vocab", type=Path, help="vocab.txt (default: found above the model)")
-    parser.add_argument("--train", type=Path, nargs="+", default=[], help="SQuAD: other files")
-    parser.add_argument("--dev", type=Path, help="SQuAD: another file")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
-    recipe = parser.add_argument_group("recipe (defaults: the paper's)")
-    recipe.add_argument("--rates", type=float, nargs="+", default=list(RATES))
-    recipe.add_argument("--seeds", type=int, default=5, help="seeds 0 .. N - 1 at every rate")
-    recipe.add_argument("--epochs", type=float, default=3.0)
-    recipe.add_argument("--batch", type=int, default=32)
-    recipe.add_argument("--max-length", type=int, help="tokens (default: 128, SQuAD 384)")
-    recipe.add_argument("--stride", type=int, default=128, help="SQuAD: tokens between windows")
-    recipe.add_argument("--max-query", type=int, default=64, help="SQuAD: tokens of a question")
-    recipe.add_argument("--tying", choices=("keep", "untie"), default="keep",
-                        help="what a model tied at the end stays")  # fmt: skip
-    recipe.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS / "finetune",
+        help="results folder (default: results/finetune, which the report of paper_repro.py shows)",
+    )  # fmt: skip
+    add_options(parser)
     return parser.parse_args(arguments)
 
 
-def config_of(options: argparse.Namespace, task: str) -> FinetuneConfig:
-    """Return one task's recipe. ConfigError for impossible values."""
-    return FinetuneConfig(
-        task=task,
-        rates=tuple(options.rates),
-        seeds=options.seeds,
-        epochs=options.epochs,
-        batch=options.batch,
-        max_length=options.max_length or (384 if task in SQUAD else 128),
-        stride=options.stride,
-        max_query=options.max_query,
-        tying=options.tying,
-        precision=options.precision,
-    )
-
-
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace, late: Stop) -> None:
     """Fine-tune on the tasks in turn; all their data is read before the first run begins."""
-    device = options.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("--device = 'cuda': must be auto or cpu, no CUDA device is here")
-    if options.jobs < 1:
-        raise ConfigError(f"--jobs = {options.jobs}: must be an integer, at least 1")
+    device, speed = machine(options)
     sources = Sources(
         pretrained=options.model, data=options.data, vocabulary=options.vocab,
         train=tuple(options.train), dev=options.dev,
@@ -107,11 +63,11 @@ def run(options: argparse.Namespace) -> None:
             f"{config.task}: {len(config.rates)} rates x {config.seeds} seeds, {len(task.rows)} "
             f"rows, {steps} updates of {config.batch}"
         )
-    with Bars(dict.fromkeys(options.task, "updates")) as bars, polite_stop() as stop:
+    with Bars(dict.fromkeys(options.task, "updates")) as bars, polite_stop() as asked:
         tables = [
             run_finetune(
-                sources, config, options.out, device=device, jobs=options.jobs,
-                report=bars, stop=stop, warn=tqdm.write,
+                sources, config, options.out, device=device, jobs=options.jobs, speed=speed,
+                report=bars, stop=either(asked, late), warn=tqdm.write,
             )
             for config in configs
         ]  # fmt: skip
@@ -136,21 +92,7 @@ def print_tables(tables: Sequence[dict[str, Any]]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
-    try:
-        run(options)
-    except ConfigError as error:
-        print(f"{NAME}: {error}", file=sys.stderr)
-        return 2
-    except (KeyboardInterrupt, Interrupted):
-        print(f"\n{NAME}: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    except (
-        DataError, CheckpointError, FunctionChangedError, FolderBusyError, RunFolderError,
-        WorkerKilledError, OSError,
-    ) as error:  # fmt: skip
-        print(f"{NAME}: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return ended(NAME, options, lambda late: run(options, late))
 
 
 if __name__ == "__main__":

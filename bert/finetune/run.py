@@ -27,6 +27,7 @@ from training.loop import train
 from training.record import RunFolder
 from training.run_config import TrainConfig
 from training.runner import prepare
+from training.speed import SpeedConfig
 from training.stack import find_stack
 
 SCORE = "score.json"
@@ -39,6 +40,7 @@ def fine_tune(
     *,
     device: torch.device | str = "cpu",
     progress: Callable[[int, dict[str, Any]], None] | None = None,
+    speed: SpeedConfig = SpeedConfig(),  # noqa: B008 - frozen
     stop: Callable[[], bool] = lambda: False,
     warn: Callable[[str], None] = print,
 ) -> dict[str, Any]:
@@ -56,8 +58,9 @@ def fine_tune(
     }  # fmt: skip
     try:
         summary = train(
-            task, config, folder, device=device, progress=progress, stop=stop, warn=warn
-        )
+            task, config, folder, device=device, speed=speed, progress=progress, stop=stop,
+            warn=warn,
+        )  # fmt: skip
     except NonFiniteLossError as error:
         reason = str(error).removeprefix(f"{folder}: ")
         score = head | {"value": None, "degenerate": True, "reason": reason, "scores": {}}
@@ -104,6 +107,7 @@ def _score(
         return _record(judged, loss, task.config.margin)
     judged, loss = task.judge(model, device)
     more: dict[str, dict[str, float]] = {}
+    constants: dict[str, dict[str, float]] = {}
     for name, part in task.parts.items():
         submission = task.glue.parts[name].submission
         if name == "train":
@@ -111,8 +115,10 @@ def _score(
         predicted = task.predict(model, part, device)
         write_glue(folder / f"{submission or name}.tsv", task.glue, part, predicted)
         if part.rows[0].label is not None and name != "dev":
-            more[name] = task.scores(predicted, part)
-    return _record(judged, loss, task.config.margin) | {"other_parts": more}
+            more[name], constants[name] = task.scores(predicted, part), task.constants(part)
+    return _record(judged, loss, task.config.margin) | {
+        "other_parts": more, "other_baselines": constants,
+    }  # fmt: skip
 
 
 def _record(judged: Judged, loss: float, margin: float) -> dict[str, Any]:

@@ -71,6 +71,11 @@ class SentenceTask(FinetuneTask):
         """Return the task's scores of predictions on a labelled part."""
         return metrics.score(self.glue.metrics, predicted, _labels(part))
 
+    def constants(self, part: Examples) -> dict[str, float]:
+        """Return the best score of one answer for all examples of a labelled part, by metric."""
+        truth = _labels(part)
+        return {name: metrics.best_constant(name, truth) for name in self.glue.metrics}
+
     @torch.no_grad()
     def judge(self, model: nn.Module, device: torch.device) -> tuple[Judged, float]:
         """Score the development part."""

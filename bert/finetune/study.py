@@ -13,6 +13,7 @@ import functools
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,6 +32,7 @@ from bert.text import DataError
 from training.comparison import Interval
 from training.config import require, to_dict
 from training.files import read_json, write_json
+from training.speed import SpeedConfig
 
 TABLE = "table.json"
 
@@ -108,6 +110,7 @@ def run_finetune(
     device: str = "cpu",
     jobs: int = 1,
     report: Report = lambda what, done, total: None,
+    speed: SpeedConfig = SpeedConfig(),  # noqa: B008 - frozen
     stop: Callable[[], bool] = lambda: False,
     warn: Callable[[str], None] = print,
 ) -> dict[str, Any]:
@@ -126,39 +129,51 @@ def run_finetune(
         for seed in range(config.seeds)
         for rate in config.rates
     ]
-    if jobs == 1:
-        _run_here(task, todo, device, report, stop, warn)
-    else:
-        run_jobs(
-            build_task, (sources, config), todo, device=device, processes=jobs, report=report,
-            stop=stop, warn=warn, what=config.task, run=fine_tune,
-        )  # fmt: skip
+    train_all(
+        build_task, (sources, config), todo, run=partial(fine_tune, speed=speed), jobs=jobs,
+        device=device, report=report, stop=stop, warn=warn, what=config.task,
+    )  # fmt: skip
     return write_table(task, out)
 
 
-def _run_here(
-    task: SentenceTask | SpanTask,
+def train_all(
+    build: Callable[..., Any],
+    arguments: tuple[Any, ...],
     todo: Sequence[Job],
+    *,
+    run: Callable[..., Any],
+    jobs: int,
     device: str,
     report: Report,
     stop: Callable[[], bool],
     warn: Callable[[str], None],
+    what: str,
 ) -> None:
-    """Run one after another in this process, on one thread as a worker would: the same results."""
+    """Do ``run(build(*arguments), config, folder, ...)`` for all jobs, in workers if ``jobs`` > 1.
+
+    One after another they run in this process, on one thread as a worker would: the same results.
+    """
+    if jobs > 1:
+        run_jobs(
+            build, arguments, todo, device=device, processes=jobs, report=report, stop=stop,
+            warn=warn, what=what, run=run,
+        )  # fmt: skip
+        return
     total = sum(job.config.steps for job in todo)
     before, threads = 0, torch.get_num_threads()
 
     def progress(step: int, row: dict[str, Any]) -> None:
-        report(task.config.task, before + step, total)
+        report(what, before + step, total)
 
     torch.set_num_threads(1)
     try:
         for job in todo:
-            fine_tune(
-                task, job.config, job.folder, device=device, progress=progress, stop=stop, warn=warn
-            )
+            run(
+                build(*arguments), job.config, job.folder, device=device, progress=progress,
+                stop=stop, warn=warn,
+            )  # fmt: skip
             before += job.config.steps
-            report(task.config.task, before, total)
+            report(what, before, total)
     finally:
         torch.set_num_threads(threads)
 

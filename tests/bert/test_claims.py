@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from bert.claims import bert_claims
+from bert.finetune.arm_scores import task_scores
 from tests.figures.samples.bert_tables import FOLDER, sample, write_tables
 from tests.figures.samples.files import compared, dump
+from tests.figures.samples.finetuned import fine_tune
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def test_without_runs_nothing_was_attempted(tmp_path: Path) -> None:
     assert {record["verdict"] for record in found.values()} == {"not attempted"}
     assert {"TAB1-F", "TAB1-A", "TAB1-M", "TAB1-GAP", "TAB2", "TAB3", "TAB4", "EQUAL",
             "SPEED", "SCALE-CORR", "SCALE-CORR-TIED", "SCALE-DESCENT", "SCALE-TAU", "SCALE-GAIN",
-            "SCALE-RULE"} == set(found)  # fmt: skip
+            "SCALE-RULE", "TAB1-TASKS"} == set(found)  # fmt: skip
 
 
 BASE = [6.0, 6.01, 6.02]
@@ -196,3 +198,78 @@ def test_the_adaptive_rules_are_set_against_the_best_fixed_tau(
     found = {record["id"]: record for record in bert_claims(tables)}["SCALE-RULE"]
     assert found["verdict"] == verdict
     assert "SWE-A (untied at 150 of 3000) minus the best fixed tau" in found["evidence"]
+
+
+def put_scores(
+    out: Path, gaps: dict[str, list[float]], *, flagged: bool = False, seeds: int = 3,
+    table: str = "table2",
+) -> dict[str, Any]:  # fmt: skip
+    """Fine-tuned scores of a table: for each arm the points above the baseline, task by task."""
+    names = ("cola", "rte", "sst-2")
+    tasks = {}
+    for number, task in enumerate(names):
+        level = {"baseline": 0.0, **{arm: values[number] for arm, values in gaps.items()}}
+        tunes = {
+            arm: {s: [fine_tune(1e-3, 60 + s + by + 0.01 * s * bool(by), flagged=flagged)]
+                  for s in range(seeds)}
+            for arm, by in level.items()
+        }  # fmt: skip
+        found = task_scores(tunes, dict.fromkeys(level, 1e-3), (1e-3,), "baseline")
+        tasks[task] = {"task": task, **found["dev"]}
+    scores = {"table": table, "tasks": tasks, "study": {"size": "12x64"}}
+    dump(out / "bert" / "finetune" / f"{table}.json", {"folder": FOLDER})
+    dump(out / "bert" / "finetune" / FOLDER / f"{table}.json", scores)
+    return scores
+
+
+@pytest.mark.parametrize(
+    ("f", "m", "verdict"),
+    [
+        ([1.0, 1.0, 0.0], [1.0, 0.0, 1.0], "reproduced small"),
+        ([1.0, 1.0, 0.0], [1.0, 0.0, 0.0], "no gain small"),
+        ([1.0, 1.0, 1.0], [-1.0, -1.0, 1.0], "differs small"),
+    ],
+)
+def test_table_2_is_judged_by_its_tasks_where_they_were_run(
+    tables: Path, f: list[float], m: list[float], verdict: str
+) -> None:
+    put_scores(tables, {"swe-f": f, "swe-m": m})
+    record = ledger(tables)["TAB2"]
+    assert record["verdict"] == verdict
+    better = sum(gap > 0 for gap in f)
+    assert f"swe-f better on {better} of 3 tasks, worse on 0" in record["evidence"]
+    assert "loss minus baseline's: swe-f" in record["evidence"], "what the losses say stands beside"
+    assert record["figure"] == "bert_table2_finetune"
+    assert "python -m bert.finetune.arms table2" in record["command"]
+
+
+def test_table_2_needs_the_doubled_baseline_reached_and_intervals(tables: Path) -> None:
+    put_scores(tables, {"swe-f": [1.0] * 3, "swe-m": [1.0] * 3, "baseline x2": [2.0, 2.0, 0.5]})
+    record = ledger(tables)["TAB2"]
+    assert record["verdict"] == "no gain small"
+    assert "at or above baseline x2 on 1 of 3" in record["evidence"]
+    put_scores(tables, {"swe-f": [1.0] * 3, "swe-m": [1.0] * 3, "baseline x2": [0.5, 0.5, 2.0]})
+    assert ledger(tables)["TAB2"]["verdict"] == "reproduced small"
+    put_scores(tables, {"swe-f": [1.0] * 3, "swe-m": [1.0] * 3}, flagged=True)
+    assert ledger(tables)["TAB2"]["verdict"] == "no gain small", "constant answers are no gain"
+    put_scores(tables, {"swe-f": [1.0] * 3, "swe-m": [1.0] * 3}, seeds=1)
+    assert ledger(tables)["TAB2"]["verdict"] == "not attempted"
+    put_scores(tables, {"swe-f": [1.0] * 3})
+    assert ledger(tables)["TAB2"]["evidence"].startswith("loss minus"), "an arm is missing"
+
+
+def test_the_tasks_of_table_1_are_judged_here_or_on_record(tables: Path, tmp_path: Path) -> None:
+    """By the arms that were fine-tuned; a table of one's own speaks before the record."""
+    assert ledger(tables)["TAB1-TASKS"]["verdict"] == "not attempted"
+    scores = put_scores(tmp_path / "other", {"swe-f": [0.0, 0.0, 1.0]}, table="sweep")
+    studies = tmp_path / "records" / "studies"
+    dump(studies.parent / "finetune" / "scores.json", scores)
+    found = {record["id"]: record for record in bert_claims(tables, studies)}["TAB1-TASKS"]
+    assert found["verdict"] == "no gain small"
+    assert "swe-f better on 1 of 3 tasks" in found["evidence"]
+    assert found["evidence"].endswith("on record")
+    assert found["figure"] == "study_finetune"
+    put_scores(tables, {"swe-f": [1.0] * 3, "swe-a": [1.0] * 3}, table="table1")
+    own = {record["id"]: record for record in bert_claims(tables, studies)}["TAB1-TASKS"]
+    assert (own["verdict"], own["figure"]) == ("reproduced small", "bert_table1_finetune")
+    assert found["command"].startswith("python paper_repro.py sweep; python -m bert.finetune.arms")

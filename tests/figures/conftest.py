@@ -14,7 +14,15 @@ from typing import Any
 import pytest
 
 from figures.report import build
-from tests.figures.samples import bert, bert_tables, bounds, controls, models, speedup
+from tests.figures.samples import (
+    bert,
+    bert_tables,
+    bounds,
+    controls,
+    finetuned,
+    models,
+    speedup,
+)
 from tests.figures.samples.files import dump, record
 
 CLAIMS = [
@@ -35,6 +43,7 @@ def write_results(out: Path) -> None:
     dump(out / "claims.json", CLAIMS)
     bert.write_bert(out)
     bert_tables.write_tables(out)
+    finetuned.write_scores(out)
 
 
 @pytest.fixture

@@ -11,29 +11,7 @@ import pytest
 
 from figures import finetune
 from figures.results import ResultError
-
-
-def table(task: str = "sst-2") -> dict[str, Any]:
-    rows = [
-        {"task": task, "rate": 1e-5, "seed": 0, "value": 60.0, "degenerate": True,
-         "reason": "constant answers", "baseline": 60.0},
-        {"task": task, "rate": 1e-5, "seed": 1, "value": 80.0, "degenerate": False, "reason": "",
-         "baseline": 60.0},
-        {"task": task, "rate": 1.5e-5, "seed": 0, "value": 82.0, "degenerate": False, "reason": "",
-         "baseline": 60.0},
-        {"task": task, "rate": 1.5e-5, "seed": 1, "value": None, "degenerate": True,
-         "reason": "not finite"},
-    ]  # fmt: skip
-    rates: list[dict[str, Any]] = [
-        {"rate": 1e-5, "n": 2, "mean": 70.0, "low": -57.1, "high": 197.1, "values": [60.0, 80.0],
-         "degenerate": 1},
-        {"rate": 1.5e-5, "n": 2, "mean": 41.0, "low": None, "high": None, "values": [82.0, 0.0],
-         "degenerate": 1},
-    ]  # fmt: skip
-    return {
-        "task": task, "metric": "accuracy", "rows": rows, "rates": rates, "selected": rates[0],
-        "rule": "The rule.",
-    }  # fmt: skip
+from tests.figures.samples.finetuned import one_model as table
 
 
 def put(out: Path, content: Any, task: str = "sst-2") -> None:

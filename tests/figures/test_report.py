@@ -101,7 +101,7 @@ def test_what_is_missing_is_said_with_its_command(tmp_path: Path) -> None:
     for verb in ("theory", "toy", "bert", "claims"):
         assert f"not run: python paper_repro.py {verb}\n" in text
     for entry in FIGURES:
-        assert f"figure {entry.name}, not run: python paper_repro.py {entry.verb}" in text
+        assert f"figure {entry.name}, not run: {entry.command}" in text
 
 
 @pytest.fixture

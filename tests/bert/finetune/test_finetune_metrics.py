@@ -117,3 +117,41 @@ def test_unequal_lengths_are_refused() -> None:
         metrics.score(("accuracy",), GUESS[1:], TRUTH)
     with pytest.raises(ConfigError, match="0 predictions for 0 labels"):
         metrics.score(("accuracy",), GUESS[:0], TRUTH[:0])
+
+
+def test_published_examples() -> None:
+    """Worked examples that others have printed, with their printed values.
+
+    Matthews and F1: twelve cats and dogs (TP 6, FN 2, FP 1, TN 3), Wikipedia "Phi coefficient",
+    0.478; four labels of 1 and -1, scikit-learn's manual, -0.33. Spearman: IQ and hours of
+    television, Wikipedia, -29/165; a pair with ties, scipy's manual, 0.82078. Pearson: scipy's
+    manual, -0.828503.
+    """
+    truth = numbers(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0)
+    guess = numbers(0, 0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1)
+    assert round(metrics.matthews(guess, truth) / 100, 3) == 0.478
+    assert metrics.f1(guess, truth) == pytest.approx(100 * 12 / 15)
+    found = metrics.matthews(numbers(1, -1, 1, 1), numbers(1, 1, 1, -1))
+    assert round(found / 100, 2) == -0.33
+    iq = numbers(106, 100, 86, 101, 99, 103, 97, 113, 112, 110)
+    hours = numbers(7, 27, 2, 50, 28, 29, 20, 12, 6, 17)
+    assert metrics.spearman(hours, iq) == pytest.approx(100 * -29 / 165)
+    tied = metrics.spearman(numbers(1, 2, 3, 4, 5), numbers(5, 6, 7, 8, 7))
+    assert tied / 100 == pytest.approx(0.8207826816681233)
+    falling = metrics.pearson(numbers(1, 2, 3, 4, 5, 6, 7), numbers(10, 9, 2.5, 6, 4, 3, 2))
+    assert falling / 100 == pytest.approx(-0.828503883588428)
+
+
+def mean_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rank of each value: how many are below, plus half of those equal and one half."""
+    below = (values[None, :] < values[:, None]).sum(axis=1)
+    equal = (values[None, :] == values[:, None]).sum(axis=1)
+    return below + (equal + 1) / 2
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=25))
+def test_spearman_is_pearson_of_the_mean_ranks(pairs: list[tuple[int, int]]) -> None:
+    """Few values, many ties, constants among them: then 0."""
+    one, other = np.array(pairs, dtype=np.float64).T
+    expected = metrics.pearson(mean_ranks(one), mean_ranks(other))
+    assert metrics.spearman(one, other) == pytest.approx(expected, abs=1e-9)

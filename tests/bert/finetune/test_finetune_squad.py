@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -152,6 +153,54 @@ def test_best_threshold_is_the_best_of_all(data: st.DataObject) -> None:
         assert found[f"best_{name}"] == pytest.approx(max(tried))
         at = sm.score_v2(rows, texts, odds, threshold=found[f"best_{name}_thresh"])
         assert at[name] == pytest.approx(found[f"best_{name}"])
+
+
+CARD = [
+    question("56e10a3be3433e1400422b22", "1976"),
+    question("56d2051ce7d4791d0090260b", "Beyoncé and Bruno Mars"),
+    question("5733b5344776f419006610e1", "climate change"),
+]
+
+
+@pytest.mark.parametrize(
+    ("texts", "points"),
+    [(["1976"], 100.0), (["1999"], 0.0), (["1976", "Beyonce", "climate change"], 200 / 3)],
+)
+def test_examples_of_the_published_metric_cards(texts: list[str], points: float) -> None:
+    """The cards of the wrappers of both official scripts (datasets: metrics/squad, squad_v2)."""
+    rows = CARD[: len(texts)]
+    given = {row.key: text for row, text in zip(rows, texts, strict=True)}
+    one = sm.score_v1(rows, given)
+    assert one == {"exact_match": pytest.approx(points), "f1": pytest.approx(points)}
+    two = sm.score_v2(rows, given, dict.fromkeys(given, 0.0))
+    names = ("exact", "f1", "HasAns_exact", "HasAns_f1", "best_exact", "best_f1")
+    assert [two[name] for name in names] == pytest.approx([points] * 6)
+    assert (two["total"], two["HasAns_total"]) == (len(rows), len(rows))
+    assert two["best_exact_thresh"] == two["best_f1_thresh"] == 0.0
+
+
+PIECES = st.sampled_from(
+    ["the", "a", "An", "cat", "Cat's", "cat,", "(mat)", "the.", "–", "café", "cafe", "1,066", " "]
+)
+TEXT = st.lists(PIECES, max_size=4).map(" ".join)
+
+
+@given(st.data())
+def test_version_2_scores_as_transformers_do(data: st.DataObject) -> None:
+    """An independent port of the official script; answers there are dictionaries with a text."""
+    port = pytest.importorskip("transformers.data.metrics.squad_metrics")
+    n = data.draw(st.integers(1, 6))
+    rows = [question(str(i), *data.draw(st.lists(TEXT, max_size=3))) for i in range(n)]
+    texts = {row.key: data.draw(TEXT) for row in rows}
+    odds = {row.key: data.draw(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])) for row in rows}
+    limit = data.draw(st.sampled_from([0.0, 0.25, 0.6, 1.0]))
+    examples = [
+        SimpleNamespace(qas_id=row.key, answers=[{"text": text} for text in row.answers])
+        for row in rows
+    ]
+    expected = port.squad_evaluate(examples, texts, odds, limit)
+    found = sm.score_v2(rows, texts, odds, threshold=limit)
+    assert found == {name: pytest.approx(value) for name, value in expected.items()}
 
 
 def test_windows_written_out() -> None:

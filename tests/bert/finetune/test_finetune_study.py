@@ -35,6 +35,7 @@ from training.config import ConfigError, from_dict, to_dict
 from training.loop import Interrupted
 from training.schedule import Schedule
 from training.sharing import Layout
+from training.speed import SpeedConfig
 from training.stack import find_stack
 
 CONFIG = FinetuneConfig(task="sst-2", rates=(1e-2, 1e-6), seeds=1, batch=8, max_length=24)
@@ -129,6 +130,17 @@ def test_interrupted_is_unbroken(start: StartingPoint, glue: Path, tmp_path: Pat
     assert run(task_of(start, glue, epochs=1.0), 1e-2, tmp_path / "broken") == again
     with pytest.raises(ConfigError, match="holds a run of another configuration"):
         run(task_of(start, glue, epochs=2.0), 1e-2, tmp_path / "broken")
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch's
+def test_speed_options_change_no_score(start: StartingPoint, glue: Path, tmp_path: Path) -> None:
+    """Compiled blocks (traced, no code generated), batches built ahead, rows of many widths."""
+    task = task_of(start, glue, epochs=0.4)
+    plain = run(task, 1e-3, tmp_path / "plain")
+    fast = SpeedConfig(compile="blocks", backend="eager", prefetch=2)
+    found = run(task, 1e-3, tmp_path / "fast", speed=fast)
+    assert found["loss"] == pytest.approx(plain["loss"], rel=1e-5)
+    assert found["scores"] == plain["scores"]
 
 
 def test_killed_while_scoring(

@@ -1,0 +1,84 @@
+"""README from text to scores, word for word: train, fine-tune, evaluate, export, open."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import paper_repro
+from bert import export, pretrain
+from bert.finetune import __main__ as finetune
+from bert.finetune import arms
+from training.files import read_json
+
+README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
+    "bert.pretrain": pretrain.main, "bert.finetune": finetune.main, "bert.finetune.arms": arms.main,
+    "bert.export": export.main, "paper_repro.py": paper_repro.main,
+}  # fmt: skip
+
+
+def block(name: str, language: str) -> str:
+    """Return the code block that is marked with ``name``."""
+    match = re.search(rf"<!-- run: {name} -->\n```{language}\n(.*?)```", README, re.DOTALL)
+    assert match is not None, name
+    return match[1]
+
+
+def run(line: str) -> None:
+    """Run one command line in this process."""
+    python, *words = shlex.split(line)
+    assert python == ".venv/bin/python"
+    name, *arguments = words[1:] if words[0] == "-m" else words
+    assert PROGRAMS[name](arguments) == 0, line
+
+
+@pytest.fixture
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a text and labelled sentences of one's own, entered."""
+    rng = np.random.default_rng(0)
+    words = ["".join(rng.choice(list("abcdefgh"), size=rng.integers(2, 7))) for _ in range(400)]
+    texts = [" ".join(rng.choice(words, size=80)) for _ in range(400)]
+    (tmp_path / "my.txt").write_text("\n\n".join(texts), encoding="utf-8")
+    folder = tmp_path / "glue" / "SST-2"
+    folder.mkdir(parents=True)
+    for name, count in (("train", 96), ("dev", 32)):
+        rows = [f"{' '.join(rng.choice(words, size=6))}\t{i % 2}" for i in range(count)]
+        (folder / f"{name}.tsv").write_text("\n".join(["sentence\tlabel", *rows]) + "\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_from_text_to_scores_and_an_export_that_transformers_opens(
+    reader: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("transformers")
+    lines = [*block("train", "sh").splitlines()[:1], *block("fine-tune", "sh").splitlines()]
+    for line in lines:
+        run(line)
+    table = read_json(reader / "results" / "finetune" / "sst-2" / "table.json")
+    assert len(table["rows"]) == 4
+    assert f"{table['selected']['mean']:.2f}" in capsys.readouterr().out
+    names: dict[str, object] = {}
+    exec(compile(block("open", "python"), "README.md", "exec"), names)
+    model, logits = names["model"], names["logits"]
+    assert type(model).__module__.startswith("transformers.models.")
+    assert logits.shape[-1] == model.config.vocab_size  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+def test_the_studies_and_the_scores_of_their_arms(reader: Path) -> None:
+    for line in [*block("train", "sh").splitlines()[1:], *block("arms", "sh").splitlines()]:
+        run(line)
+    pointer = read_json(reader / "results" / "bert" / "finetune" / "table2.json")
+    found = read_json(reader / "results" / "bert" / "finetune" / pointer["folder"] / "table2.json")
+    assert found["tasks"]["sst-2"]["arms"]["swe-f"]["difference"]["n"] == 2
+    page = (reader / "results" / "report" / "index.html").read_text(encoding="utf-8")
+    assert 'id="fig-bert_table2_finetune"' in page
+    [claim] = [c for c in read_json(reader / "results" / "claims.json") if c["id"] == "TAB2"]
+    assert "fine-tuned scores: swe-f better on" in claim["evidence"]
