@@ -1,8 +1,9 @@
 """Put finished tables on record: ``python -m figures.studies RESULTS NAME [--tables sweep ...]``.
 
-Copies ``<table>.json`` and its curves from a results folder to ``records/studies/NAME``, from where
-the report, the claims and the pages of docs take them. Folders are cut off the paths in recorded
-commands: where a text lay on one machine says nothing on another, and is nobody's business.
+Copies ``<table>.json`` from a results folder, and the curves of the table with the most arms, to
+``records/studies/NAME``, from where the report, the claims and the pages of docs take them. Folders
+are cut off the paths in recorded commands: where a text lay on one machine says nothing on another,
+and is nobody's business.
 """
 
 from __future__ import annotations
@@ -34,15 +35,18 @@ def take(results: Path, name: str, records: Path, tables: Sequence[str] = ()) ->
         raise ValueError(f"{results}: has no table {', '.join(missing) or 'at all'}")
     folder = records / plain_name(name)
     taken = [found[table] for table in tables or found]
+    fullest = max(
+        taken, key=lambda result: len(result.curves)
+    )  # tables of a study share their runs
     for result in taken:
         data = dict(result.data)
         if data.get("environment"):
             where = data["environment"]
             data["environment"] = where | {"command": without_folders(where["command"])}
-        curves = f"{result.table}-curves.jsonl"
         write_json(folder / f"{result.table}.json", data)
-        with atomic_open(folder / curves) as stream:
-            stream.write(result.path.with_name(curves).read_bytes())
+    curves = f"{fullest.table}-curves.jsonl"
+    with atomic_open(folder / curves) as stream:
+        stream.write(fullest.path.with_name(curves).read_bytes())
     return taken
 
 

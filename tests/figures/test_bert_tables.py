@@ -115,6 +115,12 @@ def test_a_study_is_put_on_record_and_drawn_from_there(results: Path, tmp_path: 
     assert not list(results.glob("*/study*"))
 
 
+def test_curves_go_on_record_once(results: Path, tmp_path: Path) -> None:
+    take(results, "12x64", tmp_path, ["headline", "sweep"])
+    names = sorted(path.name for path in (tmp_path / "12x64").iterdir())
+    assert names == ["headline.json", "sweep-curves.jsonl", "sweep.json"]
+
+
 def test_a_table_that_was_not_run_cannot_be_put_on_record(results: Path, tmp_path: Path) -> None:
     (results / "bert" / "tables" / "table2.json").unlink()
     with pytest.raises(ValueError, match="has no table table2"):
