@@ -93,7 +93,8 @@ def _one_arm(
     verdict, evidence, figure, command = told[0]
     for other, words, _, _ in told[1:]:
         evidence += f"; also {words}: {other}"
-    judged = (_SMALL.get(verdict, "not attempted"), evidence)
+    # The control is no claim of the paper's: it is told as it came out, not as met or missed.
+    judged = (verdict if identity == "EQUAL" else _SMALL.get(verdict, "not attempted"), evidence)
     return _record(identity, statement, source, judged, figure, command)
 
 
@@ -119,15 +120,19 @@ def _gap(table: dict[str, Any]) -> Found | None:
     arms = [arm for arm in _ARMS if "difference" in table["arms"].get(arm, {})]
     if "difference" not in double or not arms:
         return None
-    words, low = [], []
+    words, parts = [], []
     for arm in arms:
         part = _shares(table, arm)
         if part is None:
             return None
-        low.append(part.low)
+        parts.append(part)
         words.append(f"{_ARMS[arm]} {100 * part.mean:.0f} %{_range(part, 100, '.0f')}")
-    reached = all(end is not None and end > 0 for end in low)
-    verdict = "reproduced small" if reached else "no gain small"
+    if all(part.low is not None and part.low > 0 for part in parts):
+        verdict = "reproduced small"
+    elif all(part.high is not None and part.high < 0 for part in parts):
+        verdict = "differs small"
+    else:
+        verdict = "no gain small"
     return verdict, f"share of the gap closed: {'; '.join(words)}; {_setting(table, arms[0])}"
 
 

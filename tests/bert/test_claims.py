@@ -81,6 +81,17 @@ def test_the_gap_is_shared_out_seed_by_seed(tables: Path) -> None:
     record = ledger(tables)["TAB1-GAP"]
     assert record["verdict"] == "reproduced small"
     assert "SWE-F 40 % (95 % 40 to 40)" in record["evidence"]
+    for share, verdict in ((-0.02, "differs small"), (0.0, "no gain small")):
+        for arm in ("swe-f", "swe-a", "swe-m"):
+            values = {str(s): 0.3 + share + 0.001 * s + 1e-4 * (s - 1) for s in range(3)}
+            table["arms"][arm]["accuracy"] = values
+        dump(path, table)
+        assert ledger(tables)["TAB1-GAP"]["verdict"] == verdict
+
+
+def test_the_control_is_told_as_it_came_out(tables: Path) -> None:
+    put(tables, "table1", {"baseline": BASE, "equal-start": shifted(0.1)})
+    assert ledger(tables)["EQUAL"]["verdict"] == "hurts"
 
 
 @pytest.mark.parametrize(
