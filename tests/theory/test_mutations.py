@@ -188,6 +188,7 @@ EXCEPTIONS = {
     "odd_targets.study": "assembles a result file from functions of the table",
     "quadrature.PairGrid.blocks": "an iterator over blocks, no number",
     "quadrature.PairGrid.result": "an array in the shape of the arguments: checked through loss",
+    "recorded_times.time_on_record": "words about a record of processor times, no closed form",
     "zas_orbit.Orbit.at": "builds the orbit at a place",
     "zas_orbit.Orbit.place": "builds the orbit at a place",
 }
