@@ -27,7 +27,8 @@ def without_folders(command: str) -> str:
 def take(results: Path, name: str, records: Path, tables: Sequence[str] = ()) -> list[TableResult]:
     """Copy the newest ``tables`` (default: all) of a results folder; returns what was copied.
 
-    Raises ValueError for a table that is not there, or when there is none at all.
+    Raises ValueError for a table that is not there, when there is none at all, or when they belong
+    to several studies: those have curves of their own.
     """
     found = {result.table: result for result in own_tables(results)}
     missing = [table for table in tables if table not in found]
@@ -35,9 +36,11 @@ def take(results: Path, name: str, records: Path, tables: Sequence[str] = ()) ->
         raise ValueError(f"{results}: has no table {', '.join(missing) or 'at all'}")
     folder = records / plain_name(name)
     taken = [found[table] for table in tables or found]
-    fullest = max(
-        taken, key=lambda result: len(result.curves)
-    )  # tables of a study share their runs
+    if len({result.path.parent for result in taken}) > 1:
+        names = ", ".join(result.table for result in taken)
+        raise ValueError(f"{results}: {names} are of several studies: choose one's by --tables")
+    # Tables of a study share their runs: one file of curves is enough.
+    fullest = max(taken, key=lambda result: len(result.curves))
     for result in taken:
         data = dict(result.data)
         if data.get("environment"):

@@ -17,7 +17,8 @@ from figures.studies import take, without_folders
 from figures.table_figures import draw_tables
 from figures.table_results import TITLES, own_tables, recorded_tables
 from figures.wording import interval
-from tests.figures.samples.bert_tables import FOLDER, sample
+from tests.figures.samples.bert_tables import FOLDER, sample, write_table
+from tests.figures.samples.files import dump
 
 Edit = Callable[[Path, Callable[[Any], None]], None]
 
@@ -119,6 +120,16 @@ def test_curves_go_on_record_once(results: Path, tmp_path: Path) -> None:
     take(results, "12x64", tmp_path, ["headline", "sweep"])
     names = sorted(path.name for path in (tmp_path / "12x64").iterdir())
     assert names == ["headline.json", "sweep-curves.jsonl", "sweep.json"]
+
+
+def test_tables_of_two_studies_do_not_go_on_one_record(results: Path, tmp_path: Path) -> None:
+    write_table(results / "bert" / "tables" / "other", "headline")
+    dump(results / "bert" / "tables" / "headline.json", {"folder": "other", "scale": "small"})
+    with pytest.raises(ValueError, match="sweep, headline are of several studies"):
+        take(results, "x", tmp_path / "records", ["sweep", "headline"])
+    assert not (tmp_path / "records").exists()
+    [taken] = take(results, "x", tmp_path / "records", ["headline"])
+    assert taken.path.parent.name == "other"
 
 
 def test_a_table_that_was_not_run_cannot_be_put_on_record(results: Path, tmp_path: Path) -> None:
