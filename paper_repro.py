@@ -31,29 +31,29 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import torch
 
-from bert.arms import STUDIES, StudyConfig
-from bert.claims import bert_claims
-from bert.commands import Place, study_command, table_command
-from bert.options import add_speed_options, number_or_text, speed_of
-from bert.table_arms import TABLES
-from bert.table_study import TableStudy, chosen_arms, table_study
-from bert.text import DataError
-from figures.report import build as build_report
-from figures.results import ResultError, read_claims, reading
-from theory.recorded_times import time_on_record
-from theory.results import RESULTS, compute_missing
-from theory.toy_claims import toy_claims
-from training.checkpoint import CheckpointError
-from training.config import ConfigError, from_dict, to_dict
-from training.environment import host
-from training.files import read_json, write_json, write_text
-from training.interrupt import Deadline, Interrupted, Stop, never, stop_if
-from training.lock import FolderBusyError
-from training.loop import NonFiniteLossError
-from training.record import RunFolderError
-from training.runner import FunctionChangedError
-from training.speed import SpeedConfig
-from training.workers import WorkerDiedError
+from bert.claims.ledger import bert_claims
+from bert.data.text import DataError
+from bert.study.arms import STUDIES, StudyConfig
+from bert.study.commands import Place, study_command, table_command
+from bert.study.options import add_speed_options, number_or_text, speed_of
+from bert.study.table_arms import TABLES
+from bert.study.table_study import TableStudy, chosen_arms, table_study
+from evidence.recorded_times import time_on_record
+from figures.base.results import ResultError, read_claims, reading
+from figures.pages.report import build as build_report
+from swe.base.config import ConfigError, from_dict, to_dict
+from swe.base.environment import host
+from swe.base.files import read_json, write_json, write_text
+from swe.base.interrupt import Deadline, Interrupted, Stop, never, stop_if
+from swe.base.lock import FolderBusyError
+from swe.base.workers import WorkerDiedError
+from swe.run.checkpoint import CheckpointError
+from swe.run.loop import NonFiniteLossError
+from swe.run.record import RunFolderError
+from swe.run.speed import SpeedConfig
+from swe.sharing.share_then_unshare import FunctionChangedError
+from theory.claims.toys import toy_claims
+from theory.studies.results import RESULTS, compute_missing
 
 VERBS = ("theory", "toy", "bert", "claims", "figures")
 SCALES = ("smoke", "small", "gpu", "full")
@@ -140,7 +140,7 @@ def parse(arguments: Sequence[str]) -> Options:
         nargs="+",
         default=[],
         metavar="NAME=VALUE",
-        help="any other field of bert.arms.StudyConfig, such as tau=0.2 unit=2\n"
+        help="any other field of bert.study.arms.StudyConfig, such as tau=0.2 unit=2\n"
         "placement=post arms=baseline,swe-f",
     )
     add_speed_options(bert)

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
-from theory.toy_teacher_student import fit, networks
-from training.environment import host
-from training.files import write_json
-from training.schedule import SweFixed
+from swe.base.environment import host
+from swe.base.files import write_json
+from swe.sharing.schedule import SweFixed
+from theory.toys.teacher_student import fit, networks
 
 
 def main() -> None:

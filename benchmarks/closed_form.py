@@ -27,7 +27,7 @@ import scipy
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
-from theory import shared_flow, zas_flow
+from theory.linear import shared_flow, zas_flow
 
 Array = NDArray[np.float64]
 DEPTHS = np.arange(1, 4097)

@@ -23,18 +23,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
-from bert.config import BertConfig, named_config
-from bert.masking import masked_per_row
-from bert.model import build_bert
-from training.distributed import World, process_group, world_of
-from training.engine import Engine
-from training.files import write_json
-from training.parallel import Replicated
-from training.record import environment
-from training.run_config import TrainConfig
-from training.schedule import SweFixed
-from training.seeds import generator
-from training.task import Batch
+from bert.data.masking import masked_per_row
+from bert.model.config import BertConfig, named_config
+from bert.model.encoder import build_bert
+from swe.base.files import write_json
+from swe.ranks.distributed import World, process_group, world_of
+from swe.ranks.parallel import Replicated
+from swe.run.engine import Engine
+from swe.run.record import environment
+from swe.run.run_config import TrainConfig
+from swe.run.task import Batch
+from swe.sharing.schedule import SweFixed
+from swe.sharing.seeds import generator
 
 UPDATES, TAU = 4, 2
 
@@ -135,7 +135,7 @@ def measure(options: argparse.Namespace, device: torch.device) -> dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="JSON record to write")
-    parser.add_argument("--size", default="base", help="as in bert.config")
+    parser.add_argument("--size", default="base", help="as in bert.model.config")
     parser.add_argument("--rows", type=int, default=1, help="rows of each rank")
     parser.add_argument("--length", type=int, default=16, help="tokens in a row")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")

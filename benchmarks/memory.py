@@ -18,13 +18,13 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from bert.config import named_config
-from bert.model import Bert, build_bert
-from training.files import write_json
-from training.optimizer import OptimizerConfig, build_adamw
-from training.record import environment
-from training.runner import prepare
-from training.schedule import AlwaysShared, NeverShared
+from bert.model.config import named_config
+from bert.model.encoder import Bert, build_bert
+from swe.base.files import write_json
+from swe.run.optimizer import OptimizerConfig, build_adamw
+from swe.run.record import environment
+from swe.sharing.schedule import AlwaysShared, NeverShared
+from swe.sharing.share_then_unshare import prepare
 
 SCHEDULES = {"untied": NeverShared(), "tied": AlwaysShared()}
 
@@ -86,7 +86,9 @@ def measure(size: str, kind: str, device_name: str) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", default="large", help='named size or "LxH" (see bert.config)')
+    parser.add_argument(
+        "--size", default="large", help='named size or "LxH" (see bert.model.config)'
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--out", type=Path, required=True, help="JSON record to write")
     options = parser.parse_args()

@@ -21,10 +21,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from theory.results import RESULTS
-from theory.study import SCALES
-from training.environment import host
-from training.files import read_json, write_json
+from swe.base.environment import host
+from swe.base.files import read_json, write_json
+from theory.studies.flows import SCALES
+from theory.studies.results import RESULTS
 
 # Before a worker loads numpy and torch.
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):

@@ -6,11 +6,11 @@ blocks of 10 timed steps. On the CPU (one thread, float32, process time) all pro
 and take turns block by block, A B C A B C; on CUDA (bfloat16, torch.compile, device events) one
 lives at a time and they take turns process by process, so that each has the whole memory. The
 record is written after every turn; the same command goes on where an earlier one stopped, and
-``--max-minutes`` stops it before a turn that would not fit. ``figures/throughput.py`` makes the
-table; a contestant without a run is a row that says so. To measure and to see the table:
+``--max-minutes`` stops it before a turn that would not fit. ``figures/pages/throughput.py`` makes
+the table; a contestant without a run is a row that says so. To measure and to see the table:
 
     python benchmarks/throughput.py --device cpu --out records/throughput-cpu.json
-    python -m figures.throughput records/throughput-*.json
+    python -m figures.pages.throughput records/throughput-*.json
 
 One 141 GB GPU of 2023, each line in under 10 minutes (the second line of a pair goes on; the text
 and its vocabulary are made once, some 30 s, and can be made beforehand by ``--prepare``):
@@ -41,9 +41,9 @@ from typing import Any
 from benchmarks.side_by_side.contestants import NAMES
 from benchmarks.side_by_side.settings import Settings, prepare
 from benchmarks.side_by_side.worker import serve
-from figures.throughput import table
-from training.config import ConfigError
-from training.files import read_json, write_json
+from figures.pages.throughput import table
+from swe.base.config import ConfigError
+from swe.base.files import read_json, write_json
 
 FORMAT = "share-then-unshare throughput"
 

@@ -1,6 +1,6 @@
 """Do the toys' verdicts depend on how their runs were set? Steps, rates and targets varied.
 
-Teacher and student: every arm of `theory.toy_teacher_student` with 200, 300 and 400 updates and a
+Teacher and student: every arm of `theory.toys.teacher_student` with 200, 300 and 400 updates and a
 grid of rates that reaches beyond the best rate on both sides. Deep linear: the scale of the common
 module's deviation from the identity and the step size as a share of the stability limit. Writes a
 JSON record: for each variant the verdicts, and which arms have their best rate at an end of the
@@ -18,9 +18,10 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from theory import toy_deep_linear, toy_teacher_student
-from training.environment import host
-from training.files import read_json, write_json
+from swe.base.environment import host
+from swe.base.files import read_json, write_json
+from theory.toys import deep_linear as toy_deep_linear
+from theory.toys import teacher_student as toy_teacher_student
 
 STEPS = (200, 300, 400)
 RATES = {

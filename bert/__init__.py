@@ -1,1 +1,1 @@
-"""BERT on the training core: text, vocabulary, masking, model, and the comparison of arms."""
+"""BERT on the training core: text, model, pre-training, studies of the arms, fine-tuning."""

@@ -4,7 +4,8 @@ Untied Post-LN becomes ``BertForMaskedLM``, untied Pre-LN ``RobertaPreLayerNormF
 Post-LN ``AlbertForMaskedLM``. No stock class holds a tied Pre-LN stack, nor groups (SWE-M) that
 ALBERT does not make: these become untied copies of the same function, and the caller is told. The
 padding rows of the vocabulary are cut off, so a softmax there lacks their (low) probability.
-``python -m bert.export RUN OUT`` exports a run folder; ``bert.pretrained`` is the way back.
+``python -m bert.export RUN OUT`` exports a run folder; ``bert.huggingface.pretrained`` is the way
+back.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from bert.config import BertConfig
-from bert.convert import Family, family_of, to_hugging_face
-from bert.hf_config import CLASSES, to_config_json
-from bert.model import Bert
-from bert.pretrained import WEIGHTS
-from bert.text import DataError
-from bert.tokenizer_files import write_tokenizer
-from bert.vocab import Vocabulary, load_vocabulary
-from training import checkpoint
-from training.checkpoint import CheckpointError
-from training.config import ConfigError, from_dict
-from training.files import flush, read_json, write_json
-from training.sharing import Layout
+from bert.data.text import DataError
+from bert.data.tokenizer_files import write_tokenizer
+from bert.data.vocab import Vocabulary, load_vocabulary
+from bert.huggingface.config import CLASSES, to_config_json
+from bert.huggingface.convert import Family, family_of, to_hugging_face
+from bert.huggingface.pretrained import WEIGHTS
+from bert.model.config import BertConfig
+from bert.model.encoder import Bert
+from swe.base.config import ConfigError, from_dict
+from swe.base.files import flush, read_json, write_json
+from swe.run import checkpoint
+from swe.run.checkpoint import CheckpointError
+from swe.sharing.layout import Layout
 
 
 def export_model(
@@ -72,7 +73,7 @@ def export_model(
             ),
         )  # fmt: skip
         write_tokenizer(vocabulary, partial, longest=config.positions)
-        flush(partial / WEIGHTS)  # the others were written through training.files
+        flush(partial / WEIGHTS)  # the others were written through swe.base.files
         flush(partial)
         os.replace(partial, folder)
         flush(folder.parent)

@@ -26,21 +26,21 @@ from typing import Any, get_args
 import torch
 from tqdm import tqdm
 
-from bert.arms import ARMS, REFERENCE, STUDIES, StudyConfig
-from bert.commands import UNITS, print_budget, stopping
-from bert.options import add_speed_options, number_or_text, speed_of
-from bert.study import build_task, prepare_data, run_folder
-from bert.text import DataError
-from training.checkpoint import CheckpointError
-from training.config import ConfigError, from_dict, to_dict
-from training.distributed import Mode, RanksDifferError, World, process_group, world_of
-from training.interrupt import Deadline, Interrupted, Stop, either, never, polite_stop
-from training.lock import FolderBusyError
-from training.loop import NonFiniteLossError, train
-from training.progress import Bars
-from training.record import RunFolderError
-from training.runner import FunctionChangedError
-from training.speed import SpeedConfig
+from bert.data.text import DataError
+from bert.study.arms import ARMS, REFERENCE, STUDIES, StudyConfig
+from bert.study.commands import UNITS, print_budget, stopping
+from bert.study.comparison import build_task, prepare_data, run_folder
+from bert.study.options import add_speed_options, number_or_text, speed_of
+from swe.base.config import ConfigError, from_dict, to_dict
+from swe.base.interrupt import Deadline, Interrupted, Stop, either, never, polite_stop
+from swe.base.lock import FolderBusyError
+from swe.base.progress import Bars
+from swe.ranks.distributed import Mode, RanksDifferError, World, process_group, world_of
+from swe.run.checkpoint import CheckpointError
+from swe.run.loop import NonFiniteLossError, train
+from swe.run.record import RunFolderError
+from swe.run.speed import SpeedConfig
+from swe.sharing.share_then_unshare import FunctionChangedError
 
 TIME_IS_UP = 75
 # Raised on every rank alike, so that rank 0 speaks for all.
@@ -84,7 +84,7 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--steps", type=int, help="updates")
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="NAME=VALUE",
-        help="any other field of bert.arms.StudyConfig; rows are those of all ranks together",
+        help="any other field of bert.study.arms.StudyConfig; rows are those of all ranks together",
     )  # fmt: skip
     parser.add_argument(
         "--text", type=Path, nargs="+", default=[],

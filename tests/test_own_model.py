@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from training.sharing import Layout
+from swe.sharing.layout import Layout
 
 pytest.importorskip("transformers")
 pytest.importorskip("accelerate")

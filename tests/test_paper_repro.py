@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import paper_repro
-from training.files import read_json
+from swe.base.files import read_json
 
 ROOT = Path(paper_repro.__file__).parent
 SMOKE = ("--scale", "smoke", "--jobs", "2")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from figures import readme
-from training.files import write_text
+from figures.pages import readme
+from swe.base.files import write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -41,7 +41,8 @@ def test_ci_takes_the_test_line_from_here() -> None:
 
 
 def test_the_numbers_and_pictures_are_those_of_the_records() -> None:
-    """A typed number, or a record changed without ``python -m figures.readme``, is found here."""
+    """A typed number, or a record changed without ``python -m figures.pages.readme``, is found
+    here."""
     for page, least in ((ROOT / "README.md", 2), (ROOT / "docs" / "theory.md", 8)):
         text = page.read_text(encoding="utf-8")
         assert readme.render(text, ROOT / "records" / "default") == text

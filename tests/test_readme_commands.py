@@ -14,7 +14,7 @@ import paper_repro
 from bert import export, pretrain
 from bert.finetune import __main__ as finetune
 from bert.finetune import arms
-from training.files import read_json
+from swe.base.files import read_json
 
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
 PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {

@@ -1,1 +1,1 @@
-"""Closed forms, bounds and descent for deep linear networks under sharing (no torch here)."""
+"""Deep linear networks and models of repeated modules, solved exactly (torch in toys/ alone)."""

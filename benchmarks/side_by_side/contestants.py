@@ -14,19 +14,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.side_by_side.settings import Settings
-from bert.config import BertConfig, Placement
-from bert.convert import Family, to_hugging_face
-from bert.hf_config import CLASSES, to_config_json
-from bert.model import build_bert
-from bert.task import MaskedLanguageTask
-from training.attention import choose
-from training.engine import Engine
-from training.optimizer import OptimizerConfig, build_adamw
-from training.run_config import TrainConfig
-from training.schedule import NeverShared, Schedule, SweFixed
-from training.sharing import Layout
-from training.speed import SpeedConfig
-from training.task import Batch
+from bert.huggingface.config import CLASSES, to_config_json
+from bert.huggingface.convert import Family, to_hugging_face
+from bert.model.config import BertConfig, Placement
+from bert.model.encoder import build_bert
+from bert.pretraining.task import MaskedLanguageTask
+from swe.run.attention import choose
+from swe.run.engine import Engine
+from swe.run.optimizer import OptimizerConfig, build_adamw
+from swe.run.run_config import TrainConfig
+from swe.run.speed import SpeedConfig
+from swe.run.task import Batch
+from swe.sharing.layout import Layout
+from swe.sharing.schedule import NeverShared, Schedule, SweFixed
 
 NAMES = {
     "a0": "stock BertForMaskedLM",

@@ -22,10 +22,10 @@ from benchmarks.side_by_side.contestants import (
     whole_loss,
 )
 from benchmarks.side_by_side.settings import Settings
-from bert.convert import Family, to_hugging_face
-from bert.model import Bert, build_bert
-from bert.task import MaskedLanguageTask
-from training.sharing import Layout
+from bert.huggingface.convert import Family, to_hugging_face
+from bert.model.encoder import Bert, build_bert
+from bert.pretraining.task import MaskedLanguageTask
+from swe.sharing.layout import Layout
 
 LOSS, GRADIENT = 1e-5, 1e-4
 """Largest relative difference. Two orders of the same float32 sums over a width of 1024 and 24

@@ -8,14 +8,14 @@ from typing import Literal
 
 import torch
 
-from bert.config import BertConfig, Placement, named_config
-from bert.harvest import harvest
-from bert.store import TokenStore, build_store
-from bert.task import MaskedLanguageTask
-from bert.text import documents
-from bert.vocab import Vocabulary, load_vocabulary, train_vocabulary
-from training.compiling import CompileMode
-from training.config import require, require_between, require_count
+from bert.data.harvest import harvest
+from bert.data.store import TokenStore, build_store
+from bert.data.text import documents
+from bert.data.vocab import Vocabulary, load_vocabulary, train_vocabulary
+from bert.model.config import BertConfig, Placement, named_config
+from bert.pretraining.task import MaskedLanguageTask
+from swe.base.config import require, require_between, require_count
+from swe.run.compiling import CompileMode
 
 WARM, BLOCK = 20, 10
 """Steps before anything is timed, and steps in a timed block."""
@@ -28,7 +28,7 @@ class Settings:
     device: Literal["cpu", "cuda"] = "cpu"
     """Where it runs. CPU: one thread, float32, process time. CUDA: bfloat16, device events."""
     size: str = "12x64"
-    """Named size or "LxH" (see bert.config)."""
+    """Named size or "LxH" (see bert.model.config)."""
     length: int = 64
     """Tokens in a row."""
     rows: int = 16

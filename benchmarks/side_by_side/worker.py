@@ -20,9 +20,9 @@ import torch
 from benchmarks.side_by_side.contestants import PLACEMENT, Contestant, Ours, make
 from benchmarks.side_by_side.gate import gate
 from benchmarks.side_by_side.settings import BLOCK, WARM, Settings, task_of
-from training.compiling import graph_count
-from training.record import environment
-from training.statistics import weight_energies
+from swe.run.compiling import graph_count
+from swe.run.record import environment
+from swe.sharing.statistics import weight_energies
 
 AFTER = 12
 """Steps watched from the untie on."""

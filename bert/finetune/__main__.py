@@ -26,8 +26,8 @@ from tqdm import tqdm
 
 from bert.finetune.options import RESULTS, add_options, config_of, ended, machine
 from bert.finetune.study import Sources, build_task, run_finetune
-from training.interrupt import Stop, either, polite_stop
-from training.progress import Bars
+from swe.base.interrupt import Stop, either, polite_stop
+from swe.base.progress import Bars
 
 NAME = "bert.finetune"
 

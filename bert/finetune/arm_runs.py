@@ -11,23 +11,23 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from bert.data.text import DataError
 from bert.finetune.arm_scores import Rows, named, select_rate, task_scores
-from bert.finetune.config import DEGENERATE_RULE, TASKS, FinetuneConfig
-from bert.finetune.run import SCORE, fine_tune
-from bert.finetune.sentence_task import SentenceTask
-from bert.finetune.span_task import SpanTask
-from bert.finetune.start import open_start
+from bert.finetune.learning.config import DEGENERATE_RULE, TASKS, FinetuneConfig
+from bert.finetune.learning.run import SCORE, fine_tune
+from bert.finetune.learning.sentence_task import SentenceTask
+from bert.finetune.learning.span_task import SpanTask
+from bert.finetune.learning.start import open_start
 from bert.finetune.study import Sources, build_task, run_folder, train_all
-from bert.paper_numbers import fine_tuned
-from bert.pool import Job, Report
-from bert.table_arms import REFERENCE
-from bert.text import DataError
-from training.config import ConfigError, require, to_dict
-from training.files import plain_name, read_json, write_json
-from training.interrupt import Stop
-from training.run_config import TrainConfig
-from training.sharing import Layout
-from training.speed import SpeedConfig
+from bert.study.paper_numbers import fine_tuned
+from bert.study.table_arms import REFERENCE
+from swe.base.config import ConfigError, require, to_dict
+from swe.base.files import plain_name, read_json, write_json
+from swe.base.interrupt import Stop
+from swe.run.pool import Job, Report
+from swe.run.run_config import TrainConfig
+from swe.run.speed import SpeedConfig
+from swe.sharing.layout import Layout
 
 MAIN = (REFERENCE, "baseline x2", "equal-start", "swe-f", "swe-a", "swe-m")
 """Arms that are taken unless others are named, as far as the table has them."""
@@ -129,7 +129,7 @@ def run_arms(
 
     ``sources`` says where a model and the data lie. The first ``select`` pre-training seeds (None:
     all) choose each arm's rate; the others are then fine-tuned at that rate alone. Errors as
-    ``bert.pool.run_jobs``. Fine-tunes lie in ``out/runs/MODEL/TASK/RATE-sSEED``, the scores in
+    ``swe.run.pool.run_jobs``. Fine-tunes lie in ``out/runs/MODEL/TASK/RATE-sSEED``, the scores in
     ``out/TABLE.json``, where other tasks' stay.
     """
     where = {path.name: sources(path) for seeds in runs.models.values() for path in seeds.values()}

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
-from training.comparison import Interval
+from evidence.comparison import Interval
 
 Rows = Sequence[Mapping[str, Any]]
-"""Score records of the fine-tunes of one model (see bert.finetune.run)."""
+"""Score records of the fine-tunes of one model (see bert.finetune.learning.run)."""
 Verdict = Literal["better", "no difference", "worse", "one seed: no interval", "all degenerate"]
 AX_METRIC = {"ax": "matthews", "ax-full": "matthews"}
 """Further parts that are not judged by their task's first metric (GLUE's diagnostic set)."""

@@ -28,11 +28,11 @@ from tqdm import tqdm
 from bert.finetune.arm_runs import AT_CHOSEN, MAIN, open_table, run_arms
 from bert.finetune.options import RESULTS, add_options, config_of, ended, machine
 from bert.finetune.study import Sources, build_task
-from bert.table_arms import REFERENCE, TABLES
-from training.config import require_count
-from training.files import write_json
-from training.interrupt import Stop, either, polite_stop
-from training.progress import Bars
+from bert.study.table_arms import REFERENCE, TABLES
+from swe.base.config import require_count
+from swe.base.files import write_json
+from swe.base.interrupt import Stop, either, polite_stop
+from swe.base.progress import Bars
 
 NAME = "bert.finetune.arms"
 

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import torch
 
-from bert.finetune.config import RATES, SQUAD, TASKS, FinetuneConfig
-from bert.options import add_speed_options, speed_of
-from bert.pool import WorkerKilledError
-from bert.text import DataError
-from training.checkpoint import CheckpointError
-from training.config import ConfigError
-from training.interrupt import Deadline, Interrupted, Stop, never
-from training.lock import FolderBusyError
-from training.record import RunFolderError
-from training.runner import FunctionChangedError
-from training.speed import SpeedConfig
+from bert.data.text import DataError
+from bert.finetune.learning.config import RATES, SQUAD, TASKS, FinetuneConfig
+from bert.study.options import add_speed_options, speed_of
+from swe.base.config import ConfigError
+from swe.base.interrupt import Deadline, Interrupted, Stop, never
+from swe.base.lock import FolderBusyError
+from swe.run.checkpoint import CheckpointError
+from swe.run.pool import WorkerKilledError
+from swe.run.record import RunFolderError
+from swe.run.speed import SpeedConfig
+from swe.sharing.share_then_unshare import FunctionChangedError
 
 TIME_IS_UP = 75
 RESULTS = Path("results")

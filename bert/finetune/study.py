@@ -19,20 +19,20 @@ from typing import Any, cast
 
 import torch
 
-from bert.finetune.config import DEGENERATE_RULE, SQUAD, FinetuneConfig
-from bert.finetune.glue import find_file, read_part, task_folder
-from bert.finetune.run import SCORE, fine_tune
-from bert.finetune.sentence_task import SentenceTask
-from bert.finetune.span_task import SpanTask
-from bert.finetune.squad import Version, read_squad
-from bert.finetune.start import StartingPoint, open_start
-from bert.finetune.tasks import glue_task
-from bert.pool import Job, Report, run_jobs
-from bert.text import DataError
-from training.comparison import Interval
-from training.config import require, to_dict
-from training.files import read_json, write_json
-from training.speed import SpeedConfig
+from bert.data.text import DataError
+from bert.finetune.data.glue import find_file, read_part, task_folder
+from bert.finetune.data.squad import Version, read_squad
+from bert.finetune.data.tasks import glue_task
+from bert.finetune.learning.config import DEGENERATE_RULE, SQUAD, FinetuneConfig
+from bert.finetune.learning.run import SCORE, fine_tune
+from bert.finetune.learning.sentence_task import SentenceTask
+from bert.finetune.learning.span_task import SpanTask
+from bert.finetune.learning.start import StartingPoint, open_start
+from evidence.comparison import Interval
+from swe.base.config import require, to_dict
+from swe.base.files import read_json, write_json
+from swe.run.pool import Job, Report, run_jobs
+from swe.run.speed import SpeedConfig
 
 TABLE = "table.json"
 
@@ -116,7 +116,7 @@ def run_finetune(
 ) -> dict[str, Any]:
     """Run all (rate, seed) of a task and write its table; finished runs are kept.
 
-    Errors as ``bert.pool.run_jobs``. Writes ``out/TASK/table.json`` and the selected run's
+    Errors as ``swe.run.pool.run_jobs``. Writes ``out/TASK/table.json`` and the selected run's
     predictions to ``out/submission/``.
     """
     task = build_task(sources, config)

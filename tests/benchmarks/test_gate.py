@@ -15,10 +15,10 @@ pytest.importorskip("transformers")
 from benchmarks.side_by_side import gate as gating
 from benchmarks.side_by_side.contestants import NAMES, PLACEMENT, make
 from benchmarks.side_by_side.settings import Settings
-from bert.config import BertConfig
-from bert.model import build_bert
-from training.config import ConfigError
-from training.task import Batch
+from bert.model.config import BertConfig
+from bert.model.encoder import build_bert
+from swe.base.config import ConfigError
+from swe.run.task import Batch
 
 SETTINGS = Settings(size="3x32", length=16, rows=2, vocabulary=1000, batches=2)
 

@@ -4,7 +4,7 @@ import string
 
 import pytest
 
-from bert.vocab import SPECIALS, Vocabulary
+from bert.data.vocab import SPECIALS, Vocabulary
 
 WORDS = ("the", "cat", "sat", "on", "mat", "walk", "##ing", "##ed", "café", "[unused0]")
 

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bert.options import add_speed_options, speed_of
 from bert.pretrain import main, parse, pretrain
+from bert.study.options import add_speed_options, speed_of
+from swe.base.files import read_json, read_lines
+from swe.run.checkpoint import latest
+from swe.run.loop import Interrupted
 from tests.processes import end_all, interrupt
-from tests.training.rank_runs import StopAfter
-from tests.training.ranks import LIMIT, run_ranks
-from training.checkpoint import latest
-from training.files import read_json, read_lines
-from training.loop import Interrupted
+from tests.swe.ranks.rank_runs import StopAfter
+from tests.swe.ranks.ranks import LIMIT, run_ranks
 
 # Float32, and Adam's first steps divide small gradients by themselves: an order of sums that
 # differs by 1e-7 of a gradient moved single weights by up to the step size, and the loss by 1e-6.

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from figures.report import build
+from figures.pages.report import build
 from tests.figures.samples import (
     bert,
     bert_tables,

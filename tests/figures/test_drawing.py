@@ -11,9 +11,10 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 import pytest
 
-from figures import bert_comparison, style
-from figures.report import FIGURES, Entry
-from figures.results import ResultError
+from figures.base import style
+from figures.base.results import ResultError
+from figures.bert import comparison as bert_comparison
+from figures.pages.report import FIGURES, Entry
 
 Edit = Callable[[Path, Callable[[Any], None]], None]
 NAMES = [entry.name for entry in FIGURES]

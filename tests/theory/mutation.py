@@ -75,9 +75,10 @@ def _forget() -> None:
 
 @contextmanager
 def mutated(name: str) -> Iterator[None]:
-    """`name` ("module.function" or "module.Class.member" below theory) replaced by its mutant."""
-    module, *path = name.split(".")
-    holder: Any = import_module(f"theory.{module}")
+    """`name` ("room.module.function" or "room.module.Class.member" of theory) replaced by its
+    mutant."""
+    room, module, *path = name.split(".")
+    holder: Any = import_module(f"theory.{room}.{module}")
     with pytest.MonkeyPatch.context() as patch:
         if len(path) == 2:
             holder = getattr(holder, path[0])

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bert.config import BertConfig
-from bert.finetune.start import StartingPoint, of_model
-from bert.model import build_bert
-from bert.store import build_store
-from bert.task import MaskedLanguageTask
-from bert.vocab import Vocabulary
-from training.loop import train
-from training.run_config import TrainConfig
-from training.schedule import AlwaysShared, NeverShared, Schedule
+from bert.data.store import build_store
+from bert.data.vocab import Vocabulary
+from bert.finetune.learning.start import StartingPoint, of_model
+from bert.model.config import BertConfig
+from bert.model.encoder import build_bert
+from bert.pretraining.task import MaskedLanguageTask
+from swe.run.loop import train
+from swe.run.run_config import TrainConfig
+from swe.sharing.schedule import AlwaysShared, NeverShared, Schedule
 
 NOISE = ("the", "sat", "on", "walked", "a", "b")
 

@@ -1,4 +1,5 @@
-"""Samples of the paper's tables as bert/tables.py writes them: three seeds, one arm unfinished."""
+"""Samples of the paper's tables as bert/study/tables.py writes them: three seeds, one arm
+unfinished."""
 
 from __future__ import annotations
 
@@ -6,14 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bert.paper_numbers import FINE_TUNED, MASKED_ACCURACY
-from bert.speedup import speed_up
-from bert.table_arms import TABLES, table_arms
-from bert.table_study import SCALES, table_study
+from bert.study.paper_numbers import FINE_TUNED, MASKED_ACCURACY
+from bert.study.speedup import speed_up
+from bert.study.table_arms import TABLES, table_arms
+from bert.study.table_study import SCALES, table_study
+from evidence.comparison import Interval
+from swe.base.config import to_dict
+from swe.base.files import write_lines
 from tests.figures.samples.files import compared, dump
-from training.comparison import Interval
-from training.config import to_dict
-from training.files import write_lines
 
 FOLDER = "smoke-0123"
 UNFINISHED = {"table1": "sham reset"}
@@ -85,7 +86,7 @@ def sample(table: str) -> dict[str, Any]:
 
 
 def curves(table: str) -> list[dict[str, Any]]:
-    """Curves as bert/curves.py writes them: 20 updates, three seeds, twelve layers."""
+    """Curves as bert/study/curves.py writes them: 20 updates, three seeds, twelve layers."""
     lines = []
     for name, arm in sample(table)["arms"].items():
         untied = [10] if name.startswith("swe") else []

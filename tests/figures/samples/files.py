@@ -24,7 +24,7 @@ def record(data: Any) -> dict[str, Any]:
 
 
 def compared(runs: dict[str, list[float]], reference: str) -> dict[str, Any]:
-    """The layout of training.comparison.compare, for three seeds or one."""
+    """The layout of evidence.comparison.compare, for three seeds or one."""
 
     def interval(values: list[float]) -> dict[str, Any]:
         n, mean = len(values), sum(values) / len(values)

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from bert.finetune.arm_scores import named, task_scores
-from bert.finetune.config import DEGENERATE_RULE, FinetuneConfig
-from bert.paper_numbers import fine_tuned
+from bert.finetune.learning.config import DEGENERATE_RULE, FinetuneConfig
+from bert.study.paper_numbers import fine_tuned
+from swe.base.config import to_dict
 from tests.figures.samples.bert_tables import FOLDER
 from tests.figures.samples.bert_tables import sample as table_sample
 from tests.figures.samples.files import dump
-from training.config import to_dict
 
 TABLES = ("table1", "table2", "sweep", "headline")
 ARMS = ("baseline", "equal-start", "swe-f")

@@ -1,0 +1,1 @@
+"""The paper's BERT claims, judged by the runs at hand."""

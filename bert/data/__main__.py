@@ -1,0 +1,250 @@
+"""Build a token store: python -m bert.data TEXT... --vocab vocab.txt --length 128 --out FOLDER.
+
+The same command goes on after Ctrl-C, a kill or a full disk, and does nothing when the store is
+there. The store does not depend on --jobs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from bert.data.building import BuildProgress, Stopped
+from bert.data.hub import HubSource
+from bert.data.packing import DOCUMENTS
+from bert.data.reading import ERRORS, DataError
+from bert.data.store import TokenStore, build_store
+from bert.data.text import Hashing, Source, TextFiles
+from bert.data.vocab import Vocabulary, load_vocabulary, train_vocabulary
+from swe.base.config import ConfigError, require_count
+from swe.base.environment import host
+from swe.base.files import json_digest, read_json, write_json
+from swe.base.interrupt import polite_stop
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the command line; argparse ends the program with status 2 for bad arguments."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bert.data", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    add = parser.add_argument
+    add(
+        "text", nargs="*", type=Path, metavar="TEXT",
+        help="files or folders: .txt (documents separated by blank lines) or .jsonl, plain or .gz, "
+        ".xz, .zst",
+    )  # fmt: skip
+    add("--dataset", metavar="NAME", help="a Hugging Face data set instead (extra hf-data)")
+    add("--config", help="its configuration")
+    add("--split", default="train", help="its split (default: train)")
+    add("--revision", help="its revision (default: the latest)")
+    add("--field", default="text", help="key of the text in JSON lines and data sets")
+    add("--out", type=Path, required=True, metavar="FOLDER", help="where the store goes")
+    vocabulary = parser.add_mutually_exclusive_group(required=True)
+    vocabulary.add_argument("--vocab", type=Path, metavar="FILE", help="a BERT vocab.txt")
+    vocabulary.add_argument(
+        "--vocab-size", type=int, metavar="N", help="train a vocabulary of N pieces on the text"
+    )
+    add("--length", type=int, default=128, help="tokens in a row (default: 128)")
+    add(
+        "--documents", choices=DOCUMENTS, default="across",
+        help="across: rows run on from document to document (default); apart: a row holds one "
+        "document, whose last row overlaps the one before; shorter documents are left out",
+    )  # fmt: skip
+    add(
+        "--per-mille", type=int, default=20, metavar="N",
+        help="documents in a thousand held out for validation, by hash (default: 20)",
+    )  # fmt: skip
+    add(
+        "--valid",
+        type=Path,
+        nargs="+",
+        metavar="TEXT",
+        help="hold out these files instead; documents of TEXT that stand in them are dropped",
+    )
+    add(
+        "--errors", choices=ERRORS, default="strict",
+        help="bytes that are not UTF-8: refuse the file (strict, default), drop them (replace), "
+        "or read them as Latin-1",
+    )  # fmt: skip
+    add("--jobs", type=int, default=1, help="tokenizing processes (default: 1)")
+    add("--replace", action="store_true", help="replace a store made from other inputs")
+    add(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="add counts, hashes, time and memory to a JSON file",
+    )
+    given = parser.parse_args(arguments)
+    given.command = " ".join(["python -m bert.data", *arguments])
+    if bool(given.text) == bool(given.dataset):
+        parser.error("give either TEXT or --dataset NAME")
+    return given
+
+
+def source_of(given: argparse.Namespace) -> Source:
+    """Return the text that the options name. DataError when it cannot be opened."""
+    if given.dataset:
+        return HubSource(
+            given.dataset, config=given.config, split=given.split, revision=given.revision,
+            field=given.field,
+        )  # fmt: skip
+    return TextFiles(given.text, errors=given.errors, field=given.field)
+
+
+def vocabulary_of(given: argparse.Namespace, source: Source, hashing: Hashing) -> Vocabulary:
+    """Load the vocabulary, or train it on the text and keep it in the folder for the next call."""
+    if given.vocab:
+        return load_vocabulary(given.vocab)
+    require_count("--vocab-size", given.vocab_size, 6)
+    key = json_digest([source.describe(hashing), given.vocab_size])[:12]
+    kept = given.out / f"trained-{key}.txt"
+    if not kept.exists():
+        train_vocabulary(_shown_texts(source), given.vocab_size).save(kept)
+    return load_vocabulary(kept)
+
+
+def _shown_texts(source: Source) -> Iterator[str]:
+    """Yield all text, in pieces that end between words, under a progress bar."""
+    with tqdm(total=source.total or None, desc="vocabulary", unit_scale=True) as bar:
+        for piece in source.pieces():
+            bar.update(piece.read - bar.n)
+            yield piece.text
+
+
+def build(given: argparse.Namespace) -> tuple[TokenStore, dict[str, Any]]:
+    """Build the store, return it and a record: counts, hashes, seconds, memory, machine."""
+    started = time.perf_counter()
+    source = source_of(given)
+    valid = TextFiles(given.valid, errors=given.errors, field=given.field) if given.valid else None
+    peaks: dict[int, int] = {}
+    with _Bars(" examples" if given.dataset else " B") as bars:
+        # Outside polite_stop: nothing is lost when Ctrl-C or SIGTERM ends this at once.
+        vocabulary = vocabulary_of(given, source, bars.hashing)
+        with polite_stop() as stop:
+            store = build_store(
+                source, vocabulary, given.out, length=given.length, documents=given.documents,
+                per_mille=given.per_mille, valid=valid, jobs=given.jobs, replace=given.replace,
+                hashing=bars.hashing, progress=bars.show, stop=stop, peaks=peaks,
+            )  # fmt: skip
+    memory = {
+        "processes": len(peaks),
+        "sum": sum(peaks.values()),
+        "largest": max(peaks.values(), default=0),
+    }
+    record = {
+        "manifest": store.manifest,
+        "seconds": round(time.perf_counter() - started, 1),
+        "processor_seconds": round(sum(os.times()[:4]), 1),
+        "jobs": given.jobs,
+        "built": bool(peaks),
+        "peak_memory_bytes": memory,
+        "host": host() | {"command": given.command},
+    }
+    return store, record
+
+
+class _Bars:
+    """One bar for hashing, one from where the build goes on; with the time left where known."""
+
+    def __init__(self, unit: str) -> None:
+        self._unit, self._name = unit, ""
+        self._bar = tqdm(disable=True)
+
+    def __enter__(self) -> _Bars:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+
+    def hashing(self, done: int, total: int) -> None:
+        if self._name != "hash" or done < self._bar.n:  # a bar for the text, one for --valid
+            self._begin("hash", " B", total, 0)
+        self._bar.update(done - self._bar.n)
+
+    def show(self, progress: BuildProgress) -> None:
+        if self._name != "tokens":  # what an earlier call did is no part of this call's speed
+            self._begin("tokens", self._unit, progress.total, progress.read)
+        self._bar.set_postfix_str(f"{progress.tokens / 1e6:.1f} M tokens", refresh=False)
+        self._bar.update(progress.read - self._bar.n)
+
+    def _begin(self, name: str, unit: str, total: int, initial: int) -> None:
+        self._bar.close()
+        self._name = name
+        self._bar = tqdm(
+            total=total or None, initial=initial, desc=name, unit=unit, unit_scale=True
+        )
+
+
+def describe(store: TokenStore, record: dict[str, Any]) -> str:
+    """Return the outcome in a few lines."""
+    lines = [
+        f"{store.folder}: rows of {store.length} tokens, documents {store.manifest['documents']}"
+    ]
+    for part, entry in store.manifest["parts"].items():
+        line = (
+            f"{part}: {entry['documents']} documents, {entry['words']} words, {entry['tokens']} "
+            f"tokens, {entry['rows']} rows"
+        )
+        if entry["repeated"] or entry["left_out"]:
+            line += f" ({entry['repeated']} tokens repeated, {entry['left_out']} left out)"
+        lines.append(line)
+    if dropped := store.manifest.get("dropped", {}).get("documents"):
+        lines.append(f"dropped from train: {dropped} documents that stand in the validation text")
+    memory = record["peak_memory_bytes"]
+    if record["built"]:
+        lines.append(
+            f"{record['seconds']} s ({record['processor_seconds']} s of processor time), peak "
+            f"memory of all {memory['processes']} processes {memory['sum'] / 2**20:.0f} MiB"
+        )
+    else:
+        lines.append("made from these inputs before, and left as it is")
+    return "\n".join(lines)
+
+
+def keep_record(path: Path, record: dict[str, Any]) -> None:
+    """Put a build's record into a file of such records, in place of one of the same command.
+
+    A call that found the store finished leaves the record of the call that built it.
+    """
+    builds = read_json(path)["builds"] if path.exists() else []
+    command = record["host"]["command"]
+    same = [build for build in builds if build["host"]["command"] == command]
+    if same and not record["built"]:
+        return
+    others = [build for build in builds if build not in same]
+    write_json(path, {"builds": [*others, record]})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    given = parse(sys.argv[1:] if arguments is None else arguments)
+    try:
+        require_count("--length", given.length, 3)
+        require_count("--per-mille", given.per_mille, 0, 1000)
+        require_count("--jobs", given.jobs)
+        store, record = build(given)
+        if given.record:
+            keep_record(given.record, record)
+        print(describe(store, record))
+    except ConfigError as error:
+        print(f"bert.data: {error}", file=sys.stderr)
+        return 2
+    except (Stopped, KeyboardInterrupt) as error:
+        print(f"\nbert.data: {error or 'interrupted; the same command goes on'}", file=sys.stderr)
+        return 130
+    except (DataError, OSError) as error:
+        print(f"bert.data: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

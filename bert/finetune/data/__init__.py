@@ -1,0 +1,1 @@
+"""GLUE and SQuAD: official files, rows of tokens, windows of paragraphs."""

@@ -1,0 +1,1 @@
+"""Heads, tasks and recipe of a fine-tune, and one fine-tune from start to scores."""

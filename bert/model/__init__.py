@@ -1,0 +1,1 @@
+"""BERT's shape and its encoder with the masked-language head."""

@@ -1,0 +1,149 @@
+"""Masked-language modelling as a task of the training core."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bert.data.masking import MaskedBatch, mask_rows, masked_per_row
+from bert.data.order import row_order
+from bert.data.store import TokenStore
+from bert.data.text import DataError
+from bert.data.vocab import Vocabulary
+from bert.model.config import BertConfig
+from bert.model.cross_entropy import mean_cross_entropy
+from bert.model.encoder import Bert, build_bert
+from swe.base.config import require, require_count
+from swe.run.attention import AttentionShape
+from swe.run.task import Batch
+
+# Validation masks never depend on a run's seed: all runs are judged on the same predictions.
+VALIDATION_SEED = 20211003848
+
+
+@dataclass(frozen=True)
+class MaskedLanguageTask:
+    """Predict 15 % masked tokens of full rows of a token store.
+
+    Raises ConfigError when the rows are longer than the model's positions, and DataError when the
+    vocabulary is not the model's.
+    """
+
+    config: BertConfig
+    vocabulary: Vocabulary
+    store: TokenStore
+    rows: int
+    """Rows in one batch."""
+    whole_word: bool = False
+    """Mask whole words (the paper's runs on the XLNet data) instead of single pieces."""
+    validation_rows: int = 256
+    """Rows of the fixed validation set, spread evenly over the store's validation part."""
+
+    def __post_init__(self) -> None:
+        require_count("rows", self.rows)
+        require_count("validation_rows", self.validation_rows)
+        require(self.store.length <= self.config.positions, "length", self.store.length,
+                f"at most positions = {self.config.positions}")  # fmt: skip
+        if self.config.vocabulary != self.vocabulary.size:
+            raise DataError(
+                f"vocabulary of {self.vocabulary.size} tokens, the model has "
+                f"{self.config.vocabulary}"
+            )
+
+    @property
+    def depth(self) -> int:
+        """Layers of the encoder."""
+        return self.config.layers
+
+    @property
+    def masked(self) -> int:
+        """Predictions in a row, M."""
+        return masked_per_row(self.store.length)
+
+    @property
+    def attention(self) -> AttentionShape:
+        """Shape of one layer's attention in training."""
+        config = self.config
+        return AttentionShape(
+            self.rows, config.heads, self.store.length, config.hidden // config.heads,
+            config.dropout,
+        )  # fmt: skip
+
+    @property
+    def tokens_per_batch(self) -> int:
+        """Tokens in one batch."""
+        return self.rows * self.store.length
+
+    @property
+    def flops_per_batch(self) -> float:
+        """Forward and backward matrix products of one batch."""
+        return self.rows * self.config.flops_per_row(self.store.length, self.masked)
+
+    def describe(self) -> dict[str, Any]:
+        """Model, data with checksums, batch size: what decides the outcome beside TrainConfig."""
+        return {
+            "task": "masked language modelling",
+            "model": asdict(self.config),
+            "rows": self.rows,
+            "whole_word": self.whole_word,
+            "validation_rows": self.validation_rows,
+            "data": self.store.manifest,
+        }
+
+    def build(self, seed: int) -> nn.Module:
+        """Return the model, every layer with its own random start."""
+        return build_bert(self.config, seed)
+
+    def batch(self, seed: int, index: int) -> Batch:
+        """Batch ``index``: rows by a permutation an epoch, masks by (seed, index)."""
+        order = row_order(seed, index, self.rows, len(self.store.train))
+        return tensors(self.masks(self.store.train[order], seed, index))
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Mean cross-entropy of the masked tokens, in nats."""
+        logits = model(batch["inputs"], batch["masked"])
+        return mean_cross_entropy(logits, batch["labels"].flatten())
+
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
+        """Loss (nats) and accuracy over the fixed validation rows and masks."""
+        assert isinstance(model, Bert)
+        chosen = self.validation_places()
+        count = len(chosen)
+        loss, correct, seen = 0.0, 0, 0
+        for first in range(0, count, self.rows):
+            rows = self.store.valid[chosen[first : first + self.rows]]
+            batch = {
+                name: tensor.to(device)
+                for name, tensor in tensors(self.masks(rows, VALIDATION_SEED, first)).items()
+            }
+            logits = model(batch["inputs"], batch["masked"]).float()
+            labels = batch["labels"].flatten()
+            loss += float(functional.cross_entropy(logits, labels, reduction="sum").double())
+            correct += int((logits.argmax(-1) == labels).sum())
+            seen += labels.numel()
+        return {"loss": loss / seen, "accuracy": correct / seen, "predictions": seen}
+
+    def validation_places(self) -> np.ndarray:
+        """Rows of the store's validation part that are evaluated, int64."""
+        total = len(self.store.valid)
+        count = min(self.validation_rows, total)
+        return np.linspace(0, total - 1, count).round().astype(np.int64)
+
+    def masks(self, rows: np.ndarray, seed: int, index: int) -> MaskedBatch:
+        """Mask rows (B, S) of tokens by (seed, index), in the task's way."""
+        return mask_rows(rows, self.vocabulary, seed, index, whole_word=self.whole_word)
+
+
+def tensors(batch: MaskedBatch) -> dict[str, Tensor]:
+    """The model's inputs and labels by the names that batches have."""
+    return {
+        "inputs": torch.from_numpy(batch.inputs),
+        "masked": torch.from_numpy(batch.positions),
+        "labels": torch.from_numpy(batch.labels),
+    }

@@ -1,0 +1,147 @@
+"""The BERT verbs of the command line: prepare the data, say what it costs, train, print.
+
+What a verb leaves behind: ``bert/<scale>-<key>/`` or ``bert/tables/<scale>-<key>/`` below the
+results folder, and a pointer to the newest of its kind (``bert/current.json``,
+``bert/tables/<table>.json``).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from bert.pretraining.task import MaskedLanguageTask
+from bert.study.arms import StudyConfig
+from bert.study.comparison import StudyData, build_task, prepare_data, run_study
+from bert.study.table_study import TableStudy, chosen_arms
+from bert.study.tables import run_table
+from evidence.cache import result_key
+from swe.base.config import to_dict
+from swe.base.files import write_json
+from swe.base.interrupt import Stop, either, never, polite_stop, stop_if
+from swe.base.progress import Bars
+from swe.run.pool import Report
+from swe.run.speed import SpeedConfig
+
+UNITS = {
+    "train": "updates", "tune": "updates", "tokens": "tokens", "harvest": "files", "hash": "B",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a verb reads and writes, and on what it runs."""
+
+    out: Path
+    scale: str
+    """Name of the scale; part of the folder's name."""
+    device: str
+    jobs: int
+    """Runs at a time."""
+    text: tuple[Path, ...] = ()
+    vocab: Path | None = None
+    speed: SpeedConfig = SpeedConfig()  # noqa: RUF009 - frozen
+    late: Stop = never
+    """Whether the time is up, beside what the signals say."""
+
+
+def study_command(study: StudyConfig, place: Place) -> dict[str, float]:
+    """Prepare the data, train every run, compare; returns seconds by stage."""
+    started = time.perf_counter()
+    with Bars(UNITS) as bars, polite_stop() as asked:
+        stop = either(asked, place.late)
+        data = _prepare(study, place, bars, stop)
+        task = build_task(study, data)
+        prepared = time.perf_counter() - started
+        runs = study.seeds * len(study.arms)
+        print_budget(
+            f"bert: {runs} runs ({len(study.arms)} arms x {study.seeds} seeds) of {study.steps} "
+            "updates", task, runs * study.steps * study.accumulation,
+        )  # fmt: skip
+        config = {"study": to_dict(study), "data": task.describe()["data"], "on": place.device}
+        folder = f"{place.scale}-{result_key(config, ('bert', 'training'))[:10]}"
+        out = place.out / "bert" / folder
+        comparison = run_study(
+            study, data, out, device=place.device, jobs=place.jobs, speed=place.speed, report=bars,
+            stop=stop, warn=tqdm.write,
+        )  # fmt: skip
+    write_json(place.out / "bert" / "current.json", {"folder": folder})
+    print_comparison(comparison)
+    return {"data": prepared, "bert": time.perf_counter() - started - prepared}
+
+
+def table_command(table: str, study: TableStudy, place: Place) -> dict[str, float]:
+    """Tune and train the arms of one of the paper's tables; returns seconds by stage."""
+    started = time.perf_counter()
+    with Bars(UNITS) as bars, polite_stop() as asked:
+        stop = either(asked, place.late)
+        data = _prepare(study, place, bars, stop)
+        task = build_task(study, data)
+        arms = chosen_arms(table, study)
+        trials = len(study.tuning) * len(study.rates)
+        updates = (trials + study.seeds) * sum(arm.steps(study) for arm in arms)
+        print_budget(
+            f"{table}: {len(arms)} arms, each {trials} tuning runs and {study.seeds} paired seeds "
+            f"of {study.steps} updates times its budget", task, updates * study.accumulation,
+        )  # fmt: skip
+        # Seeds, arms and rates may grow; what they have in common names the folder.
+        shared = {
+            name: value for name, value in to_dict(study).items()
+            if name not in ("arms", "only", "seeds", "rates", "tuning_seeds", "peak_lr")
+        }  # fmt: skip
+        config = {"study": shared, "data": task.describe()["data"], "on": place.device}
+        folder = f"{place.scale}-{result_key(config, ('bert', 'training'))[:10]}"
+        out = place.out / "bert" / "tables" / folder
+        pointer = place.out / "bert" / "tables" / f"{table}.json"
+        write_json(pointer, {"folder": folder, "scale": place.scale})
+        found = run_table(
+            table, study, data, out, device=place.device, jobs=place.jobs, speed=place.speed,
+            report=bars, stop=stop, warn=tqdm.write,
+        )  # fmt: skip
+    arms_found = {name: found["arms"][name] for name in found["order"]}
+    print_comparison(found | {"arms": {n: a for n, a in arms_found.items() if "loss" in a}})
+    return {table: time.perf_counter() - started}
+
+
+def stopping(report: Report, stop: Stop) -> Report:
+    """Return ``report`` that then raises Interrupted if there is a reason: to stop the data."""
+
+    def report_or_stop(what: str, done: int, total: int) -> None:
+        report(what, done, total)
+        stop_if(stop)
+
+    return report_or_stop
+
+
+def _prepare(study: StudyConfig, place: Place, bars: Bars, stop: Stop) -> StudyData:
+    return prepare_data(
+        study, place.out / "data", text=place.text, vocabulary_file=place.vocab,
+        jobs=place.jobs, report=stopping(bars, stop),
+    )  # fmt: skip
+
+
+def print_budget(what: str, task: MaskedLanguageTask, batches: int) -> None:
+    """Say what is about to be computed, and how long that is at a stated speed."""
+    flops = batches * task.flops_per_batch
+    print(
+        f"{what}, {task.config.parameters / 1e6:.2f} M parameters, {flops:.2e} FLOP in all "
+        f"({flops / 4e14 / 3600:.3g} GPU-hours if it sustains 400 TFLOP/s)"
+    )
+
+
+def print_comparison(comparison: dict[str, Any]) -> None:
+    """Print every arm's final validation loss and its paired difference to the reference."""
+    reference = comparison["reference"]
+    print(f"\n{'arm':<14} {'n':>2} {'loss':>8} {'minus ' + reference:>15}  95 % interval, verdict")
+    for arm, entry in comparison["arms"].items():
+        line = f"{arm:<14} {entry['loss']['n']:>2} {entry['loss']['mean']:>8.4f}"
+        gap = entry.get("difference")
+        if gap is not None:
+            known = gap["low"] is not None
+            interval = f"[{gap['low']:+.4f}, {gap['high']:+.4f}]" if known else "none"
+            line += f" {gap['mean']:>+15.4f}  {interval}, {entry['verdict']}"
+        print(line)

@@ -1,0 +1,182 @@
+"""Run a study: prepare the data once, train every (arm, seed) in worker processes, compare.
+
+Each run uses one thread on the CPU, whatever ``jobs`` is, so results do not depend on how many run
+at a time. Everything is resumable: finished runs are kept, interrupted ones continue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bert.data.harvest import harvest
+from bert.data.store import MANIFEST_NAME, VOCABULARY_NAME, TokenStore, build_store
+from bert.data.text import DataError, documents, fingerprint
+from bert.data.vocab import Vocabulary, load_vocabulary, train_vocabulary
+from bert.pretraining.next_sentence import NextSentenceTask
+from bert.pretraining.task import MaskedLanguageTask
+from bert.study.arms import REFERENCE, StudyConfig
+from evidence.comparison import compare
+from swe.base.config import to_dict
+from swe.base.files import read_json, read_lines, write_json
+from swe.run.loop import train
+from swe.run.pool import Job, Report, run_jobs
+from swe.run.speed import SpeedConfig
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """Where the prepared data of a study lies."""
+
+    vocabulary_file: Path
+    store: Path
+
+
+def prepare_data(
+    study: StudyConfig,
+    folder: Path,
+    *,
+    text: Iterable[Path] = (),
+    vocabulary_file: Path | None = None,
+    jobs: int = 1,
+    report: Report = lambda what, done, total: None,
+) -> StudyData:
+    """Harvest (when no text is given), train or load the vocabulary, build the token store.
+
+    Everything lies in ``folder`` and is reused when it was made from the same inputs. A ``text``
+    that is the folder of a finished store (see bert.data) is used as it is, with its vocabulary.
+    Raises DataError in one line for text, stores or vocabularies that cannot be used.
+    """
+    sources = list(text)
+    if len(sources) == 1 and (sources[0] / MANIFEST_NAME).is_file():
+        return _stored(study, sources[0], vocabulary_file)
+    if not sources:
+        sources = [
+            harvest(folder / "docs", jobs=jobs, progress=lambda d, n: report("harvest", d, n))
+        ]
+    vocabulary = _vocabulary(study, folder, sources, vocabulary_file, report)
+    saved = folder / f"vocab-{vocabulary.sha256[:12]}.txt"
+    if not saved.exists():
+        vocabulary.save(saved)
+    apart = "-apart" if study.documents == "apart" else ""
+    store = folder / f"tokens-{study.length}{apart}"
+    build_store(
+        sources, vocabulary, store, length=study.length, documents=study.documents,
+        hashing=lambda done, total: report("hash", done, total),
+        progress=lambda progress: report("tokens", progress.tokens, 0),
+    )  # fmt: skip
+    return StudyData(saved, store)
+
+
+def _stored(study: StudyConfig, folder: Path, vocabulary_file: Path | None) -> StudyData:
+    """Check that a finished store is what the study asks for."""
+    given = vocabulary_file or folder / VOCABULARY_NAME
+    manifest = TokenStore.open(folder, load_vocabulary(given)).manifest
+    for name, wanted in (("length", study.length), ("documents", study.documents)):
+        if manifest[name] != wanted:
+            raise DataError(f"{folder}: the store has {name} {manifest[name]}, asked for {wanted}")
+    return StudyData(given, folder)
+
+
+def _vocabulary(
+    study: StudyConfig, folder: Path, sources: list[Path], given: Path | None, report: Report
+) -> Vocabulary:
+    if given is not None:
+        return load_vocabulary(given)
+    hashed = fingerprint(sources, lambda done, total: report("hash", done, total))
+    key = f"{hashed[:12]}-{study.vocabulary}"
+    cached = folder / f"trained-{key}.txt"
+    if not cached.exists():
+        report("vocabulary", 0, 1)
+        train_vocabulary(documents(sources), study.vocabulary).save(cached)
+        report("vocabulary", 1, 1)
+    return load_vocabulary(cached)
+
+
+def build_task(study: StudyConfig, data: StudyData) -> MaskedLanguageTask:
+    """Open the prepared data as a task of the training core."""
+    vocabulary = load_vocabulary(data.vocabulary_file)
+    kind = NextSentenceTask if study.pairs == "next-sentence" else MaskedLanguageTask
+    return kind(
+        study.shape(vocabulary.size), vocabulary, TokenStore.open(data.store, vocabulary),
+        study.rows, study.whole_word, study.validation_rows,
+    )  # fmt: skip
+
+
+def run_folder(out: Path, arm: str, seed: int) -> Path:
+    """Return the folder of one run within a study's folder."""
+    return out / f"{arm}-s{seed}"
+
+
+def run_study(
+    study: StudyConfig,
+    data: StudyData,
+    out: Path,
+    *,
+    device: str = "cpu",
+    jobs: int = 1,
+    speed: SpeedConfig = SpeedConfig(),  # noqa: B008 - frozen
+    report: Report = lambda what, done, total: None,
+    stop: Callable[[], bool] = lambda: False,
+    warn: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Train all runs (``jobs`` at a time), write ``comparison.json``, return its content.
+
+    ``report("train", updates done, updates in all)`` is called as the workers go on. When
+    ``stop()`` turns true all workers save and end, and Interrupted is raised. A failed run raises
+    its own error after the others were asked to stop.
+    """
+    build_task(study, data)  # fail here, in one line, rather than in every worker
+    run_jobs(
+        build_task, (study, data),
+        [
+            Job(run_folder(out, arm, seed), study.train_config(arm, seed))
+            for seed in range(study.first_seed, study.first_seed + study.seeds)
+            for arm in study.arms
+        ],
+        device=device, processes=jobs, report=report, stop=stop, warn=warn,
+        run=partial(train, speed=speed),
+    )  # fmt: skip
+    return write_comparison(study, out)
+
+
+def write_comparison(study: StudyConfig, out: Path) -> dict[str, Any]:
+    """Compare the finished runs of a study and write ``comparison.json`` beside them."""
+    seeds = range(study.first_seed, study.first_seed + study.seeds)
+    summaries = {
+        arm: {seed: read_json(run_folder(out, arm, seed) / "summary.json") for seed in seeds}
+        for arm in study.arms
+    }
+    losses = {
+        arm: {seed: summary["valid"]["loss"] for seed, summary in runs.items()}
+        for arm, runs in summaries.items()
+    }
+    arms = compare(losses, REFERENCE)
+    for arm, runs in summaries.items():
+        events = {
+            str(seed): [e["step"] for e in read_lines(run_folder(out, arm, seed) / "events.jsonl")]
+            for seed in seeds
+        }
+        first = runs[study.first_seed]
+        arms[arm] |= {
+            "accuracy": {str(seed): s["valid"]["accuracy"] for seed, s in runs.items()},
+            "seconds": {str(seed): s["seconds"] for seed, s in runs.items()},
+            "untied_at": events,
+            "steps": first["steps"],
+            "tokens": first["tokens"],
+            "flops": first["flops"],
+            "parameters_at_start": first["parameters_at_start"],
+            "parameters_at_end": first["parameters_at_end"],
+        }
+    environment = read_json(run_folder(out, study.arms[0], study.first_seed) / "environment.json")
+    comparison = {
+        "study": to_dict(study),
+        "reference": REFERENCE,
+        "environment": environment,
+        "arms": arms,
+    }
+    write_json(out / "comparison.json", comparison)
+    return comparison

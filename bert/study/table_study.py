@@ -1,0 +1,138 @@
+"""Configuration of the paper's tables at every scale: the study, the grid of rates, the arms.
+
+Every arm's rate is tuned on the same grid, with seeds that the headline does not use; a grid of one
+rate (scale ``full``: the paper gives one) leaves the tuning out.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from bert.study.arms import StudyConfig
+from bert.study.table_arms import REFERENCE, Arm, table_arms
+from swe.base.config import ConfigError, require, require_between, require_count
+from swe.run.optimizer import OptimizerConfig
+from swe.run.run_config import TrainConfig
+
+FIRST_TUNING_SEED = 1_000_000
+"""Tuning seeds count from here, far from any headline's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableStudy(StudyConfig):
+    """A table's runs. ``steps`` is the budget of the arms (the paper's 500k, "50 % of the time");
+    ``arms`` and ``peak_lr`` of the plain study are not used."""
+
+    rates: tuple[float, ...] = (1e-3, 2e-3, 4e-3)
+    """Peak learning rates tried for every arm, ascending."""
+    tuning_seeds: int = 1
+    """Runs per arm and rate that choose the rate."""
+    only: tuple[str, ...] = ()
+    """Arms to run of those that the table has, besides the baseline; () for all."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(len(self.rates) > 0, "rates", self.rates, "at least one rate")
+        for rate in self.rates:
+            require_between("rates", rate, 0, 10, open_low=True)
+        require(list(self.rates) == sorted(set(self.rates)), "rates", self.rates, "ascending")
+        require_count("tuning_seeds", self.tuning_seeds)
+        require(self.first_seed + self.seeds < FIRST_TUNING_SEED, "first_seed", self.first_seed,
+                f"so that all seeds are below {FIRST_TUNING_SEED}")  # fmt: skip
+
+    @property
+    def headline_seeds(self) -> range:
+        """Seeds of the table itself, paired over arms."""
+        return range(self.first_seed, self.first_seed + self.seeds)
+
+    @property
+    def tuning(self) -> range:
+        """Seeds that choose the rates; empty when there is nothing to choose."""
+        count = self.tuning_seeds if len(self.rates) > 1 else 0
+        first = FIRST_TUNING_SEED + self.first_seed
+        return range(first, first + count)
+
+    def arm_config(self, arm: Arm, rate: float, seed: int) -> TrainConfig:
+        """Return the training configuration of one run of an arm."""
+        steps = arm.steps(self)
+        plain = self.train_config("baseline", seed)
+        return replace(
+            plain,
+            steps=steps,
+            schedule=arm.schedule,
+            convention=arm.convention,
+            moments=arm.moments,
+            optimizer=OptimizerConfig(peak_lr=rate, warmup=self.warmup),
+            log_interval=max(1, steps // 100),
+            eval_interval=max(1, steps // 10),
+            probe_interval=max(1, steps // 20),
+            split_probes=True,
+        )
+
+
+def chosen_arms(table: str, study: TableStudy) -> tuple[Arm, ...]:
+    """Return the table's arms, or those of them that ``study.only`` names and the reference.
+
+    Raises ConfigError for a name that the table does not have.
+    """
+    arms = table_arms(table, study)
+    names = [arm.name for arm in arms]
+    for name in study.only:
+        require(name in names, "only", name, f"of {table}'s {', '.join(names)}")
+    return tuple(
+        arm for arm in arms if not study.only or arm.name in study.only or arm.name == REFERENCE
+    )
+
+
+def best_rate(losses: dict[float, list[float]]) -> tuple[float, bool]:
+    """Return the rate with the least mean loss, and whether it lies at an end of a real grid.
+
+    ``losses``: {rate: final loss of each tuning run, inf where it diverged}. Ties go to the smaller
+    rate. Raises ConfigError when every rate diverged.
+    """
+    means = {rate: math.fsum(values) / len(values) for rate, values in losses.items()}
+    rate = min(sorted(means), key=lambda one: means[one])
+    if not math.isfinite(means[rate]):
+        raise ConfigError(f"rates = {sorted(means)}: must hold one at which no tuning run diverges")
+    return rate, len(means) > 1 and rate in (min(means), max(means))
+
+
+_GPU = TableStudy(
+    size="24x256", dropout=0.0, vocabulary=30522, length=128, rows=256, steps=6000, seeds=3,
+    rates=(5e-4, 1e-3, 2e-3), check=0.01, validation_rows=4096, precision="bfloat16",
+)  # fmt: skip
+_FULL = TableStudy(
+    size="large", dropout=0.1, vocabulary=30522, length=512, rows=32, accumulation=16,
+    steps=500_000, seeds=1, rates=(3e-4,), warmup=0.02, tau=0.1, check=0.002,
+    validation_rows=2048, precision="bfloat16",
+)  # fmt: skip
+SCALES: dict[str, TableStudy] = {
+    # Two minutes: shows that every part runs; its numbers mean nothing.
+    "smoke": TableStudy(
+        size="4x32", vocabulary=512, length=32, rows=4, steps=20, seeds=2, check=0.1,
+        validation_rows=32, rates=(2e-3, 4e-3),
+    ),
+    # An evening of two cores: 12 layers of width 64 on 1.5 M tokens an arm, five paired seeds.
+    "small": TableStudy(
+        size="12x64", vocabulary=4096, length=64, rows=8, steps=3000, seeds=5,
+        rates=(1e-3, 2e-3, 4e-3, 8e-3), validation_rows=512,
+    ),
+    # One large GPU, minutes a run: 27 M parameters on 0.2 G tokens an arm.
+    "gpu": _GPU,
+    # The paper's own setting (section 5): Wikipedia + BookCorpus, Pre-LN, 512 x 512 tokens.
+    "full": _FULL,
+}  # fmt: skip
+"""Studies by scale; ``table_study`` adapts them to the table."""
+
+
+def table_study(table: str, scale: str) -> TableStudy:
+    """Return the study of a table at a scale. Table 2 is Post-LN, whole words (full: 1M, 1e-4)."""
+    require(scale in SCALES, "scale", scale, f"one of {', '.join(SCALES)}")
+    study = SCALES[scale]
+    if table == "table2":
+        study = replace(study, placement="post", whole_word=True)
+        if scale == "full":
+            study = replace(study, steps=1_000_000, rates=(1e-4,), warmup=0.01, tau=0.05)
+    table_arms(table, study)
+    return study

@@ -1,0 +1,219 @@
+"""Run a table: tune every arm's rate, train the paired seeds, and write what came out.
+
+Runs lie in ``runs/<arm>-lr<rate>-s<seed>`` of the study's folder and are shared by all tables of
+that study; a table is ``<table>.json`` beside them, and its runs' curves (``bert.study.curves``),
+written whenever the work stops, with what is finished by then (``complete`` says whether that is
+all).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bert.study.carried import carried_table, gain_signs
+from bert.study.comparison import StudyData, build_task
+from bert.study.curves import curves_file, table_curves
+from bert.study.paper_numbers import FINE_TUNED, MASKED_ACCURACY
+from bert.study.speedup import speed_up
+from bert.study.table_arms import REFERENCE, Arm
+from bert.study.table_study import TableStudy, best_rate, chosen_arms
+from evidence.comparison import compare
+from swe.base.config import to_dict
+from swe.base.files import read_json, read_lines, write_json, write_lines
+from swe.run import loop
+from swe.run.loop import Interrupted
+from swe.run.pool import Job, Report, run_jobs
+from swe.run.speed import SpeedConfig
+
+DIVERGED = "diverged.json"
+
+
+def run_folder(out: Path, arm: str, rate: float, seed: int) -> Path:
+    """Return the folder of one run within a study's folder."""
+    slug = re.sub(r"[^a-z0-9.]+", "-", arm.replace("%", "pc")).strip("-")
+    return out / "runs" / f"{slug}-lr{rate:g}-s{seed}"
+
+
+def final_loss(folder: Path) -> float | None:
+    """Return a run's final validation loss, inf when it diverged, None when it is not finished."""
+    if (folder / DIVERGED).exists():
+        return math.inf
+    summary = folder / "summary.json"
+    return float(read_json(summary)["valid"]["loss"]) if summary.exists() else None
+
+
+def run_table(
+    table: str,
+    study: TableStudy,
+    data: StudyData,
+    out: Path,
+    *,
+    device: str = "cpu",
+    jobs: int = 1,
+    speed: SpeedConfig = SpeedConfig(),  # noqa: B008 - frozen
+    report: Report = lambda what, done, total: None,
+    stop: Callable[[], bool] = lambda: False,
+    warn: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Do what is left of a table in ``out``; returns the content of ``<table>.json``.
+
+    ``report`` is called as ("tune", ...) and ("train", ...). When ``stop()`` turns true the running
+    runs save, the table is written as far as it is, and Interrupted is raised.
+    """
+    arms = chosen_arms(table, study)
+    build_task(study, data)  # fail here, in one line, rather than in every worker
+
+    def train(pairs: Iterable[tuple[Arm, float, int]], what: str) -> None:
+        todo = [
+            Job(run_folder(out, arm.name, rate, seed), study.arm_config(arm, rate, seed))
+            for arm, rate, seed in pairs
+        ]
+        run_jobs(
+            build_task, (study, data),
+            [job for job in todo if not (job.folder / DIVERGED).exists()],
+            device=device, processes=jobs, report=report, stop=stop, warn=warn, what=what,
+            diverged=lambda job, why: write_json(job.folder / DIVERGED, {"why": why}),
+            run=partial(loop.train, speed=speed),
+        )  # fmt: skip
+
+    try:
+        # Rates outermost: however early the work stops, no arm is ahead of the others by much.
+        train(((a, r, s) for s in study.tuning for r in study.rates for a in arms), "tune")
+        rates = {arm.name: tuned_rate(study, out, arm)[0] for arm in arms}
+        train(((a, rates[a.name], s) for s in study.headline_seeds for a in arms), "train")
+    except Interrupted:
+        write_table(table, study, out)
+        raise
+    return write_table(table, study, out)
+
+
+def tuning_losses(study: TableStudy, out: Path, arm: Arm) -> dict[float, list[float | None]]:
+    """Return {rate: final loss of every tuning seed, None while it is not there}."""
+    return {
+        rate: [final_loss(run_folder(out, arm.name, rate, seed)) for seed in study.tuning]
+        for rate in study.rates
+    }
+
+
+def tuned_rate(study: TableStudy, out: Path, arm: Arm) -> tuple[float, bool]:
+    """Return the arm's rate and whether it lies at the grid's end; tuning must be finished."""
+    if not study.tuning:
+        return study.rates[0], False
+    losses = tuning_losses(study, out, arm)
+    return best_rate({r: [math.nan if v is None else v for v in vs] for r, vs in losses.items()})
+
+
+def write_table(table: str, study: TableStudy, out: Path) -> dict[str, Any]:
+    """Gather a table's finished runs into ``out/<table>.json`` and return its content."""
+    arms = chosen_arms(table, study)
+    rows: dict[str, dict[str, Any]] = {}
+    losses: dict[str, dict[int, float]] = {}
+    for arm in arms:
+        tried = tuning_losses(study, out, arm)
+        row: dict[str, Any] = {
+            "budget": arm.budget,
+            "schedule": to_dict(arm.schedule),
+            "moments": arm.moments,
+            "convention": arm.convention,
+            "tuning": {f"{rate:g}": [_json(v) for v in values] for rate, values in tried.items()},
+        }
+        rows[arm.name] = row
+        if all(value is not None for values in tried.values() for value in values):
+            row["rate"], row["rate_at_edge"] = tuned_rate(study, out, arm)
+            folders = {
+                seed: run_folder(out, arm.name, row["rate"], seed) for seed in study.headline_seeds
+            }
+            ends = {seed: final_loss(folder) for seed, folder in folders.items()}
+            row["diverged"] = [seed for seed, end in ends.items() if end == math.inf]
+            finished = {s: end for s, end in ends.items() if end is not None and end < math.inf}
+            if finished:
+                losses[arm.name] = finished
+                row |= _measured([folders[seed] for seed in finished], list(finished))
+    if REFERENCE in losses:
+        shared = {a: v for a, v in losses.items() if a == REFERENCE or v.keys() & losses[REFERENCE]}
+        accuracies = {
+            a: {seed: 100 * rows[a]["accuracy"][str(seed)] for seed in v} for a, v in shared.items()
+        }
+        for name, entry in compare(shared, REFERENCE).items():
+            rows[name] |= entry
+        for name, entry in compare(accuracies, REFERENCE).items():
+            rows[name]["accuracy_percent"] = {"mean": entry["loss"]} | (
+                {"difference": entry["difference"]} if "difference" in entry else {}
+            )
+    names = [arm.name for arm in arms]
+    result = {
+        "table": table,
+        "study": to_dict(study),
+        "reference": REFERENCE,
+        "arms": rows,
+        "order": names,
+        "complete": all(
+            len(losses.get(a.name, ())) + len(rows[a.name].get("diverged", ())) == study.seeds
+            for a in arms
+        ),
+        "paper": {"accuracy": MASKED_ACCURACY.get(table, {}), "tasks": FINE_TUNED.get(table, {})},
+        "environment": _environment(out),
+    }
+    result["carried"] = carried_table(rows, out)
+    result["gains"] = gain_signs(rows, out)
+    if table == "speedup":
+        result["speedup"] = _speedups(arms, losses)
+    write_json(out / f"{table}.json", result)
+    write_lines(out / curves_file(table), table_curves(rows, names, out))
+    return result
+
+
+def _json(value: float | None) -> float | str | None:
+    """JSON has no infinity: a diverged run says so."""
+    return "diverged" if value == math.inf else value
+
+
+def _measured(folders: Sequence[Path], seeds: Sequence[int]) -> dict[str, Any]:
+    """Return what finished runs say beside their loss, by seed; ledgers from the first."""
+    summaries = [read_json(folder / "summary.json") for folder in folders]
+    unties = [
+        [e["step"] for e in read_lines(folder / "events.jsonl") if e["kind"] == "unshare"]
+        for folder in folders
+    ]
+    first = summaries[0]
+    return {
+        "accuracy": {str(s): m["valid"]["accuracy"] for s, m in zip(seeds, summaries, strict=True)},
+        "seconds": {str(s): m["seconds"] for s, m in zip(seeds, summaries, strict=True)},
+        "untied_at": {str(s): steps for s, steps in zip(seeds, unties, strict=True)},
+        "layout_at_end": {
+            str(s): m["layout_at_end"] for s, m in zip(seeds, summaries, strict=True)
+        },
+        "folders": {str(s): folder.name for s, folder in zip(seeds, folders, strict=True)},
+        **{name: first[name] for name in ("steps", "tokens", "parameters_at_start",
+                                          "parameters_at_end")},
+        "flops": {str(s): m["flops"] for s, m in zip(seeds, summaries, strict=True)},
+    }  # fmt: skip
+
+
+def _speedups(arms: Sequence[Arm], losses: dict[str, dict[int, float]]) -> dict[str, Any]:
+    """Return the speed-up of every arm over the baselines, as far as those are there."""
+    baselines = {
+        arm.budget: losses[arm.name]
+        for arm in arms
+        if arm.name.startswith(REFERENCE) and arm.name in losses
+    }
+    out = {}
+    for arm in arms:
+        known = arm.name in losses and len(baselines) > 1
+        shared = known and set(losses[arm.name]).intersection(*baselines.values())
+        if shared and not arm.name.startswith(REFERENCE):
+            out[arm.name] = speed_up(baselines, losses[arm.name], arm.budget)
+    return out
+
+
+def _environment(out: Path) -> dict[str, Any] | None:
+    """Return the environment of one of the runs, None before there is one."""
+    for path in sorted((out / "runs").glob("*/environment.json")):
+        found: dict[str, Any] = read_json(path)
+        return found
+    return None

@@ -1,0 +1,1 @@
+"""What results are judged by: claims, comparisons, result files and their keys (no torch)."""

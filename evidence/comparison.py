@@ -1,0 +1,77 @@
+"""Paired comparison of runs: n, mean, interval, and a verdict that was decided in advance.
+
+Runs with the same seed see the same batches and, where they share a parameter, the same start, so
+arms are compared by the differences within a seed. An arm "helps" when the two-sided 95 % interval
+of the mean difference (Student's t over seeds) lies below zero, "hurts" when above, else "no gain".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from scipy import stats
+
+from swe.base.config import ConfigError
+
+Verdict = Literal["helps", "no gain", "hurts", "one seed: no interval"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its two-sided Student-t interval; ``low`` and ``high`` are None when n = 1."""
+
+    n: int
+    mean: float
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(cls, values: list[float], confidence: float = 0.95) -> Interval:
+        """Summarise ``values``. Raises ConfigError for none."""
+        n = len(values)
+        if n == 0:
+            raise ConfigError("interval: of no values at all")
+        mean = math.fsum(values) / n
+        if n == 1:
+            return cls(1, mean, None, None)
+        variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
+        half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * math.sqrt(variance / n)
+        return cls(n, mean, mean - half, mean + half)
+
+    def verdict(self) -> Verdict:
+        """Read the interval of a loss difference (arm minus reference)."""
+        if self.low is None or self.high is None:
+            return "one seed: no interval"
+        if self.high < 0:
+            return "helps"
+        return "hurts" if self.low > 0 else "no gain"
+
+
+def compare(runs: Mapping[str, Mapping[int, float]], reference: str) -> dict[str, dict[str, Any]]:
+    """Compare every arm with ``reference``, seed by seed.
+
+    ``runs``: {arm: {seed: final validation loss}}. Returns for each arm its values by seed, the
+    interval of the values, and, except for the reference, the interval of the paired differences
+    over the seeds that both have, and the verdict. ConfigError when the reference is missing or an
+    arm shares no seed with it.
+    """
+    if reference not in runs:
+        raise ConfigError(f"reference = {reference!r}: must be one of {sorted(runs)}")
+    base = runs[reference]
+    out: dict[str, dict[str, Any]] = {}
+    for arm, values in runs.items():
+        entry: dict[str, Any] = {
+            "values": {str(seed): values[seed] for seed in sorted(values)},
+            "loss": asdict(Interval.of([values[seed] for seed in sorted(values)])),
+        }
+        if arm != reference:
+            shared = sorted(values.keys() & base.keys())
+            if not shared:
+                raise ConfigError(f"arm {arm!r}: no seed in common with {reference!r}")
+            difference = Interval.of([values[seed] - base[seed] for seed in shared])
+            entry |= {"difference": asdict(difference), "verdict": difference.verdict()}
+        out[arm] = entry
+    return out

@@ -1,0 +1,1 @@
+"""Result files read, the one look of all figures, and words for numbers."""

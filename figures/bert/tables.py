@@ -1,0 +1,153 @@
+"""The paper's tables as pictures: every arm against the baseline, beside the paper's own gain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from figures.base import style
+from figures.base.results import reading
+from figures.base.wording import count, fixed, interval, listing, plain
+from figures.bert.table_results import TITLES, TableResult
+
+
+@style.styled
+def draw(out: Path, result: TableResult) -> bool:
+    """Draw every arm of a table against its baseline."""
+    table = result.data
+    with reading(result.path):
+        figure, caption = _panels(table), _caption(table)
+    style.save(
+        figure, out, result.figure(), title=result.titled(TITLES[result.table]), caption=caption,
+        alt="Two panels with a row an arm. Left to right: difference of the final validation "
+        "loss to the baseline, dots for seeds, marker and bar for mean and interval; and "
+        "difference of the masked-language accuracy in points, ours with its interval and "
+        "the paper's as an open diamond where it has one.",
+        sources=[result.source],
+    )  # fmt: skip
+    return True
+
+
+def finished(table: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the arms, in order, that can be compared with the reference."""
+    return {n: table["arms"][n] for n in table["order"] if "difference" in table["arms"][n]}
+
+
+def _panels(table: dict[str, Any]) -> Figure:
+    arms = finished(table)
+    figure = style.new_figure(2.0 + 0.62 * len(arms))
+    loss, accuracy = figure.subplots(2, 1)
+    base = table["arms"][table["reference"]]["values"]
+    for row, (arm, entry) in enumerate(arms.items()):
+        look, gap = style.arm_look(arm), entry["difference"]
+        seeds = [v - base[s] for s, v in entry["values"].items() if s in base]
+        loss.plot(seeds, [row + 0.25] * len(seeds), "o", color=look.colour, markersize=3,
+                  markerfacecolor="white")  # fmt: skip
+        _bar(loss, row, gap, look)
+        loss.annotate(
+            entry["verdict"].replace(": ", ":\n"), (1.0, row), xycoords=("axes fraction", "data"),
+            xytext=(6, 0), textcoords="offset points", va="center", fontweight="bold",
+        )  # fmt: skip
+        _bar(accuracy, row, entry["accuracy_percent"]["difference"], look)
+    for row, gain in enumerate(paper_gain(table, arm) for arm in arms):
+        if gain is not None:
+            accuracy.plot(gain, row + 0.25, "d", color=style.INK, markerfacecolor="white")
+    labels = [style.arm_look(arm).label for arm in arms]
+    for axes, letter, title, label in (
+        (loss, "a", "validation loss", "nats minus baseline (left is better)"),
+        (accuracy, "b", "masked accuracy", "points minus baseline (right is better)"),
+    ):
+        style.panel_title(axes, letter, title)
+        axes.axvline(0.0, color=style.INK, linewidth=1.0)
+        axes.set_yticks(range(len(arms)), labels)
+        axes.set_ylim(len(arms) - 0.4, -0.6)
+        axes.grid(visible=False, axis="y")
+        axes.margins(x=0.08)
+        axes.locator_params(axis="x", nbins=5)
+        axes.set_xlabel(label)
+    handles = [Line2D([], [], color=style.FAINT, marker="o", linewidth=2.2, label="ours")]
+    if any(paper_gain(table, arm) is not None for arm in arms):
+        handles.append(
+            Line2D(
+                [],
+                [],
+                color=style.INK,
+                marker="d",
+                markerfacecolor="white",
+                linestyle="",
+                label="paper, BERT-large, one run",
+            )
+        )
+    style.legend_above(figure, handles, columns=2)
+    return figure
+
+
+def _bar(axes: Axes, row: int, gap: dict[str, Any], look: style.Look) -> None:
+    if gap["low"] is not None:
+        axes.plot([gap["low"], gap["high"]], [row, row], color=look.colour, linewidth=2.2)
+    axes.plot(gap["mean"], row, look.marker, color=look.colour, markersize=6)
+
+
+def paper_gain(table: dict[str, Any], arm: str) -> float | None:
+    """Return the paper's masked accuracy of the arm minus its baseline's, in points."""
+    printed = table["paper"]["accuracy"]
+    if arm not in printed or arm == table["reference"]:
+        return None
+    return float(printed[arm] - printed[table["reference"]])
+
+
+def rows(table: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return one row an arm, raw values, the paper's accuracy (percent) last; None: not there."""
+    out = []
+    for name in table["order"]:
+        entry = table["arms"][name]
+        loss, gap = entry.get("loss", {}), entry.get("difference", {})
+        accuracy = entry.get("accuracy_percent", {})
+        out.append(
+            {
+                "arm": name,
+                "n": loss.get("n", 0),
+                "rate": entry.get("rate"),
+                "steps": entry.get("steps"),
+                "tokens": entry.get("tokens"),
+                "loss": loss.get("mean"),
+                "difference": gap.get("mean"),
+                "difference_low": gap.get("low"),
+                "difference_high": gap.get("high"),
+                "verdict": entry.get("verdict"),
+                "accuracy_percent": accuracy.get("mean", {}).get("mean"),
+                "paper_accuracy_percent": table["paper"]["accuracy"].get(name),
+            }
+        )
+    return out
+
+
+def _caption(table: dict[str, Any]) -> str:
+    arms, study = finished(table), table["study"]
+    base = table["arms"][table["reference"]]
+    found = "; ".join(
+        f"{style.arm_look(arm).label} {interval(entry['difference'])} (rate {plain(entry['rate'])}"
+        f"{', end of the grid' if entry['rate_at_edge'] else ''}, n = {entry['difference']['n']}), "
+        f"{entry['verdict']}"
+        for arm, entry in arms.items()
+    )
+    paper = [
+        f"{style.arm_look(arm).label} {fixed(gain, 2, sign=True)}"
+        for arm in arms
+        if (gain := paper_gain(table, arm)) is not None
+    ]
+    unfinished = [style.arm_look(n).label for n in table["order"] if "loss" not in table["arms"][n]]
+    rates = listing(plain(rate) for rate in study["rates"])
+    return (
+        f"BERT {study['size']}, {study['placement'].capitalize()}-LN, {count(base['steps'])} "
+        f"updates ({count(base['tokens'])} tokens; arms named x2 twice that), peak rate of every "
+        f"arm tuned on {rates} with other seeds. Final validation loss minus the baseline's with "
+        f"the same seed and batches, mean and 95 % paired t interval, in nats: {found}. The "
+        "intervals are each arm's own, not corrected for their number."
+        + (f" Paper, points of accuracy over its baseline: {'; '.join(paper)}." if paper else "")
+        + (f" Not finished: {listing(unfinished)}." if unfinished else "")
+    )

@@ -1,0 +1,93 @@
+"""Studies on record in words: the blocks study:NAME/TABLE and theory:NAME/TABLE of docs/bert.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from figures.base.style import arm_look
+from figures.base.tables import markdown
+from figures.base.wording import count, fixed, interval, plain
+from figures.bert.speedup import ratio_words
+from figures.bert.tables import paper_gain
+
+_TABLE = {
+    "arm": "Arm", "rate": "Peak rate", "n": "n", "loss": "Final loss, nats",
+    "difference": "Minus baseline, 95 %", "verdict": "Verdict", "accuracy": "Accuracy, %",
+    "gain": "Points over baseline, 95 %", "paper": "Paper's points",
+}  # fmt: skip
+_THEORY = {
+    "quantity": "Quantity", "n": "n", "predicted": "Predicted", "measured": "Measured",
+    "verdict": "Verdict",
+}  # fmt: skip
+
+
+def study_table(table: dict[str, Any]) -> str:
+    """Return a table's arms as markdown, with what was run and where below."""
+    rows = []
+    for name in table["order"]:
+        entry = table["arms"][name]
+        if "loss" not in entry:
+            continue
+        gap, points = entry.get("difference"), entry["accuracy_percent"]
+        paper = paper_gain(table, name)
+        rows.append({
+            "arm": arm_look(name).label,
+            "rate": f"{entry['rate']:g}" + (" (end of grid)" if entry["rate_at_edge"] else ""),
+            "n": str(entry["loss"]["n"]),
+            "loss": fixed(entry["loss"]["mean"]),
+            "difference": "—" if gap is None else interval(gap),
+            "verdict": entry.get("verdict", "reference"),
+            "accuracy": fixed(points["mean"]["mean"], 2),
+            "gain": interval(points["difference"], 2) if "difference" in points else "—",
+            "paper": "—" if paper is None else fixed(paper, 2, sign=True),
+        })  # fmt: skip
+    ratios = "; ".join(
+        f"{arm_look(arm).label} {ratio_words(ratio)}"
+        for arm, ratio in table.get("speedup", {}).items()
+    )
+    speed = f"\n\nBudget of an equal baseline over the arm's: {ratios}." if ratios else ""
+    return f"{markdown(_TABLE, rows)}{speed}\n\n{_setting(table)}"
+
+
+def theory_table(table: dict[str, Any]) -> str:
+    """Return predictions beside measurements as markdown: carried quantities, gains by tau."""
+    rows = [
+        {"quantity": entry["quantity"], "n": str(entry["n"]), "verdict": entry["verdict"],
+         "predicted": _ends(entry["predicted"]), "measured": _ends(entry["measured"])}
+        for entry in table.get("carried", [])
+    ]  # fmt: skip
+    rows += [
+        {"quantity": f"gain of SWE-F over the equal start, tau {100 * gain['tau']:g} % (predicted: "
+                     "ratio of descents minus 1; measured: nats)",
+         "n": str(gain["n"]), "predicted": _ends(gain["predicted"]),
+         "measured": _ends(gain["measured"]),
+         "verdict": gain["verdict"] + ("" if gain["same_rate"] else " (rates differ)")}
+        for gain in table.get("gains", [])
+    ]  # fmt: skip
+    return markdown(_THEORY, rows)
+
+
+def _ends(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "—"
+    if found["low"] is None or found["low"] == found["high"]:
+        return plain(found["mean"])
+    return f"{plain(found['mean'])} [{plain(found['low'])}, {plain(found['high'])}]"
+
+
+def _setting(table: dict[str, Any]) -> str:
+    study, base = table["study"], table["arms"][table["reference"]]
+    where = table["environment"]
+    state = "" if table["complete"] else " Not finished: n says how far it came."
+    rates = ", ".join(f"{rate:g}" for rate in study["rates"])
+    tuned = (
+        f"rates {rates} tried by every arm with {study['tuning_seeds']} seed(s) of their own"
+        if len(study["rates"]) > 1
+        else f"one rate ({rates}) for all arms, not tuned"
+    )
+    return (
+        f"{study['size']}, {study['placement'].capitalize()}-LN, vocabulary {study['vocabulary']}, "
+        f"{count(base['steps'])} updates, {count(base['tokens'])} tokens (x2: twice that), {tuned}."
+        f"{state} {where['device']}, torch {where['torch']}, commit {where['commit'][:10]}, "
+        f"`{where['command']}`."
+    )

@@ -1,0 +1,1 @@
+"""One model on several processes: whole weights on each, or slices of them."""

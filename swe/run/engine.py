@@ -1,0 +1,226 @@
+"""One update: model, optimiser, schedule's runner, device, precision, loss, and the guard.
+
+Update ``step`` reads batches ``step * accumulation ...``, draws dropout from (seed, step), and
+takes its rate from the step, so it is a function of the state before it. Nothing here waits for the
+device, except reading the guard on demand; ``swe.run.loop`` says when to log, evaluate and save.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from swe.base.config import require
+from swe.ranks.distributed import rank_batch
+from swe.ranks.parallel import Parallel
+from swe.run.attention import choose, use
+from swe.run.compiling import compile_loss, eagerly
+from swe.run.optimizer import build_adamw, set_learning_rate
+from swe.run.prefetch import Prefetcher
+from swe.run.run_config import TrainConfig
+from swe.run.speed import SpeedConfig
+from swe.run.task import Batch, Task
+from swe.sharing.seeds import derive_seed
+from swe.sharing.share_then_unshare import Event, ShareThenUnshare, prepare
+from swe.sharing.stack import Stack, find_stack
+from swe.sharing.statistics import GradientStatistics
+
+
+class NonFiniteLossError(RuntimeError):
+    """The loss or a gradient was NaN or infinite; the update was not made."""
+
+
+class Engine:
+    """What a run computes with. ``where`` names the run in messages.
+
+    On several ranks each computes on its rows; losses, norms and statistics are the global batch's.
+    Raises ConfigError for a ``speed`` that ``parallel`` does not allow.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        config: TrainConfig,
+        device: torch.device,
+        where: str,
+        parallel: Parallel | None = None,
+        speed: SpeedConfig = SpeedConfig(),  # noqa: B008 - frozen
+    ) -> None:
+        self.task, self.config, self.device, self.where = task, config, device, where
+        self.parallel, self.speed = parallel or Parallel(), speed
+        self.world = self.parallel.world
+        speed.validate(self.parallel.mode)
+        self.bad_step = torch.full((), -1, dtype=torch.int64, device=device)
+        model = task.build(config.seed)
+        prepare(find_stack(model)[1], config.schedule)
+        self.parameters_at_start = sum(p.numel() for p in model.parameters())
+        model = self.parallel.place(model, device)
+        self.optimizer = build_adamw(model, config.optimizer)
+        self.swe = ShareThenUnshare(
+            model,
+            self.optimizer,
+            config.schedule,
+            config.steps,
+            convention=config.convention,
+            clip_norm=config.optimizer.clip_norm,
+            moments=config.moments,
+            parallel=self.parallel,
+        )
+        self.attention, self.attention_times = self.world.on_first(
+            lambda: choose(task, speed.attention, config.precision, device)
+        )
+        if self.attention != "default":
+            use(self.attention)  # the first rank's, measured there, on all
+        self._training_loss = compile_loss(
+            task.loss, self.stack, speed.compile, speed.backend,
+            around=self.parallel.mode == "none",
+        )  # fmt: skip
+        self.batches = Prefetcher(
+            partial(rank_batch, task, config.seed, world=self.world),
+            speed.prefetch_on(device),
+            pinned=device.type == "cuda",
+        )
+
+    def close(self) -> None:
+        """Stop what runs beside the updates; the engine can still be used."""
+        self.batches.close()
+
+    @property
+    def model(self) -> nn.Module:
+        """The model as it is now; an untie may replace it."""
+        return self.swe.model
+
+    @property
+    def stack(self) -> Stack:
+        """The model's stack as it is now."""
+        return self.swe.stack
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of the model as it is now."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    @property
+    def learning_rate(self) -> float:
+        """Rate of the last update."""
+        rate: float = self.optimizer.param_groups[0]["lr"]
+        return rate
+
+    def begin(self, step: int, batch: Batch, *, measure: bool) -> Event | None:
+        """Let the schedule act before update ``step``; ``batch`` is its first."""
+        # Compiled whole, the model would be compiled once more for a probe: its layers are leaves.
+        loss = self.task.loss if self.speed.compile == "model" else self._training_loss
+        # The model is looked up at each call: an untie may replace it between two.
+        return self.swe.begin_step(
+            step, lambda: self._loss(loss, self.model, batch), measure=measure
+        )
+
+    def probe_halves(self, step: int, batch: Batch) -> list[GradientStatistics]:
+        """Probe the two halves of each rank's rows of ``batch`` apart; together they cost one.
+
+        With the probe of the whole batch they tell signal from noise. Raises ConfigError for a
+        batch of one row.
+        """
+        rows = len(next(iter(batch.values())))
+        require(rows >= 2, "split_probes", True, "off for batches of one row")
+        self.swe.probes += 1
+        seed = derive_seed("probe", step, *self.world.salt)
+        found = []
+        for part in (slice(rows // 2), slice(rows // 2, 2 * (rows // 2))):
+            half = {name: tensor[part] for name, tensor in batch.items()}
+            with eagerly():  # another shape would be another graph
+                found.append(
+                    self.parallel.probe(
+                        self.model, partial(self._loss, self.task.loss, self.model, half), seed
+                    )
+                )
+        return found
+
+    def update(self, step: int, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Make update ``step``, whose first batch is given.
+
+        Returns (loss, gradient norm before clipping), 0-d on the device. Raises NonFiniteLossError
+        before the weights change; on CUDA that is told by :meth:`raise_if_bad`.
+        """
+        config = self.config
+        self.model.train()
+        torch.manual_seed(derive_seed(config.seed, "dropout", step, *self.world.salt))
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        for micro in range(config.accumulation):
+            if micro > 0:
+                batch = self.batch(step * config.accumulation + micro)
+            last = micro == config.accumulation - 1
+            with self.parallel.micro_batch(self.model, last):
+                module = self.parallel.training_module(self.model)
+                loss = self._loss(self._training_loss, module, batch)
+                (loss / config.accumulation).backward()
+            total += loss.detach().double() / config.accumulation
+        total = self.world.mean(total)
+        norm = self.swe.finish_gradients()
+        self._guard(step, total, norm)
+        set_learning_rate(self.optimizer, config.optimizer.learning_rate(step, config.steps))
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return total, norm
+
+    def _guard(self, step: int, loss: Tensor, norm: Tensor) -> None:
+        """Stop before a non-finite update; on CUDA skip it there and report at the next row.
+
+        Reading the loss back each step would drain the device queue, so on CUDA a sticky flag
+        makes the fused optimiser skip every update from the first bad one on.
+        """
+        bad = ~(torch.isfinite(loss) & torch.isfinite(norm))
+        self.bad_step = torch.where((self.bad_step < 0) & bad, step, self.bad_step)
+        if self.device.type == "cuda":
+            self.optimizer.found_inf = (self.bad_step >= 0).float()  # type: ignore[attr-defined]
+            self.optimizer.grad_scale = None  # type: ignore[attr-defined]
+        else:
+            self.raise_if_bad()
+
+    def raise_if_bad(self) -> None:
+        """Raise NonFiniteLossError if an update was refused; on CUDA this waits for the device."""
+        step = int(self.bad_step)
+        if step >= 0:
+            first = step * self.config.accumulation
+            last = first + self.config.accumulation - 1
+            raise NonFiniteLossError(
+                f"{self.where}: loss or gradient not finite at update {step}; nothing was "
+                f"updated. Reproduce with seed {self.config.seed}, batches {first}..{last}"
+            )
+
+    def batch(self, index: int) -> Batch:
+        """Return this rank's rows of batch ``index`` on the device."""
+        batch = self.batches.get(index)
+        return {name: t.to(self.device, non_blocking=True) for name, t in batch.items()}
+
+    def _loss(self, loss: Callable[..., Tensor], module: nn.Module, batch: Batch) -> Tensor:
+        """Return the mean loss over ``batch``, 0-d, in the run's precision."""
+        with self._autocast():
+            return loss(module, batch)
+
+    def evaluate(self) -> dict[str, float]:
+        """Evaluate the task in the run's precision, without dropout; rank 0's values count."""
+        self.model.eval()
+        with torch.no_grad(), self._autocast(), eagerly():
+            values = self.task.evaluate(self.model, self.device)
+        self.model.train()
+        self.parallel.settle(self.model)
+        return self.world.on_first(lambda: values)
+
+    def weight_energies(self) -> dict[str, float]:
+        """Energies of the layers' weights (see ``swe.sharing.statistics``)."""
+        return self.parallel.weight_energies(self.stack)
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        # With the weight cache a tied block would sum its uses' gradients in bfloat16.
+        return torch.autocast(
+            self.device.type,
+            torch.bfloat16,
+            enabled=self.config.precision == "bfloat16",
+            cache_enabled=False,
+        )

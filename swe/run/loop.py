@@ -1,0 +1,312 @@
+"""The training loop: one (task, config) to one run folder, interruptible and exactly resumable.
+
+It says when to log, probe, evaluate, save and resume; ``swe.run.engine`` makes the updates, each a
+function of the state before it, so a run resumed from a checkpoint is the unbroken run, bit for bit
+on the same machine. Nothing in the loop waits for the device except the rows that are logged.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from swe.base.config import ConfigError, from_dict, to_dict
+from swe.base.files import read_json, write_json
+from swe.base.interrupt import Interrupted
+from swe.ranks.distributed import Mode, World, world_of
+from swe.ranks.parallel import Parallel, Replicated
+from swe.run import checkpoint
+from swe.run.engine import Engine, NonFiniteLossError
+from swe.run.record import RunFolder, Spectator, environment
+from swe.run.run_config import TrainConfig
+from swe.run.saved_state import SavedState
+from swe.run.speed import SpeedConfig
+from swe.run.task import Batch, Task
+from swe.sharing.share_then_unshare import Event
+from swe.sharing.statistics import finite_or_none
+
+__all__ = ["Interrupted", "NonFiniteLossError", "train"]
+
+
+Progress = Callable[[int, dict[str, Any]], None]
+
+
+def train(
+    task: Task,
+    config: TrainConfig,
+    folder: Path,
+    *,
+    device: torch.device | str = "cpu",
+    parallel: Mode = "none",
+    speed: SpeedConfig = SpeedConfig(),  # noqa: B008 - frozen
+    progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    warn: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Train ``task`` by ``config`` in ``folder``; continue there if a checkpoint is found.
+
+    Returns the summary; a finished run returns its summary at once. ``progress(step, row)`` is
+    called after every logged row (by rank 0), ``stop()`` before every update. ``parallel`` other
+    than "none" is called by every rank within ``swe.ranks.distributed.process_group``; a run may be
+    continued in another mode and on another number of ranks. ``speed`` (rank 0's) changes nothing
+    that the folder's ``config.json`` holds. Raises ConfigError, FolderBusyError, RunFolderError,
+    CheckpointError, NonFiniteLossError, RanksDifferError, Interrupted, on all ranks, and OSError
+    when a row cannot be written: what was saved and logged before stays.
+    """
+    world = world_of(parallel)
+    speed.validate(parallel)
+    config.schedule.validate(task.depth, config.steps)
+    run = _open(folder, {"train": to_dict(config), "task": task.describe()}, world)
+    summary = world.on_first(lambda: run.summary)
+    if summary is not None:
+        return summary
+    way = _way(parallel, world)
+    with world.held_by_first(run.held(warn)):
+        loop = _Loop(task, config, run, torch.device(device), way, speed, progress, stop, warn)
+        try:
+            return loop.run()
+        finally:
+            loop.engine.close()
+
+
+def _open(path: Path, config: dict[str, Any], world: World) -> RunFolder:
+    """Open the folder on every rank, after all agreed on the configuration."""
+    world.agree("configuration", config, ConfigError)
+    first = world.on_first(lambda: RunFolder(path, config))
+    return world.all_or_none(lambda: first if world.is_first else Spectator(path, config))
+
+
+def _way(mode: Mode, world: World) -> Parallel:
+    if mode == "fsdp":
+        from swe.ranks.sharded import Sharded  # here: its library takes seconds to load
+
+        return Sharded(world)
+    return Replicated(world) if mode == "ddp" else Parallel(world)
+
+
+class _Loop:
+    """State of one run in progress."""
+
+    def __init__(
+        self,
+        task: Task,
+        config: TrainConfig,
+        folder: RunFolder,
+        device: torch.device,
+        parallel: Parallel,
+        speed: SpeedConfig,
+        progress: Progress | None,
+        stop: Callable[[], bool],
+        warn: Callable[[str], None],
+    ) -> None:
+        self.config, self.folder = config, folder
+        self.progress, self.stop = progress, stop
+        self.started = time.perf_counter()
+        self.seconds_before = 0.0
+        self.step, self.saved_step = 0, -1
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        self.loss_count = 0
+        self.world = parallel.world
+        self.engine = Engine(
+            task, config, device, str(folder.path), parallel,
+            self.world.on_first(lambda: _as_begun(speed, folder)),
+        )  # fmt: skip
+        self._resume(warn)
+
+    def run(self) -> dict[str, Any]:
+        config = self.config
+        self._describe()
+        while self.step < config.steps:
+            if self.world.any(self.stop()):
+                self._save()
+                raise Interrupted(f"{self.folder.path}: stopped before update {self.step}")
+            step = self.step
+            batch = self.engine.batch(step * config.accumulation)
+            measure = config.probe_interval > 0 and step % config.probe_interval == 0
+            event = self.engine.begin(step, batch, measure=measure)
+            self._log_probe(step, batch if measure and config.split_probes else None)
+            if event is not None:
+                self._log_event(event)
+            if event is not None or (step > 0 and step % config.checkpoint_interval == 0):
+                self._save()
+            loss, self.norm = self.engine.update(step, batch)
+            self.loss_sum += loss
+            self.loss_count += 1
+            self.step = step + 1
+            if self.step % config.log_interval == 0:
+                self._log_training()
+            if self.step % config.eval_interval == 0 and self.step < config.steps:
+                self._evaluate()
+        return self._finish()
+
+    def _describe(self) -> None:
+        spread = {"parallel": self.engine.parallel.mode, "ranks": self.world.size}
+        speed = to_dict(self.engine.speed) | {
+            "attention": self.engine.attention,
+            "attention_milliseconds": self.engine.attention_times,
+        }
+        here = environment(self.engine.device) | spread | {"speed": speed}
+        self.world.on_first(lambda: write_json(self.folder.path / "environment.json", here))
+
+    def _seconds(self) -> float:
+        return self.seconds_before + time.perf_counter() - self.started
+
+    def _log_training(self) -> None:
+        self.engine.raise_if_bad()
+        row = {
+            "kind": "train",
+            "step": self.step,
+            "loss": float(self.loss_sum) / self.loss_count,
+            "gradient_norm": float(self.norm),
+            "learning_rate": self.engine.learning_rate,
+            "seconds": round(self._seconds(), 3),
+        }
+        self.loss_sum.zero_()
+        self.loss_count = 0
+        self.folder.log(row)
+        if self.progress and self.world.is_first:
+            self.progress(self.step, row)
+
+    def _log_probe(self, step: int, split: Batch | None) -> None:
+        statistics = self.engine.swe.statistics
+        if statistics is not None:
+            row = {"kind": "probe", "step": step, **statistics.to_json()}
+            row["weights"] = self.engine.weight_energies()
+            if split is not None:
+                row["halves"] = [s.to_json() for s in self.engine.probe_halves(step, split)]
+            self.folder.log(row)
+
+    def _log_event(self, event: Event) -> None:
+        self.folder.log_event(
+            {
+                "kind": "sham" if event.after == event.before else "unshare",
+                "step": event.step,
+                "before": str(event.before),
+                "after": str(event.after),
+                "groups": list(event.after.groups),
+                "held_loss": event.loss,
+                "moments": self.config.moments,
+                "correlations": None
+                if event.correlations is None
+                else [finite_or_none(c) for c in event.correlations],
+            }
+        )
+
+    def _evaluate(self) -> dict[str, float]:
+        values = self.engine.evaluate()
+        if not all(math.isfinite(value) for value in values.values()):
+            raise NonFiniteLossError(
+                f"{self.folder.path}: validation not finite after update {self.step}: {values}"
+            )
+        seconds = round(self._seconds(), 3)
+        self.folder.log({"kind": "valid", "step": self.step, "seconds": seconds, **values})
+        return values
+
+    def _save(self, keep: int = 2) -> None:
+        # A checkpoint past a skipped update would hide that it was skipped.
+        self.engine.raise_if_bad()
+        if self.saved_step == self.step:
+            return
+        self.world.agree("schedule state", self.engine.swe.to_json())
+        state = SavedState(
+            config=self.folder.digest,
+            swe=self.engine.swe.to_json(),
+            rows=self.folder.row_counts(),
+            seconds=self._seconds(),
+            loss_sum=float(self.loss_sum),
+            loss_count=self.loss_count,
+        )
+        checkpoint.save(
+            self.folder.checkpoints,
+            self.step,
+            self.engine.model,
+            self.engine.optimizer,
+            to_dict(state),
+            keep=keep,
+            world=self.world,
+        )
+        self.saved_step = self.step
+
+    def _resume(self, warn: Callable[[str], None]) -> None:
+        self.world.on_first(lambda: checkpoint.remove_unfinished(self.folder.checkpoints))
+        found = checkpoint.latest(self.folder.checkpoints, warn, self._saved_state, self.world)
+        if found is None:
+            dropped = self.folder.rewind({"metrics": 0, "events": 0})
+            if dropped:
+                warn(f"{self.folder.path}: no checkpoint beside its {dropped} rows; starts over")
+            return
+        saved = self._saved_state(found)
+        try:
+            self.engine.swe.restore(saved.swe)
+        except ConfigError as error:
+            raise checkpoint.CheckpointError(f"{found.path}: of another run ({error})") from None
+        found.load_weights(self.engine.model)
+        found.load_optimizer(self.engine.model, self.engine.optimizer)
+        self.folder.rewind(saved.rows)
+        self.loss_sum.fill_(saved.loss_sum)
+        self.loss_count = saved.loss_count
+        self.seconds_before = saved.seconds
+        self.step = self.saved_step = found.step
+
+    def _saved_state(self, found: checkpoint.Checkpoint) -> SavedState:
+        """Read what :meth:`_save` left; CheckpointError for a checkpoint that is not this run's."""
+        try:
+            saved = from_dict(SavedState, found.state)
+        except ConfigError as error:
+            raise checkpoint.CheckpointError(f"{found.path}: of another run ({error})") from None
+        if saved.config != self.folder.digest or found.step > self.config.steps:
+            raise checkpoint.CheckpointError(
+                f"{found.path}: of another run (of update {found.step}, configuration "
+                f"{saved.config[:12]}, not {self.folder.digest[:12]})"
+            )
+        return saved
+
+    def _finish(self) -> dict[str, Any]:
+        self._save(keep=1)  # first: a run killed below evaluates again, and logs the row once
+        values = self._evaluate()
+        config, engine = self.config, self.engine
+        task, probes = engine.task, engine.swe.probes
+        batches = config.steps * config.accumulation
+        summary = {
+            "steps": config.steps,
+            "tokens": batches * task.tokens_per_batch,
+            "flops": (batches + probes) * task.flops_per_batch,
+            "seconds": round(self._seconds(), 3),
+            "peak_memory_bytes": _peak_memory(engine.device),
+            "probes": probes,
+            "parameters_at_start": engine.parameters_at_start,
+            "parameters_at_end": engine.parameters,
+            "layout_at_end": str(engine.stack.layout),
+            "valid": values,
+            "weights": engine.weight_energies(),
+        }
+        self.world.on_first(lambda: self.folder.finish(summary))
+        return self.world.on_first(lambda: summary)
+
+
+def _as_begun(speed: SpeedConfig, folder: RunFolder) -> SpeedConfig:
+    """Keep the attention kernel that the run was begun with: another gives other last digits."""
+    path = folder.path / "environment.json"
+    if speed.attention != "measured" or not path.exists():
+        return speed
+    try:
+        earlier = read_json(path)["speed"]["attention"]
+    except (ValueError, LookupError, TypeError):  # half a file, or an older program's: measure anew
+        return speed
+    return replace(speed, attention=earlier)
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Peak of the memory allocated on the device (CUDA), or resident in this process so far."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kilobytes if sys.platform == "darwin" else kilobytes * 1024

@@ -1,0 +1,187 @@
+"""The run folder: what was run, on what, and what came out, in plain files.
+
+``config.json`` (everything that decides the outcome), ``environment.json`` (versions, hardware,
+commit, command: what may change the speed or the last digit), ``metrics.jsonl`` (rows of kind
+train, valid, probe), ``events.jsonl`` (changes of layout), ``summary.json`` (written once, at the
+end), ``checkpoints/``. What a killed process left half written goes when the run is continued.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from swe.base.config import ConfigError
+from swe.base.environment import host
+from swe.base.files import (
+    append_line,
+    json_digest,
+    read_json,
+    read_lines,
+    remove_unfinished,
+    write_json,
+    write_lines,
+)
+from swe.base.lock import exclusive
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Describe versions, hardware, code and command of this process."""
+    cuda = device.type == "cuda"
+    return (
+        host()
+        | {
+            "torch": torch.__version__,
+            "cuda": torch.version.cuda,
+            "threads": torch.get_num_threads(),
+        }
+        | ({"device": torch.cuda.get_device_name(device)} if cuda else {})
+    )
+
+
+class RunFolderError(RuntimeError):
+    """A run folder's own files are damaged; the message names the file and what to do."""
+
+
+class RunFolder:
+    """One run's folder. Opening it for a configuration other than its own raises ConfigError."""
+
+    def __init__(self, path: Path, config: Mapping[str, Any]) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.metrics = path / "metrics.jsonl"
+        self.events = path / "events.jsonl"
+        self._config_file = path / "config.json"
+        self.digest = json_digest(dict(config))
+        try:
+            if not self._config_file.exists():
+                write_json(self._config_file, config)
+        except OSError as error:
+            raise ConfigError(f"output folder {path}: cannot be written ({error})") from None
+        try:
+            stored = read_json(self._config_file)
+        except (OSError, ValueError) as error:
+            raise RunFolderError(f"{path}: config.json cannot be read ({_short(error)})") from None
+        difference = first_difference(stored, dict(config))
+        if difference:
+            raise ConfigError(f"{path}: holds a run of another configuration ({difference})")
+
+    @contextmanager
+    def held(self, warn: Callable[[str], None]) -> Iterator[None]:
+        """Keep other processes out for the block. FolderBusyError when one is in it already."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(exclusive(self.path, warn))
+            except OSError as error:
+                raise ConfigError(
+                    f"output folder {self.path}: cannot be written ({error})"
+                ) from None
+            yield
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        """The finished run's summary; None while it is not finished."""
+        path = self.path / "summary.json"
+        try:
+            summary = read_json(path) if path.exists() else None
+            if not isinstance(summary, dict | None):
+                raise ValueError("not a table of named values")
+        except ValueError as error:
+            raise RunFolderError(
+                f"{path}: cannot be read ({_short(error)}); without it the run ends again from its "
+                "last checkpoint"
+            ) from None
+        return summary
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Append one row to metrics.jsonl."""
+        append_line(self.metrics, row)
+
+    def log_event(self, row: Mapping[str, Any]) -> None:
+        """Append one row to events.jsonl."""
+        append_line(self.events, row)
+
+    def row_counts(self) -> dict[str, int]:
+        """Rows written so far; a checkpoint keeps them for :meth:`rewind`."""
+        return {path.stem: len(read_lines(path)) for path in (self.metrics, self.events)}
+
+    def rewind(self, counts: Mapping[str, int]) -> int:
+        """Drop the rows that a resumed run will write again; returns how many.
+
+        Raises RunFolderError when rows are damaged, or fewer than ``counts``: what is lost cannot
+        be written again.
+        """
+        remove_unfinished(self.path)
+        dropped = 0
+        for path in (self.metrics, self.events):
+            wanted = counts.get(path.stem, 0)
+            try:
+                rows = read_lines(path)
+            except ValueError as error:
+                raise RunFolderError(f"{_short(error)}; the run cannot be continued") from None
+            if len(rows) < wanted:
+                raise RunFolderError(
+                    f"{path}: has {len(rows)} of the {wanted} rows before the checkpoint; the run "
+                    "cannot be continued"
+                )
+            dropped += len(rows) - wanted
+            if path.exists():
+                write_lines(path, rows[:wanted])
+        return dropped
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Write summary.json: from now on the run counts as done."""
+        write_json(self.path / "summary.json", summary)
+
+
+class Spectator(RunFolder):
+    """The run folder as ranks other than the first hold it: they check and read, but never write.
+
+    Raises ConfigError when the folder that rank 0 opened cannot be seen from here.
+    """
+
+    def __init__(self, path: Path, config: Mapping[str, Any]) -> None:
+        if not (path / "config.json").exists():
+            raise ConfigError(
+                f"output folder {path}: not seen by every rank; it must be on a file system that "
+                "all nodes share"
+            )
+        super().__init__(path, config)
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Leave the row to rank 0."""
+
+    def log_event(self, row: Mapping[str, Any]) -> None:
+        """Leave the row to rank 0."""
+
+    def row_counts(self) -> dict[str, int]:
+        """Leave them to rank 0, which alone saves them."""
+        return {"metrics": 0, "events": 0}
+
+    def rewind(self, counts: Mapping[str, int]) -> int:
+        """Leave it to rank 0."""
+        return 0
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Leave it to rank 0."""
+
+
+def first_difference(one: Any, other: Any, where: str = "") -> str:
+    """Name the first place at which two JSON values differ ("" when they are equal)."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in sorted(one.keys() | other.keys()):
+            inner = first_difference(one.get(key), other.get(key), f"{where}.{key}".lstrip("."))
+            if inner:
+                return inner
+        return ""
+    return "" if one == other else f"{where}: {_short(repr(one))} there, {_short(repr(other))} here"
+
+
+def _short(what: object, length: int = 200) -> str:
+    """Text on one line of bearable length: what is quoted may come from a damaged file."""
+    text = " ".join(str(what).split())
+    return text if len(text) <= length else f"{text[:length]}..."

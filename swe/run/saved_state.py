@@ -1,0 +1,38 @@
+"""What a checkpoint keeps beside tensors: where the loop, its schedule and its rows were.
+
+A typed configuration like any other (``swe.base.config``), because it is read from a file that
+anybody may have written: unknown names, wrong types and impossible values are refused by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from swe.base.config import require, require_between, require_count
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedState:
+    """State of a run before update ``begun + 1`` or later; ConfigError for impossible values."""
+
+    config: str
+    """Digest of the run's configuration and task: whose checkpoint it is."""
+    swe: dict
+    """What ``ShareThenUnshare.restore`` takes, which checks it."""
+    rows: dict
+    """Rows of each line file, {name: count}."""
+    seconds: float
+    """Wall time so far."""
+    loss_sum: float
+    """Sum of the losses since the last logged row."""
+    loss_count: int
+    """Their number."""
+
+    def __post_init__(self) -> None:
+        require_count("loss_count", self.loss_count, 0)
+        require_between("seconds", self.seconds, 0, 1e12)
+        require_between("loss_sum", self.loss_sum, -1e300, 1e300)
+        names = sorted(map(str, self.rows))
+        require(names == ["events", "metrics"], "rows", names, "of events and metrics")
+        for name, count in self.rows.items():
+            require_count(f"rows.{name}", count, 0)

@@ -1,0 +1,59 @@
+"""What changes the speed of a run, or its last digits, and not what it means.
+
+Kept apart from ``TrainConfig``: a run may be resumed with other settings here, and two runs that
+differ only here are the same experiment. Recorded in ``environment.json``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from swe.base.config import require, require_count
+from swe.ranks.distributed import Mode
+from swe.run.attention import CHOICES
+from swe.run.compiling import CompileMode
+
+_BACKENDS = ("inductor", "aot_eager", "eager")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedConfig:
+    """Speed options of one process."""
+
+    compile: CompileMode = "none"
+    """torch.compile: each block in place (blocks), the whole loss (model), or none."""
+    backend: str = "inductor"
+    """torch.compile's backend; aot_eager and eager trace without generating code, for tests."""
+    attention: str = "measured"
+    """Attention kernel on CUDA: the fastest by measurement, torch's default, or one by name."""
+    prefetch: int | None = None
+    """Batches built ahead by a thread; 0: none; None: 2 on CUDA, 0 on the CPU, whose cores the
+    update itself needs."""
+
+    def __post_init__(self) -> None:
+        modes = ("none", "blocks", "model")
+        require(self.compile in modes, "compile", self.compile, f"one of {', '.join(modes)}")
+        require(
+            self.backend in _BACKENDS, "backend", self.backend, f"one of {', '.join(_BACKENDS)}"
+        )
+        require(
+            self.attention in CHOICES, "attention", self.attention, f"one of {', '.join(CHOICES)}"
+        )
+        if self.prefetch is not None:
+            require_count("prefetch", self.prefetch, 0, 64)
+
+    def validate(self, parallel: Mode) -> None:
+        """Raise ConfigError for what does not work when the model is spread by ``parallel``."""
+        if parallel != "none":
+            require(
+                self.compile != "model", "compile", self.compile,
+                f"none or blocks with parallel = {parallel!r} (an untie rebuilds what it wraps)",
+            )  # fmt: skip
+
+    def prefetch_on(self, device: torch.device) -> int:
+        """Batches to build ahead for ``device``."""
+        if self.prefetch is None:
+            return 2 if device.type == "cuda" else 0
+        return self.prefetch

@@ -1,0 +1,1 @@
+"""Who shares with whom, when that ends, and what becomes of gradients and optimiser state then."""

@@ -1,0 +1,152 @@
+"""Which logical layer uses which block: the owner table, units AxB, groups and splits.
+
+Paper, section "Sharing unit": a stack of ``depth`` layers is cut into units of A consecutive
+layers; the unit is used B = depth / A times ("AxB": 24x1 shares nothing, 1x24 shares all).
+SWE-M adds groups: the B repeats form a contiguous partition into groups, and only repeats of one
+group share. So a layout is (depth, unit, groups), and the owner table follows::
+
+    layer = repeat * A + j   ->   block = group_of(repeat) * A + j
+
+Every transition refines the partition; nothing is ever tied again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from swe.base.config import ConfigError, require, require_count, require_keys
+
+DEEPEST = 10**6
+"""Layers of a stack: a table is kept of them."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Owner table of a stack: ``groups`` are the sizes, in repeats, of the groups that share.
+
+    Raises ConfigError when the unit does not divide the depth or the groups do not add up.
+    """
+
+    depth: int
+    unit: int
+    groups: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        require_count("depth", self.depth, 1, DEEPEST)
+        require_count("unit", self.unit, 1, self.depth)
+        require(self.depth % self.unit == 0, "unit", self.unit, f"a divisor of depth {self.depth}")
+        sizes_fit = all(size >= 1 for size in self.groups) and sum(self.groups) == self.repeats
+        require(sizes_fit, "groups", self.groups, f"positive sizes that add up to {self.repeats}")
+
+    @classmethod
+    def tied(cls, depth: int, unit: int = 1) -> Layout:
+        """All ``depth // unit`` repeats share one unit of ``unit`` layers (AxB with A = unit)."""
+        require_count("depth", depth, 1, DEEPEST)
+        require_count("unit", unit, 1, depth)
+        return cls(depth, unit, (depth // unit,))
+
+    @classmethod
+    def untied(cls, depth: int, unit: int = 1) -> Layout:
+        """Every layer owns its block."""
+        return cls.tied(depth, unit).untie()
+
+    @classmethod
+    def parse(cls, name: str) -> Layout:
+        """Read the paper's notation "AxB", as in "2x12". Raises ConfigError for other text."""
+        parts = name.lower().split("x")
+        good = len(parts) == 2 and all(part.isdecimal() and int(part) > 0 for part in parts)
+        require(good, "sharing unit", name, 'of the form "AxB", A and B positive')
+        unit, repeats = map(int, parts)
+        return cls.tied(unit * repeats, unit)
+
+    @property
+    def repeats(self) -> int:
+        """How often the unit occurs in the stack (B of AxB)."""
+        return self.depth // self.unit
+
+    @property
+    def group_of(self) -> tuple[int, ...]:
+        """Group index of each repeat, (repeats,)."""
+        return tuple(g for g, size in enumerate(self.groups) for _ in range(size))
+
+    @property
+    def owner(self) -> tuple[int, ...]:
+        """Block index of each logical layer, (depth,)."""
+        return tuple(g * self.unit + j for g in self.group_of for j in range(self.unit))
+
+    @property
+    def block_count(self) -> int:
+        """Number of distinct blocks."""
+        return len(self.groups) * self.unit
+
+    @property
+    def uses(self) -> tuple[int, ...]:
+        """How many logical layers run each block, (block_count,)."""
+        return tuple(size for size in self.groups for _ in range(self.unit))
+
+    @property
+    def is_untied(self) -> bool:
+        """Whether every layer owns its block."""
+        return len(self.groups) == self.repeats
+
+    @property
+    def boundaries(self) -> tuple[int, ...]:
+        """Last repeat of every group but the last: where the stack is cut already."""
+        return tuple(end - 1 for end in accumulate(self.groups))[:-1]
+
+    def untie(self) -> Layout:
+        """Give every repeat its own blocks."""
+        return Layout(self.depth, self.unit, (1,) * self.repeats)
+
+    def split(self, boundaries: Iterable[int]) -> Layout:
+        """Cut after each repeat i in ``boundaries``: {.., i} and {i+1, ..} part (SWE-M).
+
+        Cutting where a cut is already changes nothing. Raises ConfigError for i outside
+        0..repeats-2.
+        """
+        cuts = set(boundaries)
+        for cut in cuts:
+            require(0 <= cut <= self.repeats - 2, "boundary", cut, f"in 0..{self.repeats - 2}")
+        ends = [*sorted(cuts | set(self.boundaries)), self.repeats - 1]
+        starts = [0, *(end + 1 for end in ends[:-1])]
+        sizes = tuple(end + 1 - start for start, end in zip(starts, ends, strict=True))
+        return Layout(self.depth, self.unit, sizes)
+
+    def refines(self, coarser: Layout) -> bool:
+        """Whether this layout only splits groups of ``coarser`` (or equals it)."""
+        same_stack = (self.depth, self.unit) == (coarser.depth, coarser.unit)
+        return same_stack and set(coarser.boundaries) <= set(self.boundaries)
+
+    def parents(self, coarser: Layout) -> tuple[int, ...]:
+        """For each block here, the block of ``coarser`` that it is copied from.
+
+        Raises ConfigError unless this layout refines ``coarser``: tying again would lose weights.
+        """
+        if not self.refines(coarser):
+            raise ConfigError(f"layout {self} does not refine {coarser}: sharing is never re-made")
+        pairs = zip(self.owner, coarser.owner, strict=True)
+        return tuple(parent for _, parent in sorted(set(pairs)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON-able data; :meth:`from_json` is the inverse."""
+        return {"depth": self.depth, "unit": self.unit, "groups": list(self.groups)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Layout:
+        """Rebuild a layout from :meth:`to_json`; ConfigError for other data."""
+        require_keys("layout", data, ("depth", "unit", "groups"))
+        groups = data["groups"]
+        require(isinstance(groups, list), "groups", type(groups).__name__, "a list")
+        for size in groups:
+            require_count("groups", size)
+        return cls(data["depth"], data["unit"], tuple(data["groups"]))
+
+    def __str__(self) -> str:
+        if self.is_untied:
+            return f"{self.depth}x1"
+        if len(self.groups) == 1:
+            return f"{self.unit}x{self.repeats}"
+        return f"{self.unit}x({'+'.join(map(str, self.groups))})"

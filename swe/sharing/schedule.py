@@ -1,0 +1,271 @@
+"""When to unshare: SWE-F, SWE-A, SWE-M and the controls, as pure, serialisable state machines.
+
+A schedule is frozen data. ``decide(state, step, correlations)`` returns the next state and touches
+nothing else; the state (layout and patience counters) is JSON, so a saved run replays its decisions
+exactly. Only ``swe.sharing.share_then_unshare`` acts on a decision.
+
+``step`` counts finished updates: a decision at ``step`` takes effect before update ``step`` (the
+first update is 0), so with tau = 10 the updates 0..9 are tied and 10, 11, ... are not.
+``correlations[i]`` is the cosine between the gradients of repeats i and i+1 (paper: of "each two
+adjacent layers"), NaN where a gradient is zero; a NaN never counts as low, because a split cannot
+be undone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from swe.base.config import (
+    ConfigError,
+    require,
+    require_between,
+    require_count,
+    require_keys,
+)
+from swe.sharing.layout import Layout
+
+
+@dataclass(frozen=True)
+class ScheduleState:
+    """Layout in force and patience counters (one for SWE-A, one a boundary for SWE-M)."""
+
+    layout: Layout
+    low_checks: tuple[int, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON-able data; :meth:`from_json` is the inverse."""
+        return {"layout": self.layout.to_json(), "low_checks": list(self.low_checks)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ScheduleState:
+        """Rebuild a state from :meth:`to_json`. Raises ConfigError for other data."""
+        require_keys("schedule", data, ("layout", "low_checks"))
+        counters = data["low_checks"]
+        require(isinstance(counters, list), "low_checks", type(counters).__name__, "a list")
+        for count in counters:
+            require_count("low_checks", count, 0)
+        return cls(Layout.from_json(data["layout"]), tuple(counters))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """What all schedules have: the sharing unit A of AxB, and how layers start."""
+
+    kinds: ClassVar[dict[str, type[Schedule]]] = {}
+    kind: ClassVar[str] = ""
+
+    unit: int = 1
+    """Sharing unit A, in layers; must divide the depth."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__dict__.get("kind"):
+            Schedule.kinds[cls.kind] = cls
+
+    @property
+    def equal_start(self) -> bool:
+        """Whether an unshared start copies the first unit's weights into all repeats."""
+        return False
+
+    def start(self, depth: int) -> ScheduleState:
+        """Return the state before update 0; ConfigError when the unit does not fit the depth."""
+        return ScheduleState(Layout.tied(depth, self.unit))
+
+    def validate(self, depth: int, steps: int) -> None:
+        """Refuse a schedule that cannot run on ``depth`` layers for ``steps`` updates."""
+        require_count("steps", steps)
+        self.start(depth)
+
+    def wants_correlations(self, state: ScheduleState, step: int) -> bool:
+        """Whether :meth:`decide` needs the adjacent correlations at this step."""
+        return False
+
+    def decide(
+        self, state: ScheduleState, step: int, steps: int, correlations: Sequence[float] | None
+    ) -> ScheduleState:
+        """Return the state in force for update ``step`` of ``steps``. Pure."""
+        return state
+
+    def renews(self, step: int, steps: int) -> bool:
+        """Whether the layers' optimiser state is renewed before ``step`` without a split."""
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeverShared(Schedule):
+    """The paper's baseline: layers start at random, each for itself, and are never tied."""
+
+    kind: ClassVar[str] = "never-shared"
+
+    def start(self, depth: int) -> ScheduleState:
+        """Untied from the beginning."""
+        return ScheduleState(Layout.untied(depth, self.unit))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EqualStart(NeverShared):
+    """Control: all repeats start equal, as under sharing, but are never tied.
+
+    It separates what the equal start gives from what tying gives.
+    """
+
+    kind: ClassVar[str] = "equal-start"
+
+    @property
+    def equal_start(self) -> bool:
+        """Always."""
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlwaysShared(Schedule):
+    """Control: tied to the end (ALBERT-style); with ``unit`` = A, the tied AxB model."""
+
+    kind: ClassVar[str] = "always-shared"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweFixed(Schedule):
+    """SWE-F: untie everything at update tau (paper: 50k of 500k steps)."""
+
+    kind: ClassVar[str] = "swe-f"
+
+    until: int | float = 0.1
+    """tau: a step (int, 1..steps-1) or a fraction of the run (float in (0, 1))."""
+
+    def tau(self, steps: int) -> int:
+        """Return tau as a step of a run of ``steps`` updates."""
+        return max(1, round(self.until * steps)) if isinstance(self.until, float) else self.until
+
+    def validate(self, depth: int, steps: int) -> None:
+        """Also refuse a tau outside 1..steps-1."""
+        super().validate(depth, steps)
+        if isinstance(self.until, float):
+            require_between("until", self.until, 0, 1, open_low=True, open_high=True)
+        else:
+            require_count("until", self.until)
+        allowed = f"a step in 1..{steps - 1} or a fraction in (0, 1)"
+        require(self.tau(steps) < steps, "until", self.until, allowed)
+
+    def decide(
+        self, state: ScheduleState, step: int, steps: int, correlations: Sequence[float] | None
+    ) -> ScheduleState:
+        """Untie at tau and stay untied."""
+        if step >= self.tau(steps):
+            return replace(state, layout=state.layout.untie())
+        return state
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShamUntie(SweFixed):
+    """Control: never tied, but at tau the layers' optimiser state goes through an untie's mill.
+
+    With moments copied it is the baseline bit for bit; with moments reset it shows what the reset
+    alone does, apart from any sharing.
+    """
+
+    kind: ClassVar[str] = "sham-untie"
+
+    def start(self, depth: int) -> ScheduleState:
+        """Untied from the beginning, layers at random as in the baseline."""
+        return ScheduleState(Layout.untied(depth, self.unit))
+
+    def renews(self, step: int, steps: int) -> bool:
+        """At tau."""
+        return step == self.tau(steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Adaptive(Schedule):
+    """Common fields of the schedules that look at gradient correlations."""
+
+    rho: float = 0.5
+    """Threshold of the adjacent gradient correlation, in [-1, 1] (paper: 0.5)."""
+    interval: int = 1000
+    """Updates between two checks (paper: 1000)."""
+    patience: int = 1
+    """Consecutive low checks needed."""
+
+    def validate(self, depth: int, steps: int) -> None:
+        """Also refuse impossible thresholds and an interval that leaves no check inside the run."""
+        super().validate(depth, steps)
+        require_between("rho", self.rho, -1, 1)
+        require_count("interval", self.interval, 1, max(1, steps - 1))
+        require_count("patience", self.patience)
+
+    def wants_correlations(self, state: ScheduleState, step: int) -> bool:
+        """At every interval while anything is shared."""
+        return step > 0 and step % self.interval == 0 and not state.layout.is_untied
+
+    def _checked(
+        self, state: ScheduleState, step: int, correlations: Sequence[float] | None
+    ) -> Sequence[float] | None:
+        if not self.wants_correlations(state, step):
+            return None
+        if correlations is None or len(correlations) != state.layout.repeats - 1:
+            got = None if correlations is None else len(correlations)
+            raise ConfigError(
+                f"correlations: {got} given at step {step}, {state.layout.repeats - 1} are needed"
+            )
+        return correlations
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweAdaptive(_Adaptive):
+    """SWE-A: untie everything after ``patience`` checks in a row with a low majority.
+
+    A check is low when more than ``majority`` of the adjacent correlations are below ``rho``
+    (paper: more than half, below 0.5, three checks in a row, every 1000 steps).
+    """
+
+    kind: ClassVar[str] = "swe-a"
+
+    patience: int = 3
+    majority: float = 0.5
+    """Fraction of the correlations that must be exceeded, in [0, 1)."""
+
+    def validate(self, depth: int, steps: int) -> None:
+        """Also refuse a majority outside [0, 1)."""
+        super().validate(depth, steps)
+        require_between("majority", self.majority, 0, 1, open_high=True)
+
+    def decide(
+        self, state: ScheduleState, step: int, steps: int, correlations: Sequence[float] | None
+    ) -> ScheduleState:
+        """Count low checks; untie when the patience is used up."""
+        checked = self._checked(state, step, correlations)
+        if checked is None:
+            return state
+        low = sum(value < self.rho for value in checked)
+        before = state.low_checks[0] if state.low_checks else 0
+        count = before + 1 if low > self.majority * len(checked) else 0
+        if count >= self.patience:
+            return ScheduleState(state.layout.untie())
+        return ScheduleState(state.layout, (count,))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweMultistage(_Adaptive):
+    """SWE-M: split a group between repeats i and i+1 when their correlation is below ``rho``.
+
+    Every boundary keeps its own patience counter (paper: no patience, that is 1).
+    """
+
+    kind: ClassVar[str] = "swe-m"
+
+    def decide(
+        self, state: ScheduleState, step: int, steps: int, correlations: Sequence[float] | None
+    ) -> ScheduleState:
+        """Split at every boundary whose counter reaches the patience."""
+        checked = self._checked(state, step, correlations)
+        if checked is None:
+            return state
+        before = state.low_checks or (0,) * len(checked)
+        counts = tuple(
+            count + 1 if value < self.rho else 0
+            for count, value in zip(before, checked, strict=True)
+        )
+        cuts = [boundary for boundary, count in enumerate(counts) if count >= self.patience]
+        return ScheduleState(state.layout.split(cuts), counts)

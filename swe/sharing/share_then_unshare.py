@@ -1,0 +1,197 @@
+"""The one place that acts on a schedule: tie at the start, probe, untie, keep gradients right.
+
+It serves the training loop of this package and anybody's own loop alike::
+
+    stack = SharedStack(my_blocks, schedule.start(len(my_blocks)).layout)
+    ...
+    swe = ShareThenUnshare(model, optimizer, schedule, steps)
+    for step in range(steps):
+        swe.begin_step(step, lambda: loss_of(model, batch))   # probes; unties when it is time
+        loss_of(model, batch).backward()
+        swe.finish_gradients()                                # mean of tied gradients; clips
+        optimizer.step()
+        optimizer.zero_grad()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from swe.base.config import ConfigError, require, require_count, require_keys
+from swe.ranks.parallel import Parallel
+from swe.run.compiling import eagerly
+from swe.sharing.gradients import Convention, GradientRule
+from swe.sharing.layout import Layout
+from swe.sharing.schedule import Schedule, ScheduleState
+from swe.sharing.seeds import derive_seed
+from swe.sharing.stack import Stack, find_stack
+from swe.sharing.statistics import GradientStatistics
+from swe.sharing.unshare import Handover, Moments, renew
+
+
+@dataclass(frozen=True)
+class Event:
+    """A change of layout (or a sham one) before update ``step``, with the held batch's loss."""
+
+    step: int
+    before: Layout
+    after: Layout
+    loss: float
+    correlations: tuple[float, ...] | None
+
+
+def prepare(stack: Stack, schedule: Schedule) -> ScheduleState:
+    """Bring a freshly built stack to the schedule's start, in place; build the optimiser after it.
+
+    An untied stack is tied (the first unit's blocks stay) or, for an equal start, equalised.
+    """
+    state = schedule.start(stack.layout.depth)
+    stack.retie(state.layout)
+    if schedule.equal_start:
+        stack.equalise()
+    return state
+
+
+class FunctionChangedError(RuntimeError):
+    """The model's loss on the held batch was not the same, bit for bit, after an untie."""
+
+
+class ShareThenUnshare:
+    """Drive one model's SharedStack through a schedule of ``steps`` updates.
+
+    Raises ConfigError at once when the schedule does not fit the stack, or when the stack is not
+    in the schedule's starting layout (see :func:`prepare`). ``resume`` is what :meth:`to_json`
+    gave, for a stack that is in the saved layout already; otherwise see :meth:`restore`.
+    ``parallel`` says how the model lies on several ranks; a change of layout may then replace
+    ``model`` and ``stack``.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        schedule: Schedule,
+        steps: int,
+        *,
+        convention: Convention = "mean",
+        clip_norm: float | None = None,
+        moments: Moments = "copy",
+        resume: Mapping[str, Any] | None = None,
+        parallel: Parallel | None = None,
+    ) -> None:
+        self.parallel = parallel or Parallel()
+        self.model, self.optimizer, self.schedule, self.steps = model, optimizer, schedule, steps
+        self.convention, self.clip_norm, self.moments = convention, clip_norm, moments
+        _, self.stack = find_stack(model)
+        schedule.validate(self.stack.layout.depth, steps)
+        self.state = (
+            schedule.start(self.stack.layout.depth)
+            if resume is None
+            else ScheduleState.from_json(resume["schedule"])
+        )
+        if self.stack.layout != self.state.layout:
+            raise ConfigError(
+                f"stack: its layout is {self.stack.layout}, the schedule {schedule.kind} starts "
+                f"from {self.state.layout}; call prepare(stack, schedule) before the optimiser"
+            )
+        self.rule = GradientRule(model, convention, clip_norm)
+        self.statistics: GradientStatistics | None = None
+        self.probes = 0 if resume is None else int(resume["probes"])
+        self.begun = -1 if resume is None else int(resume["begun"])
+
+    def begin_step(
+        self, step: int, loss: Callable[[], Tensor], *, measure: bool = False
+    ) -> Event | None:
+        """Probe if the schedule (or ``measure``) asks for it; untie or split if it is time.
+
+        ``loss`` runs the model on a held batch; it is called only for a probe and for the check
+        that an untie changes nothing. Returns the event, or None when the layout stays; the probe
+        of this step, if any, is then in ``self.statistics``. A step is decided once: calling
+        again for the same step, as a resumed run may, does nothing.
+        """
+        if step <= self.begun:  # decided before the checkpoint that this run resumed from
+            self.statistics = None
+            return None
+        self.begun = step
+        due = self.schedule.wants_correlations(self.state, step)
+        self.statistics = statistics = self.measure(loss, step) if due or measure else None
+        correlations = statistics.correlations if statistics and due else None
+        decided = self.schedule.decide(self.state, step, self.steps, correlations)
+        before = self.state.layout
+        if decided.layout == before:
+            self.state = decided
+            if not self.schedule.renews(step, self.steps):
+                return None
+            held = self._held_loss(loss)
+            renew(self.model, self.optimizer, moments=self.moments)
+            return Event(step, before, before, self._global(held), correlations)
+        if statistics is None and self.moments == "rescale":
+            statistics = self.measure(loss, step)
+        held = self._held_loss(loss)
+        self._unshare(decided.layout, self.moments, statistics)
+        self.state = decided
+        now = self._held_loss(loss)
+        if self.parallel.world.any(not torch.equal(held, now)):
+            raise FunctionChangedError(
+                f"untie before step {step}: the held batch's loss went from {held.item()!r} to "
+                f"{now.item()!r}"
+            )
+        return Event(step, before, decided.layout, self._global(held), correlations)
+
+    def _global(self, loss: Tensor) -> float:
+        return self.parallel.world.mean(loss).item()
+
+    def _unshare(
+        self, layout: Layout, moments: Moments, statistics: GradientStatistics | None
+    ) -> None:
+        handover = Handover(moments=moments, statistics=statistics, convention=self.convention)
+        self.model = self.parallel.unshare(self.model, self.optimizer, layout, handover)
+        _, self.stack = find_stack(self.model)
+        self.rule = GradientRule(self.model, self.convention, self.clip_norm)
+
+    def measure(self, loss: Callable[[], Tensor], step: int) -> GradientStatistics:
+        """Probe the repeats' own gradients (one forward and backward pass)."""
+        self.probes += 1
+        seed = derive_seed("probe", step, *self.parallel.world.salt)
+        return self.parallel.probe(self.model, loss, seed)
+
+    def finish_gradients(self) -> Tensor:
+        """Apply the convention and clipping to ``.grad``; returns the norm before clipping."""
+        return self.rule.apply()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over a saved state: the stack is split to its layout, the optimiser follows.
+
+        Weights and optimiser state are to be loaded afterwards, by name. ConfigError for anything
+        that :meth:`to_json` cannot have returned for this stack.
+        """
+        require_keys("swe", state, ("schedule", "probes", "begun"))
+        require_count("swe.probes", state["probes"], 0)
+        require_count("swe.begun", state["begun"], -1, self.steps)
+        restored = ScheduleState.from_json(state["schedule"])
+        boundaries = self.stack.layout.repeats - 1
+        counters = len(restored.low_checks)
+        require(counters in (0, 1, boundaries), "swe.schedule.low_checks", counters,
+                f"0, 1 or {boundaries} counters")  # fmt: skip
+        if restored.layout != self.stack.layout:
+            self._unshare(restored.layout, "copy", None)
+        self.state = restored
+        self.probes, self.begun = state["probes"], state["begun"]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON-able state that :meth:`restore` takes."""
+        return {"schedule": self.state.to_json(), "probes": self.probes, "begun": self.begun}
+
+    def _held_loss(self, loss: Callable[[], Tensor]) -> Tensor:
+        devices = sorted({p.device for p in self.model.parameters() if p.is_cuda}, key=str)
+        with torch.no_grad(), torch.random.fork_rng(devices=devices), eagerly():
+            torch.manual_seed(0)
+            value = loss().detach()
+        self.parallel.settle(self.model)
+        return value

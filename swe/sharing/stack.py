@@ -1,0 +1,316 @@
+"""A stack of repeated modules in which tied layers are ONE module that runs many times.
+
+Parameters are never assigned to one another: a tied parameter exists once, so optimisers, clipping
+and checkpoints see it once. Untying copies the block; the function computed stays bit for bit.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from swe.base.config import ConfigError
+from swe.sharing.layout import Layout
+
+ADOPTED = "_share_then_unshare"
+"""Attribute of a foreign container of layers that holds its
+:class:`swe.sharing.layers.LayerList`."""
+
+
+class Blocks(Protocol):
+    """An ordered collection of the distinct blocks, as ``nn.ModuleList`` is one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> nn.Module: ...
+
+    def __iter__(self) -> Iterator[nn.Module]: ...
+
+
+class Stack(Protocol):
+    """What unsharing needs of a stack: our :class:`SharedStack`, or a list in a foreign model."""
+
+    layout: Layout
+
+    @property
+    def blocks(self) -> Blocks:
+        """The distinct blocks, one for each index in the layout's owner table."""
+
+    @property
+    def block_names(self) -> tuple[str, ...]:
+        """Where each block's parameters are named, relative to the stack's own name."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Every parameter once."""
+
+    def relayout(self, layout: Layout) -> dict[str, str]:
+        """Split to ``layout``, see :meth:`SharedStack.relayout`."""
+
+    def retie(self, layout: Layout) -> None:
+        """Tie before training, see :meth:`SharedStack.retie`."""
+
+    def equalise(self) -> None:
+        """Give all repeats the first one's weights."""
+
+    def layer_leaves(self) -> AbstractContextManager[list[dict[str, Tensor]]]:
+        """Give each layer its own leaves, see :meth:`SharedStack.layer_leaves`."""
+
+
+RunLayer = Callable[..., Any]
+
+
+def run_block(block: nn.Module, hidden: Any, *args: Any, **kwargs: Any) -> Any:
+    """Run one block; a function, so that one compiled version serves all blocks."""
+    return block(hidden, *args, **kwargs)
+
+
+class _Runner(nn.Module):
+    """One layer as a module, for ``functional_call`` to run it with other parameters."""
+
+    def __init__(self, block: nn.Module, run: RunLayer) -> None:
+        super().__init__()
+        self.block, self.run = block, run
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.run(self.block, *args, **kwargs)
+
+
+class SharedStack(nn.Module):
+    """Run ``blocks[owner[i]]`` for logical layers i = 0 .. depth-1.
+
+    ``modules`` are either one a logical layer (the first layer of each group lends its block, the
+    others are dropped) or exactly the blocks of ``layout``. They may be any modules of one type
+    with the same parameter and buffer shapes; ConfigError names the first that differs.
+    """
+
+    def __init__(self, modules: Iterable[nn.Module], layout: Layout) -> None:
+        super().__init__()
+        given = list(modules)
+        if len(given) == layout.depth:
+            blocks = [given[layout.owner.index(b)] for b in range(layout.block_count)]
+        elif len(given) == layout.block_count:
+            blocks = given
+        else:
+            raise ConfigError(
+                f"modules: {len(given)} given; layout {layout} takes {layout.depth} (one a layer) "
+                f"or {layout.block_count} (one a block)"
+            )
+        require_same_shape(given)
+        self.blocks = nn.ModuleList(blocks)
+        self.layout = layout
+        self.run_layer: RunLayer = run_block
+        """How a layer is run: ``run_block``, or that compiled."""
+        self.run_apart: Callable[..., Any] | None = None
+        """Calls a function outside the graph of what surrounds the stack (swe.run.compiling)."""
+        self._leaves: list[dict[str, Tensor] | None] | None = None
+
+    def forward(self, hidden: Any, *args: Any, **kwargs: Any) -> Any:
+        """Feed ``hidden`` through every layer; other arguments go to each layer unchanged.
+
+        A layer may return the new hidden value, or a tuple that begins with it. With tuples the
+        stack returns (last hidden, then for each further element the tuple of it over layers).
+        """
+        if self.run_apart is None:
+            return self._run(hidden, args, kwargs)
+        return self.run_apart(self._run, hidden, args, kwargs)
+
+    def _run(self, hidden: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        extras: list[tuple[Any, ...]] = []
+        for layer, owner in enumerate(self.layout.owner):
+            block = self.blocks[owner]
+            leaves = None if self._leaves is None else self._leaves[layer]
+            if leaves is None:
+                out = self.run_layer(block, hidden, *args, **kwargs)
+            else:
+                named = {f"block.{name}": tensor for name, tensor in leaves.items()}
+                out = functional_call(
+                    _Runner(block, self.run_layer), named, (hidden, *args), kwargs
+                )
+            if isinstance(out, tuple):
+                hidden, *rest = out
+                extras.append(tuple(rest))
+            else:
+                hidden = out
+        if extras:
+            return (hidden, *zip(*extras, strict=True))
+        return hidden
+
+    def run_as(self, other: SharedStack) -> None:
+        """Run layers as ``other`` does, compiled or not: for a stack that takes its place."""
+        self.run_layer, self.run_apart = other.run_layer, other.run_apart
+
+    def relayout(self, layout: Layout) -> dict[str, str]:
+        """Split blocks so that the stack follows ``layout``, which must refine the present one.
+
+        The first layer of each old group keeps its module (and its parameters' identity); the
+        others get copies. Returns {name of each new parameter: name of the one it was copied
+        from}, names relative to this module and valid after the call and before it respectively.
+        """
+        parents = layout.parents(self.layout)
+        old = list(self.blocks)
+        taken: set[int] = set()
+        blocks: list[nn.Module] = []
+        origin: dict[str, str] = {}
+        for index, parent in enumerate(parents):
+            block = old[parent]
+            if parent in taken:
+                block = clone_block(block)
+            taken.add(parent)
+            blocks.append(block)
+            for name, _ in block.named_parameters():
+                origin[f"blocks.{index}.{name}"] = f"blocks.{parent}.{name}"
+        self.blocks = nn.ModuleList(blocks)
+        self.layout = layout
+        return origin
+
+    def retie(self, layout: Layout) -> None:
+        """Before training only: keep the first block of each group of ``layout``, drop the rest.
+
+        Raises ConfigError unless the stack is untied, as freshly built (its unit is then free), or
+        its layout refines ``layout``.
+        """
+        if not (self.layout.is_untied and self.layout.depth == layout.depth):
+            self.layout.parents(layout)
+        owner = self.layout.owner
+        first_layer = [layout.owner.index(b) for b in range(layout.block_count)]
+        self.blocks = nn.ModuleList([self.blocks[owner[i]] for i in first_layer])
+        self.layout = layout
+
+    @property
+    def block_names(self) -> tuple[str, ...]:
+        """Names of the blocks relative to this module, (block_count,)."""
+        return tuple(f"blocks.{index}" for index in range(len(self.blocks)))
+
+    def equalise(self) -> None:
+        """Copy the first repeat's weights and buffers into every other repeat (equal start)."""
+        equalise_blocks(self.blocks, self.layout.unit)
+
+    @contextmanager
+    def layer_leaves(self) -> Iterator[list[dict[str, Tensor]]]:
+        """Within the context each logical layer has its own leaf tensors over shared storage.
+
+        Gradients of a loss with respect to the yielded tensors (one dict a layer, keyed by the
+        parameter's name in its block) are the layers' own gradients, tied or not.
+        """
+        leaves = [self._own_leaves(owner) for owner in self.layout.owner]
+        with self._run_on(list(leaves)):
+            yield leaves
+
+    @contextmanager
+    def shared_layer_leaves(self) -> Iterator[list[dict[str, Tensor] | None]]:
+        """As :meth:`layer_leaves`, but None for a layer that has a block to itself.
+
+        Such a layer runs its block as it is, whose parameters' gradients are its own anyway; a
+        wrapper around the block (FSDP) stays in force.
+        """
+        leaves = [
+            self._own_leaves(owner) if self.layout.uses[owner] > 1 else None
+            for owner in self.layout.owner
+        ]
+        with self._run_on(leaves):
+            yield leaves
+
+    def _own_leaves(self, block: int) -> dict[str, Tensor]:
+        # Parameters, not plain tensors: code compiled for a block's own parameters then serves.
+        return {
+            name: nn.Parameter(parameter.detach(), parameter.requires_grad)
+            for name, parameter in self.blocks[block].named_parameters()
+        }
+
+    @contextmanager
+    def _run_on(self, leaves: list[dict[str, Tensor] | None]) -> Iterator[None]:
+        self._leaves = leaves
+        try:
+            yield
+        finally:
+            self._leaves = None
+
+    def extra_repr(self) -> str:
+        """Show the layout in the module's printed form."""
+        return f"layout={self.layout}"
+
+
+def all_stacks(model: nn.Module) -> list[tuple[str, Stack]]:
+    """List (name, stack) of every stack in ``model``, adopted lists of layers included."""
+    found: list[tuple[str, Stack]] = []
+    for name, module in model.named_modules():
+        if isinstance(module, SharedStack):
+            found.append((name, module))
+        elif ADOPTED in module.__dict__:
+            found.append((name, module.__dict__[ADOPTED]))
+    return found
+
+
+def find_stack(model: nn.Module) -> tuple[str, Stack]:
+    """Return the (name, stack) of the one stack in ``model``; ConfigError otherwise."""
+    found = all_stacks(model)
+    if len(found) != 1:
+        raise ConfigError(f"model: {len(found)} SharedStack modules found, exactly one is needed")
+    return found[0]
+
+
+def block_of_parameters(prefix: str, stack: Stack) -> dict[str, int]:
+    """Return {full name of each parameter of the stack: index of its block}."""
+    head = f"{prefix}." if prefix else ""
+    return {
+        f"{head}{place}.{name}": index
+        for index, (place, block) in enumerate(zip(stack.block_names, stack.blocks, strict=True))
+        for name, _ in block.named_parameters()
+    }
+
+
+@torch.no_grad()
+def equalise_blocks(blocks: Blocks, unit: int) -> None:
+    """Copy weights and buffers of the first ``unit`` blocks into every later repeat."""
+    for index, block in enumerate(blocks):
+        source = dict(_tensors(blocks[index % unit]))
+        for name, tensor in _tensors(block):
+            if tensor is not source[name]:
+                tensor.copy_(source[name])
+
+
+def require_same_shape(modules: Sequence[nn.Module]) -> None:
+    """Refuse modules of different type, parameter or buffer shapes, naming the first difference."""
+    if not modules:
+        raise ConfigError("modules: none given, at least one is needed")
+    first = modules[0]
+    shapes = {name: (tuple(t.shape), t.dtype) for name, t in _tensors(first)}
+    for index, module in enumerate(modules):
+        if type(module) is not type(first):
+            raise ConfigError(
+                f"modules[{index}] is a {type(module).__name__}, modules[0] a "
+                f"{type(first).__name__}: tied layers must be of one type"
+            )
+        other = {name: (tuple(t.shape), t.dtype) for name, t in _tensors(module)}
+        for name in sorted(shapes.keys() | other.keys()):
+            if shapes.get(name) != other.get(name):
+                raise ConfigError(
+                    f"modules[{index}].{name} is {_describe(other.get(name))}, modules[0].{name} "
+                    f"is {_describe(shapes.get(name))}: tied layers must have the same shapes"
+                )
+
+
+def _describe(entry: tuple[tuple[int, ...], torch.dtype] | None) -> str:
+    return "absent" if entry is None else f"{list(entry[0])} {entry[1]}".replace("torch.", "")
+
+
+def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from module.named_parameters()
+    yield from module.named_buffers()
+
+
+def clone_block(block: nn.Module) -> nn.Module:
+    """Copy a block without its gradients: deepcopy would duplicate them, only to be zeroed."""
+    gradients = [parameter.grad for parameter in block.parameters()]
+    for parameter in block.parameters():
+        parameter.grad = None
+    clone = copy.deepcopy(block)
+    for parameter, gradient in zip(block.parameters(), gradients, strict=True):
+        parameter.grad = gradient
+    return clone

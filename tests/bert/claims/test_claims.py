@@ -1,0 +1,286 @@
+"""Verdicts of the paper's tables follow from the runs' numbers and from nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bert.claims.ledger import bert_claims
+from bert.finetune.arm_scores import task_scores
+from tests.figures.samples.bert_tables import FOLDER, sample, write_tables
+from tests.figures.samples.files import compared, dump
+from tests.figures.samples.finetuned import fine_tune
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Path:
+    write_tables(tmp_path)
+    for path in (tmp_path / "bert" / "tables" / FOLDER).glob("*.json"):
+        table = json.loads(path.read_text("utf-8"))
+        for name, entry in table["arms"].items():
+            if "loss" in entry:
+                double = 5.0 if name == "baseline x2" else 0.0
+                entry["accuracy"] = {str(s): 0.3 + (double + 0.1 * s) / 100 for s in range(3)}
+        dump(path, table)
+    return tmp_path
+
+
+def ledger(out: Path) -> dict[str, dict[str, Any]]:
+    return {record["id"]: record for record in bert_claims(out)}
+
+
+def put(out: Path, table: str, losses: dict[str, list[float]]) -> None:
+    """Give arms of a table other final losses, with the intervals and verdicts that follow."""
+    path = out / "bert" / "tables" / FOLDER / f"{table}.json"
+    found = json.loads(path.read_text("utf-8"))
+    base = list(found["arms"]["baseline"]["values"].values())
+    for arm, entry in compared({"baseline": base, **losses}, "baseline").items():
+        found["arms"][arm].update(entry)
+    dump(path, found)
+
+
+def test_without_runs_nothing_was_attempted(tmp_path: Path) -> None:
+    found = ledger(tmp_path)
+    assert {record["verdict"] for record in found.values()} == {"not attempted"}
+    assert {"TAB1-F", "TAB1-A", "TAB1-M", "TAB1-GAP", "TAB2", "TAB3", "TAB4", "EQUAL",
+            "SPEED", "SCALE-CORR", "SCALE-CORR-TIED", "SCALE-DESCENT", "SCALE-TAU", "SCALE-GAIN",
+            "SCALE-RULE", "TAB1-TASKS"} == set(found)  # fmt: skip
+
+
+BASE = [6.0, 6.01, 6.02]
+
+
+def shifted(by: float) -> list[float]:
+    """The baseline's losses moved, with a little noise so that the interval has a width."""
+    return [value + by + noise for value, noise in zip(BASE, (-0.001, 0.0, 0.001), strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("gap", "verdict"),
+    [(-0.1, "reproduced small"), (0.0, "no gain small"), (0.1, "differs small")],
+)
+def test_table_1_follows_the_interval(tables: Path, gap: float, verdict: str) -> None:
+    put(tables, "table1", {"baseline": BASE, "swe-f": shifted(gap)})
+    record = ledger(tables)["TAB1-F"]
+    assert record["verdict"] == verdict
+    assert f"{gap:+.4f} nats (95 % interval" in record["evidence"]
+    assert "rate of each arm tuned" in record["evidence"]
+    assert record["figure"] == "bert_table1"
+
+
+def test_the_gap_is_shared_out_seed_by_seed(tables: Path) -> None:
+    """An arm two points above the baseline of five: 40 %."""
+    path = tables / "bert" / "tables" / FOLDER / "table1.json"
+    table = json.loads(path.read_text("utf-8"))
+    for arm in ("swe-f", "swe-a", "swe-m"):
+        table["arms"][arm]["accuracy"] = {str(s): 0.32 + 0.001 * s for s in range(3)}
+    dump(path, table)
+    record = ledger(tables)["TAB1-GAP"]
+    assert record["verdict"] == "reproduced small"
+    assert "SWE-F 40 % (95 % 40 to 40)" in record["evidence"]
+    for share, verdict in ((-0.02, "differs small"), (0.0, "no gain small")):
+        for arm in ("swe-f", "swe-a", "swe-m"):
+            values = {str(s): 0.3 + share + 0.001 * s + 1e-4 * (s - 1) for s in range(3)}
+            table["arms"][arm]["accuracy"] = values
+        dump(path, table)
+        assert ledger(tables)["TAB1-GAP"]["verdict"] == verdict
+
+
+def test_the_control_is_told_as_it_came_out(tables: Path) -> None:
+    put(tables, "table1", {"baseline": BASE, "equal-start": shifted(0.1)})
+    assert ledger(tables)["EQUAL"]["verdict"] == "hurts"
+
+
+@pytest.mark.parametrize(
+    ("late", "verdict"),
+    [(0.05, "reproduced small"), (-0.05, "differs small"), (0.0, "no difference small")],
+)
+def test_table_3_asks_whether_a_late_untie_costs(tables: Path, late: float, verdict: str) -> None:
+    arms = ("swe-f tau 2 %", "swe-f tau 5 %", "swe-f", "swe-f tau 20 %", "swe-f tau 40 %")
+    put(tables, "table3", {"baseline": BASE, **{a: shifted(0.0) for a in arms}})
+    put(tables, "table3", {"baseline": BASE, arms[-1]: shifted(late)})
+    assert ledger(tables)["TAB3"]["verdict"] == verdict
+
+
+def test_table_4_needs_every_unit(tables: Path) -> None:
+    units = [arm for arm in sample("table4")["order"] if arm.startswith("swe-f")]
+    put(tables, "table4", {"baseline": BASE, **{unit: shifted(-0.1) for unit in units}})
+    assert ledger(tables)["TAB4"]["verdict"] == "reproduced small"
+    put(tables, "table4", {"baseline": BASE, units[0]: shifted(0.0)})
+    assert ledger(tables)["TAB4"]["verdict"] == "no gain small"
+    put(tables, "table4", {"baseline": BASE, units[0]: shifted(0.1)})
+    assert ledger(tables)["TAB4"]["verdict"] == "differs small"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "verdict"),
+    [
+        ({"ratio": 1.9, "low": 1.5, "high": 2.4, "censored": {}}, "reproduced small"),
+        ({"ratio": 1.3, "low": 1.1, "high": 1.5, "censored": {}}, "faster, not twice, small"),
+        ({"ratio": 1.0, "low": 0.8, "high": 1.2, "censored": {}}, "no gain small"),
+        ({"ratio": 0.8, "low": 0.7, "high": 0.9, "censored": {}}, "differs small"),
+        ({"ratio": None, "low": None, "high": None, "censored": {"0": "below"}}, "differs small"),
+        ({"ratio": None, "low": None, "high": None, "censored": {"0": "above"}}, "no gain small"),
+        (
+            {
+                "ratio": None,
+                "low": None,
+                "high": None,
+                "censored": {"0": "above", "1": "above", "2": "above"},
+            },
+            "reproduced small",
+        ),
+    ],
+)
+def test_speed_up_is_judged_against_two_and_one(
+    tables: Path, ratio: dict[str, Any], verdict: str
+) -> None:
+    path = tables / "bert" / "tables" / FOLDER / "speedup.json"
+    table = json.loads(path.read_text("utf-8"))
+    table["speedup"] = {"swe-f": {"n": 3, "values": {}, **ratio}}
+    dump(path, table)
+    assert ledger(tables)["SPEED"]["verdict"] == verdict
+
+
+GAIN = {"n": 3, "predicted": {"n": 3, "mean": 0.2, "low": 0.1, "high": 0.3}, "same_rate": True}
+
+
+def on_record(tables: Path, study: str, change: dict[str, Any]) -> Path:
+    """Move the sample's sweep to a study on record, with some fields changed."""
+    path = tables / "bert" / "tables" / FOLDER / "sweep.json"
+    studies = tables / "studies"
+    dump(studies / study / "sweep.json", json.loads(path.read_text("utf-8")) | change)
+    return studies
+
+
+def test_records_speak_where_nothing_was_run_and_say_so(tables: Path, tmp_path: Path) -> None:
+    studies, out = on_record(tables, "12x64", {}), tmp_path / "empty"
+    found = {record["id"]: record for record in bert_claims(out, studies)}
+    assert found["TAB1-F"]["verdict"] != "not attempted"
+    assert "on record (study 12x64)" in found["TAB1-F"]["evidence"]
+    assert found["TAB1-F"]["figure"] == "study_12x64_sweep"
+    assert found["TAB3"]["figure"] == "study_12x64_sweep_tau"
+    assert found["TAB2"]["verdict"] == "not attempted"
+    # Own runs come first; the record stands behind them.
+    both = {record["id"]: record for record in bert_claims(tables, studies)}["TAB1-F"]
+    assert both["figure"] == "bert_table1"
+    assert both["evidence"].index("also") < both["evidence"].index("on record")
+
+
+def test_the_scale_claims_count_over_studies(tables: Path, tmp_path: Path) -> None:
+    ends = {"n": 3, "mean": 0.5, "low": 0.4, "high": 0.6}
+    quantity = "adjacent correlation, mean over the run, never tied"
+
+    def carried(holds: int) -> list[dict[str, Any]]:
+        return [{"quantity": quantity, "n": 3, "holds": holds, "verdict": "", "predicted": ends,
+                 "measured": ends}]  # fmt: skip
+
+    def gain(mean: float, verdict: str) -> dict[str, Any]:
+        return GAIN | {"tau": 0.1, "measured": ends | {"mean": mean}, "verdict": verdict}
+
+    studies = on_record(tables, "a", {"carried": carried(3), "gains": [gain(0.5, "holds")]})
+    found = {r["id"]: r for r in bert_claims(tmp_path / "empty", studies)}
+    assert found["SCALE-CORR"]["verdict"] == "holds small"
+    assert found["SCALE-GAIN"]["verdict"] == "holds small"
+    assert found["SCALE-TAU"]["verdict"] == "not attempted"
+    on_record(tables, "b", {"carried": carried(1), "gains": [gain(-0.5, "differs")]})
+    found = {r["id"]: r for r in bert_claims(tmp_path / "empty", studies)}
+    assert found["SCALE-CORR"]["verdict"] == "holds in 4 of 6, small"
+    assert found["SCALE-GAIN"]["verdict"] == "holds in 1 of 2, small"
+    assert "(study b)" in found["SCALE-GAIN"]["evidence"]
+    on_record(tables, "a", {"gains": [gain(0.0, "undecided")]})
+    on_record(tables, "b", {"gains": [gain(0.0, "undecided")]})
+    found = {r["id"]: r for r in bert_claims(tmp_path / "empty", studies)}
+    assert found["SCALE-GAIN"]["verdict"] == "no difference small"
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(0.05, "differs small"), (0.0, "holds small")])
+def test_the_adaptive_rules_are_set_against_the_best_fixed_tau(
+    tables: Path, shift: float, verdict: str
+) -> None:
+    arms = [arm for arm in sample("sweep")["order"] if arm.startswith("swe-f")]
+    put(tables, "sweep", {"baseline": BASE, **{arm: shifted(0.0) for arm in arms}})
+    put(tables, "sweep", {"baseline": BASE, "swe-a": shifted(shift), "swe-m": shifted(0.0)})
+    (tables / "bert" / "tables" / "table1.json").unlink()
+    (tables / "bert" / "tables" / "headline.json").unlink()
+    found = {record["id"]: record for record in bert_claims(tables)}["SCALE-RULE"]
+    assert found["verdict"] == verdict
+    assert "SWE-A (untied at 150 of 3000) minus the best fixed tau" in found["evidence"]
+
+
+def put_scores(
+    out: Path, gaps: dict[str, list[float]], *, flagged: bool = False, seeds: int = 3,
+    table: str = "table2",
+) -> dict[str, Any]:  # fmt: skip
+    """Fine-tuned scores of a table: for each arm the points above the baseline, task by task."""
+    names = ("cola", "rte", "sst-2")
+    tasks = {}
+    for number, task in enumerate(names):
+        level = {"baseline": 0.0, **{arm: values[number] for arm, values in gaps.items()}}
+        tunes = {
+            arm: {s: [fine_tune(1e-3, 60 + s + by + 0.01 * s * bool(by), flagged=flagged)]
+                  for s in range(seeds)}
+            for arm, by in level.items()
+        }  # fmt: skip
+        found = task_scores(tunes, dict.fromkeys(level, 1e-3), (1e-3,), "baseline")
+        tasks[task] = {"task": task, **found["dev"]}
+    scores = {"table": table, "tasks": tasks, "study": {"size": "12x64"}}
+    dump(out / "bert" / "finetune" / f"{table}.json", {"folder": FOLDER})
+    dump(out / "bert" / "finetune" / FOLDER / f"{table}.json", scores)
+    return scores
+
+
+@pytest.mark.parametrize(
+    ("f", "m", "verdict"),
+    [
+        ([1.0, 1.0, 0.0], [1.0, 0.0, 1.0], "reproduced small"),
+        ([1.0, 1.0, 0.0], [1.0, 0.0, 0.0], "no gain small"),
+        ([1.0, 1.0, 1.0], [-1.0, -1.0, 1.0], "differs small"),
+    ],
+)
+def test_table_2_is_judged_by_its_tasks_where_they_were_run(
+    tables: Path, f: list[float], m: list[float], verdict: str
+) -> None:
+    put_scores(tables, {"swe-f": f, "swe-m": m})
+    record = ledger(tables)["TAB2"]
+    assert record["verdict"] == verdict
+    better = sum(gap > 0 for gap in f)
+    assert f"swe-f better on {better} of 3 tasks, worse on 0" in record["evidence"]
+    assert "loss minus baseline's: swe-f" in record["evidence"], "what the losses say stands beside"
+    assert record["figure"] == "bert_table2_finetune"
+    assert "python -m bert.finetune.arms table2" in record["command"]
+
+
+def test_table_2_needs_the_doubled_baseline_reached_and_intervals(tables: Path) -> None:
+    put_scores(tables, {"swe-f": [1.0] * 3, "swe-m": [1.0] * 3, "baseline x2": [2.0, 2.0, 0.5]})
+    record = ledger(tables)["TAB2"]
+    assert record["verdict"] == "no gain small"
+    assert "at or above baseline x2 on 1 of 3" in record["evidence"]
+    put_scores(tables, {"swe-f": [1.0] * 3, "swe-m": [1.0] * 3, "baseline x2": [0.5, 0.5, 2.0]})
+    assert ledger(tables)["TAB2"]["verdict"] == "reproduced small"
+    put_scores(tables, {"swe-f": [1.0] * 3, "swe-m": [1.0] * 3}, flagged=True)
+    assert ledger(tables)["TAB2"]["verdict"] == "no gain small", "constant answers are no gain"
+    put_scores(tables, {"swe-f": [1.0] * 3, "swe-m": [1.0] * 3}, seeds=1)
+    assert ledger(tables)["TAB2"]["verdict"] == "not attempted"
+    put_scores(tables, {"swe-f": [1.0] * 3})
+    assert ledger(tables)["TAB2"]["evidence"].startswith("loss minus"), "an arm is missing"
+
+
+def test_the_tasks_of_table_1_are_judged_here_or_on_record(tables: Path, tmp_path: Path) -> None:
+    """By the arms that were fine-tuned; a table of one's own speaks before the record."""
+    assert ledger(tables)["TAB1-TASKS"]["verdict"] == "not attempted"
+    scores = put_scores(tmp_path / "other", {"swe-f": [0.0, 0.0, 1.0]}, table="sweep")
+    studies = tmp_path / "records" / "studies"
+    dump(studies.parent / "finetune" / "scores.json", scores)
+    found = {record["id"]: record for record in bert_claims(tables, studies)}["TAB1-TASKS"]
+    assert found["verdict"] == "no gain small"
+    assert "swe-f better on 1 of 3 tasks" in found["evidence"]
+    assert found["evidence"].endswith("on record")
+    assert found["figure"] == "study_finetune"
+    put_scores(tables, {"swe-f": [1.0] * 3, "swe-a": [1.0] * 3}, table="table1")
+    own = {record["id"]: record for record in bert_claims(tables, studies)}["TAB1-TASKS"]
+    assert (own["verdict"], own["figure"]) == ("reproduced small", "bert_table1_finetune")
+    assert found["command"].startswith("python paper_repro.py sweep; python -m bert.finetune.arms")

@@ -1,0 +1,359 @@
+"""Fine-tunes from end to end: learning, exactness, flags, selection, prediction files, command."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bert.data.text import DataError
+from bert.finetune.__main__ import main
+from bert.finetune.data.tasks import glue_task
+from bert.finetune.learning import run as runs
+from bert.finetune.learning.config import RATES, FinetuneConfig, Held
+from bert.finetune.learning.run import fine_tune
+from bert.finetune.learning.sentence_task import SentenceTask
+from bert.finetune.learning.span_task import SpanTask
+from bert.finetune.learning.start import StartingPoint, of_model
+from bert.finetune.learning.task import Judged
+from bert.finetune.scoring import squad_metrics
+from bert.finetune.scoring.predictions import label_words
+from bert.finetune.study import Sources, open_task, write_table
+from bert.finetune.study import run_folder as folder_of
+from bert.model.encoder import build_bert
+from figures.bert.finetune import main as draw_main
+from swe.base.config import ConfigError, from_dict, to_dict
+from swe.run.loop import Interrupted
+from swe.run.speed import SpeedConfig
+from swe.sharing.layout import Layout
+from swe.sharing.schedule import Schedule
+from swe.sharing.stack import find_stack
+from tests.processes import end_all, interrupt, kill_one
+
+CONFIG = FinetuneConfig(task="sst-2", rates=(1e-2, 1e-6), seeds=1, batch=8, max_length=24)
+
+
+def task_of(start: StartingPoint, data: Path, **change: Any) -> SentenceTask | SpanTask:
+    return open_task(start, Sources(pretrained=Path("none"), data=data), replace(CONFIG, **change))
+
+
+def run(task: SentenceTask | SpanTask, rate: float, folder: Path, **how: Any) -> dict[str, Any]:
+    config = task.config.train_config(rate, 0, len(task.rows), task.pretrained.layout)
+    return fine_tune(task, config, folder, warn=print, **how)
+
+
+def test_the_recipe_is_the_papers() -> None:
+    recipe = FinetuneConfig(task="mrpc")
+    assert [round(1e5 * rate, 6) for rate in RATES] == [1, 1.5, 2, 3, 4, 5, 7.5, 10, 12]
+    assert (recipe.epochs, recipe.seeds, recipe.batch, recipe.warmup) == (3.0, 5, 32, 0.1)
+    train = recipe.train_config(5e-5, 1, 3668, Layout.untied(12))
+    assert train.steps == 343
+    rates = [train.optimizer.learning_rate(step, train.steps) for step in range(train.steps)]
+    assert rates.index(max(rates)) == 33, "34 updates of warm-up, 10 %"
+    assert rates[-1] == pytest.approx(5e-5 / (343 - 34))
+    assert from_dict(Schedule, to_dict(train.schedule)) == Held(groups=(1,) * 12)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"task": "snli"}, "task = 'snli': must be one of cola"),
+        ({"rates": ()}, "rates = "),
+        ({"rates": (1e-5, 1e-5)}, "rates = .*without repetition"),
+        ({"rates": (2.0,)}, r"rates = 2.0: must be in \(0, 1\]"),
+        ({"seeds": 0}, "seeds = 0"),
+        ({"epochs": 0.0}, "epochs = 0.0"),
+        ({"batch": 0}, "batch = 0"),
+        ({"max_length": 4}, "max_length = 4"),
+        ({"tying": "maybe"}, "tying = 'maybe'"),
+    ],
+)
+def test_impossible_recipes_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        replace(CONFIG, **change)
+
+
+def test_a_separable_task_is_learnt_and_a_tiny_rate_is_flagged(
+    start: StartingPoint, glue: Path, tmp_path: Path
+) -> None:
+    """One word decides. The table, its selection and the submission follow from the two runs."""
+    task = task_of(start, glue)
+    assert isinstance(task, SentenceTask)
+    runs = {rate: run(task, rate, folder_of(tmp_path, "sst-2", rate, 0)) for rate in (1e-2, 1e-6)}
+    good, bad = runs[1e-2], runs[1e-6]
+    assert good["value"] > 95.0 > 70.0 > good["baseline"]
+    assert not good["degenerate"]
+    assert bad["degenerate"]
+    table = write_table(task, tmp_path)
+    assert table["selected"]["rate"] == 1e-2
+    assert table["rates"][1]["degenerate"] == 1
+    assert table["rates"][1]["mean_of_sound"] is None
+    assert json.loads((tmp_path / "sst-2" / "table.json").read_text()) == table
+    # The dev file again, by hand: header, official words, and the score that they give.
+    lines = (tmp_path / "sst-2" / "0.01-s0" / "predictions" / "dev.tsv").read_text().splitlines()
+    assert lines[0] == "index\tprediction"
+    truth = [f"{i}\t{row.label}" for i, row in enumerate(task.parts["dev"].rows)]
+    hits = sum(a == b for a, b in zip(lines[1:], truth, strict=True))
+    assert good["value"] == pytest.approx(100 * hits / len(truth))
+    submitted = (tmp_path / "submission" / "SST-2.tsv").read_text().splitlines()
+    assert submitted[0] == "index\tprediction"
+    assert [row.split("\t")[0] for row in submitted[1:]] == [str(i) for i in range(9)]
+    assert sum(row.split("\t")[1] == str(i % 2) for i, row in enumerate(submitted[1:])) >= 8
+    assert not (tmp_path / "sst-2" / "0.01-s0" / "checkpoints").exists()
+
+
+def test_interrupted_is_unbroken(start: StartingPoint, glue: Path, tmp_path: Path) -> None:
+    """Stopped twice and taken up by a new task object: the same score, byte for byte."""
+    whole = run(task_of(start, glue, epochs=1.0), 1e-2, tmp_path / "whole")
+    for after in (3, 9):
+        countdown = iter(range(after))
+        with pytest.raises(Interrupted):
+            run(
+                task_of(start, glue, epochs=1.0), 1e-2, tmp_path / "broken",
+                stop=lambda left=countdown: next(left, None) is None,
+            )  # fmt: skip
+        assert not (tmp_path / "broken" / "score.json").exists()
+    again = run(task_of(start, glue, epochs=1.0), 1e-2, tmp_path / "broken")
+    assert again["scores"] == whole["scores"]
+    assert again["loss"] == whole["loss"]
+    for name in ("dev.tsv", "SST-2.tsv"):
+        one, other = (tmp_path / d / "predictions" / name for d in ("whole", "broken"))
+        assert one.read_bytes() == other.read_bytes()
+    assert run(task_of(start, glue, epochs=1.0), 1e-2, tmp_path / "broken") == again
+    with pytest.raises(ConfigError, match="holds a run of another configuration"):
+        run(task_of(start, glue, epochs=2.0), 1e-2, tmp_path / "broken")
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch's
+def test_speed_options_change_no_score(start: StartingPoint, glue: Path, tmp_path: Path) -> None:
+    """Compiled blocks (traced, no code generated), batches built ahead, rows of many widths."""
+    task = task_of(start, glue, epochs=0.4)
+    plain = run(task, 1e-3, tmp_path / "plain")
+    fast = SpeedConfig(compile="blocks", backend="eager", prefetch=2)
+    found = run(task, 1e-3, tmp_path / "fast", speed=fast)
+    assert found["loss"] == pytest.approx(plain["loss"], rel=1e-5)
+    assert found["scores"] == plain["scores"]
+
+
+def test_killed_while_scoring(
+    start: StartingPoint, glue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights wait until the score is written; nothing is trained again."""
+    task = task_of(start, glue, epochs=0.3)
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "_score", lambda *arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(task, 1e-3, tmp_path)
+    rows = (tmp_path / "metrics.jsonl").read_bytes()
+    assert run(task, 1e-3, tmp_path)["metric"] == "accuracy"
+    assert (tmp_path / "metrics.jsonl").read_bytes() == rows
+
+
+def test_scores_are_learnt_as_numbers(start: StartingPoint, glue: Path, tmp_path: Path) -> None:
+    found = run(task_of(start, glue, task="sts-b", epochs=3.0), 1e-2, tmp_path)
+    assert found["metric"] == "spearman"
+    assert found["scores"]["pearson"] > 80.0
+    rows = (tmp_path / "predictions" / "dev.tsv").read_text().splitlines()[1:]
+    assert all(0 <= float(row.split("\t")[1]) <= 5 for row in rows)
+
+
+def test_words_of_a_submission() -> None:
+    assert label_words(glue_task("mnli"), np.array([0.0, 1.0, 2.0])) == [
+        "contradiction", "entailment", "neutral",
+    ]  # fmt: skip
+    assert label_words(glue_task("rte"), np.array([1.0])) == ["not_entailment"]
+    assert label_words(glue_task("sts-b"), np.array([-0.2, 3.14159, 6.0])) == [
+        "0.000", "3.142", "5.000",
+    ]  # fmt: skip
+
+
+def test_squad_2_is_learnt_and_its_files_score_again(
+    start: StartingPoint, squad: Path, tmp_path: Path
+) -> None:
+    """From the written files the official procedure finds the same numbers."""
+    task = task_of(start, squad, task="squad-2.0", epochs=5.0, max_query=4, stride=6)
+    assert isinstance(task, SpanTask)
+    assert len(task.rows) > 160, "some paragraphs need two windows"
+    found = run(task, 1e-2, tmp_path)
+    assert found["metric"] == "best_f1"
+    assert found["value"] > 90.0 > found["baseline"] + 40
+    files = {
+        name: json.loads((tmp_path / "predictions" / f"{name}.json").read_text())
+        for name in ("predictions", "na_prob", "spans")
+    }
+    again = squad_metrics.score_v2(task.dev.rows, files["spans"], files["na_prob"], threshold=0.5)
+    assert again == found["scores"]
+    final = squad_metrics.score_v2(task.dev.rows, files["predictions"])
+    assert final["f1"] == pytest.approx(found["scores"]["best_f1"])
+
+
+def test_a_loss_that_is_not_finite_is_a_degenerate_run(
+    start: StartingPoint, glue: Path, tmp_path: Path
+) -> None:
+    broken = {name: torch.full_like(t, torch.nan) for name, t in start.state.items()}
+    found = run(task_of(replace(start, state=broken), glue), 1e-2, tmp_path)
+    assert found["degenerate"]
+    assert found["value"] is None
+    assert "not finite at update 0" in found["reason"]
+
+
+def test_degenerate_rule() -> None:
+    def judged(value: float, constant: bool = False) -> str:
+        return Judged({"accuracy": value}, "accuracy", constant, 60.0).degenerate(1.0)
+
+    assert judged(60.0, constant=True) == "constant answers"
+    assert judged(61.0) == "not above a constant answer"
+    assert judged(61.1) == ""
+
+
+def test_what_was_tied_stays_tied_unless_asked(
+    start: StartingPoint, glue: Path, tmp_path: Path
+) -> None:
+    model = build_bert(start.config, 0)
+    model.stack.retie(Layout.tied(2))
+    tied = of_model(model, start.vocabulary, {"kind": "tied"})
+    kept = run(task_of(tied, glue, epochs=0.2), 1e-3, tmp_path / "kept")
+    untied = run(task_of(tied, glue, epochs=0.2, tying="untie"), 1e-3, tmp_path / "untied")
+    _, stack = find_stack(model)
+    block = sum(p.numel() for p in stack.blocks[0].parameters())
+    assert untied["parameters"] - kept["parameters"] == block
+
+
+def test_missing_parts_and_long_rows(start: StartingPoint, glue: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"neither it nor CoLA/ in it holds dev\.tsv"):
+        task_of(start, glue, task="cola")
+    (tmp_path / "dev.tsv").write_text("sentence\tlabel\ncat\t1\n")
+    with pytest.raises(DataError, match=r"has no train\.tsv"):
+        task_of(start, tmp_path)
+    with pytest.raises(DataError, match=r"neither it nor SQuAD/ in it holds train-v1\.1\.json"):
+        task_of(start, tmp_path, task="squad-1.1")
+    with pytest.raises(ConfigError, match="max_length = 64: must be at most the model's positions"):
+        task_of(start, glue, max_length=64)
+
+
+def command(model: Path, data: Path, out: Path, *more: str) -> int:
+    return main([
+        str(model), "--data", str(data), "--out", str(out), "--task", "sst-2", "--rates", "0.01",
+        "--seeds", "2", "--epochs", "1", "--max-length", "24", "--device", "cpu", *more,
+    ])  # fmt: skip
+
+
+def test_mistakes_are_told_in_one_line(
+    run_folder: Callable[[str], Path], glue: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    untied = run_folder("untied")
+    cases: list[tuple[Path, Path, list[str], int, str]] = [
+        (untied, glue, ["--max-length", "500"], 2, "max_length = 500: must be at most the model"),
+        (untied, tmp_path, [], 1, "neither it nor SST-2/"),
+        (untied, glue, ["--jobs", "0"], 2, "--jobs = 0"),
+        (untied, glue, ["--train", "x.json"], 2, "given for SQuAD alone"),
+        (untied, glue, ["--rates", "3"], 2, "rates = 3.0: must be in (0, 1]"),
+        (tmp_path / "nothing", glue, [], 1, "no run folder and no checkpoint"),
+    ]
+    for model, data, more, status, message in cases:
+        assert command(model, data, tmp_path / "out", *more) == status
+        error = capsys.readouterr().err
+        assert error.startswith("bert.finetune: ")
+        assert message in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_workers_give_what_this_process_gives(
+    run_folder: Callable[[str], Path], glue: Path, tmp_path: Path
+) -> None:
+    untied = run_folder("untied")
+    for jobs in ("1", "2"):
+        assert command(untied, glue, tmp_path / jobs, "--epochs", "0.5", "--jobs", jobs) == 0
+    tables = [
+        json.loads((tmp_path / jobs / "sst-2" / "table.json").read_text()) for jobs in ("1", "2")
+    ]
+    assert tables[0]["rates"] == tables[1]["rates"]
+
+
+@pytest.mark.slow  # three processes that load torch; tests/swe/run/test_pool.py has the quick ones
+@pytest.mark.parametrize(
+    ("send", "status", "words"),
+    [
+        (end_all, 130, "stopped; the same command goes on"),
+        (kill_one, 1, "a worker process was killed (out of memory?); what was saved is kept"),
+    ],
+)
+def test_signals_to_the_workers_end_the_command_with_all_that_live_saved(
+    run_folder: Callable[[str], Path],
+    glue: Path,
+    tmp_path: Path,
+    send: Callable[[int], None],
+    status: int,
+    words: str,
+) -> None:
+    arguments = [
+        str(run_folder("untied")), "--task", "sst-2", "--data", str(glue), "--out", str(tmp_path),
+        "--seeds", "1", "--batch", "8", "--max-length", "24", "--rates", "1e-3", "1e-4",
+        "--epochs", "1000", "--jobs", "2",
+    ]  # fmt: skip
+
+    def ready() -> bool:
+        return len(list(tmp_path.glob("sst-2/*/metrics.jsonl"))) == 2
+
+    ended = interrupt(["-m", "bert.finetune", *arguments], ready, send)
+    assert (ended.status, "Traceback" in ended.errors) == (status, False), ended.errors
+    assert words in ended.errors
+    saved = {path.parents[1].name for path in tmp_path.glob("sst-2/*/checkpoints/*")}
+    assert len(saved) == (2 if send is end_all else 1)
+
+
+def test_the_commands_of_the_documentation(
+    run_folder: Callable[[str], Path], glue: Path, squad: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Word for word, from a run that stayed tied, on small files under the names used there."""
+    page = (Path(__file__).parents[3] / "docs" / "finetune.md").read_text(encoding="utf-8")
+    block = page.split("<!-- run -->\n```bash\n")[1].split("```")[0]
+    lines = block.replace("\\\n", " ").strip().split("\n")
+    run = run_folder("tied")
+    shutil.copytree(run, tmp_path / "results" / "bert" / "study" / "swe-f-s0")
+    shutil.copytree(run.parents[2] / "data", tmp_path / "results" / "data")
+    (tmp_path / "glue").symlink_to(glue)
+    (tmp_path / "squad").symlink_to(squad)
+    monkeypatch.chdir(tmp_path)
+    programs = {"bert.finetune": main, "figures.bert.finetune": draw_main}
+    for line in lines:
+        python, flag, module, *arguments = shlex.split(line)
+        assert (python, flag) == ("python", "-m")
+        assert programs[module](arguments) == 0
+    out = capsys.readouterr().out
+    assert "sst-2: 2 rates x 2 seeds, 200 rows, 6 updates of 32" in out
+    tables = {
+        task: json.loads((tmp_path / "tuned" / task / "table.json").read_text())
+        for task in ("sst-2", "sts-b", "squad-2.0")
+    }
+    assert [(r["rate"], r["seed"]) for r in tables["sst-2"]["rows"]] == [
+        (2e-5, 0), (2e-5, 1), (5e-5, 0), (5e-5, 1),
+    ]  # fmt: skip
+    for table in tables.values():
+        assert " ".join(f"{value:.1f}" for value in table["selected"]["values"]) in out
+    made = {path.relative_to(tmp_path / "tuned").as_posix() for path in tmp_path.rglob("*")
+            if path.is_relative_to(tmp_path / "tuned")}  # fmt: skip
+    assert made >= {
+        "submission/SST-2.tsv", "submission/squad-2.0/predictions.json",
+        "submission/squad-2.0/na_prob.json", "tables/finetune.csv", "figures/finetune.png",
+    }  # fmt: skip
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_on_a_gpu(start: StartingPoint, glue: Path, tmp_path: Path, precision: str) -> None:
+    task = task_of(start, glue, precision=precision)
+    assert run(task, 1e-2, tmp_path, device="cuda")["value"] > 95.0

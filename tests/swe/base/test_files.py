@@ -1,0 +1,96 @@
+"""Result files: the old one or the new one, never half of one; lines whole or ignored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evidence.cache import cached_result, code_digest, load_result, result_key
+from swe.base.files import (
+    append_line,
+    atomic_open,
+    read_json,
+    read_lines,
+    write_json,
+    write_lines,
+    write_text,
+)
+
+
+def test_atomic_open_keeps_the_old_file_on_failure(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "data.bin"
+    with atomic_open(file) as out:
+        out.write(b"old")
+    with pytest.raises(KeyboardInterrupt), atomic_open(file) as out:  # noqa: PT012
+        out.write(b"half")
+        raise KeyboardInterrupt
+    assert file.read_bytes() == b"old"
+    assert list(file.parent.iterdir()) == [file]
+    with atomic_open(file) as out:
+        out.write(b"new")
+        assert file.read_bytes() == b"old"
+    assert file.read_bytes() == b"new"
+
+
+def test_text_and_json_round_trip(tmp_path: Path) -> None:
+    write_text(tmp_path / "a" / "text", "grüß\n")
+    assert (tmp_path / "a" / "text").read_bytes() == "grüß\n".encode()
+    value = {"b": [1, 2.5, None], "a": "é"}
+    write_json(tmp_path / "value.json", value)
+    assert read_json(tmp_path / "value.json") == value
+    (tmp_path / "value.json").write_text("{")
+    with pytest.raises(ValueError, match=r"value\.json: not a JSON file"):
+        read_json(tmp_path / "value.json")
+
+
+def test_nan_is_never_written(tmp_path: Path) -> None:
+    """NaN is no JSON: another reader would refuse the whole file."""
+    path = tmp_path / "rows.jsonl"
+    append_line(path, {"loss": 1.0})
+    for write in (lambda: append_line(path, {"loss": float("nan")}),
+                  lambda: write_lines(path, [{"loss": float("inf")}])):  # fmt: skip
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            write()
+    assert read_lines(path) == [{"loss": 1.0}]
+
+
+def test_a_torn_last_line_is_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    assert read_lines(path) == []
+    append_line(path, {"step": 1})
+    append_line(path, {"step": 2})
+    with path.open("ab") as stream:
+        stream.write(b'{"step": 3, "lo')
+    assert read_lines(path) == [{"step": 1}, {"step": 2}]
+
+
+def test_results_are_kept_for_the_same_config_and_code_only(tmp_path: Path) -> None:
+    path, calls = tmp_path / "result.json", []
+
+    def compute() -> dict[str, int]:
+        calls.append(1)
+        return {"answer": 42}
+
+    config = {"seed": 0}
+    key = result_key(config, ["theory"])
+    first = cached_result(path, key, config, compute)
+    assert cached_result(path, key, config, compute) == first
+    assert len(calls) == 1
+    other = result_key({"seed": 1}, ["theory"])
+    assert other != key
+    assert load_result(path, other) is None
+    assert result_key(config, ["theory", "swe"]) != key
+    path.write_text("{torn")
+    assert cached_result(path, key, config, compute)["data"] == {"answer": 42}
+
+
+def test_comments_do_not_count_as_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evidence.cache.ROOT", tmp_path)
+    (tmp_path / "package").mkdir()
+    module = tmp_path / "package" / "module.py"
+    digests = []
+    for source in ("x = 1\n", "x = 1  # one\n\n", "x = 2\n"):
+        module.write_text(source)
+        digests.append(code_digest(["package"]))
+    assert digests[0] == digests[1] != digests[2]

@@ -1,0 +1,100 @@
+"""Workers answer in order, and neither a dead worker nor a dead parent leaves anyone waiting."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from swe.base.workers import WorkerDiedError, Workers
+
+
+def squares(offset: int) -> Callable[[int], int]:
+    """Slower for small numbers, so that later answers come first."""
+
+    def square(number: int) -> int:
+        time.sleep(0.02 if number % 2 else 0.0)
+        return number**2 + offset
+
+    return square
+
+
+def test_answers_come_in_order_with_bounded_look_ahead() -> None:
+    asked = 0
+
+    def items() -> Iterator[tuple[int, str]]:
+        nonlocal asked
+        for asked in range(1, 31):
+            yield asked, f"label {asked}"
+
+    with Workers(2, squares, 7) as workers:
+        for number, answer in enumerate(workers.in_order(items()), 1):
+            assert answer == (number**2 + 7, f"label {number}")
+            assert asked <= number + 4
+
+
+def failing() -> Callable[[int], int]:
+    return lambda number: 1 // number
+
+
+def test_an_error_keeps_its_type_and_the_place_where_it_happened() -> None:
+    with Workers(2, failing) as workers:
+        with pytest.raises(ZeroDivisionError) as caught:
+            list(workers.in_order((number, None) for number in (1, 0)))
+        assert "<lambda>" in caught.value.__notes__[0]
+        assert list(workers.in_order([(1, "again")])) == [(1, "again")]
+
+
+def dying() -> Callable[[str], str]:
+    return die
+
+
+def die(how: str) -> str:
+    if how == "half":  # killed while its answer is on the way: a message without its end
+        pipe = next(fd for fd in range(3, 64) if _is_socket(fd))
+        os.write(pipe, (1 << 20).to_bytes(4, "big") + b"some")
+    if how != "live":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return how
+
+
+def _is_socket(descriptor: int) -> bool:
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}").startswith("socket:")
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("how", ["whole", "half"])
+def test_a_killed_worker_is_told_at_once_also_in_the_middle_of_a_message(how: str) -> None:
+    with Workers(2, dying) as workers, pytest.raises(WorkerDiedError):
+        list(workers.in_order((name, None) for name in ["live"] * 5 + [how] + ["live"] * 5))
+
+
+def test_signals_to_the_whole_group_are_the_parents_from_the_first_moment(tmp_path: Path) -> None:
+    """At once after the start, when the workers are still importing; all answers come."""
+    script = tmp_path / "group.py"
+    script.write_text(
+        "import os, signal\n"
+        "from tests.swe.base.test_workers import squares\n"
+        "from swe.base.workers import Workers\n"
+        "if __name__ == '__main__':\n"
+        "    for number in (signal.SIGINT, signal.SIGTERM):\n"
+        "        signal.signal(number, lambda *arguments: None)\n"
+        "    with Workers(2, squares, 0) as workers:\n"
+        "        for number in (signal.SIGINT, signal.SIGTERM):\n"
+        "            os.killpg(0, number)\n"
+        "        print([answer for answer, _ in workers.in_order((n, 0) for n in range(5))])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, start_new_session=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, timeout=60,
+    )  # fmt: skip
+    assert done.stdout == "[0, 1, 4, 9, 16]\n", done.stderr
+    assert not done.stderr

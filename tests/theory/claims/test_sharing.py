@@ -1,0 +1,20 @@
+"""The records on sharing can fail: a wrong formula, a step that is too long."""
+
+import pytest
+
+from theory.claims import sharing as sharing_claims
+from theory.theorems import alignment
+
+
+def test_two_factors_with_a_wrong_formula() -> None:
+    def wrong(gradients: object) -> object:
+        return 0.99 * alignment.alignment(gradients)  # type: ignore[arg-type]
+
+    found = sharing_claims.check_two_factors(0, "smoke", wrong)  # type: ignore[arg-type]
+    assert found.verdict == "differs"
+    assert sharing_claims.check_two_factors(0, "smoke").verdict == "reproduced"
+
+
+@pytest.mark.parametrize(("stretch", "verdict"), [(1.0, "shown"), (1.01, "differs")])
+def test_same_descent_needs_the_same_clock(stretch: float, verdict: str) -> None:
+    assert sharing_claims.check_same_descent(0, "smoke", stretch).verdict == verdict

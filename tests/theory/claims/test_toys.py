@@ -1,0 +1,174 @@
+"""The toys' ledger records follow the result files, and say when there are none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evidence.comparison import compare
+from swe.base.files import write_json
+from theory.claims.toys import toy_claims
+
+
+def student(shift: float) -> dict[str, Any]:
+    """Every SWE arm ``shift`` above the baseline and the equal start, in one setting."""
+    base = {0: -2.0, 1: -2.1, 2: -1.9}
+    final = {"baseline": base, "equal-start": base}
+    for k, arm in enumerate(("swe-f 10 %", "swe-a", "swe-m")):
+        final[arm] = {s: v + shift + 0.001 * (s + k) for s, v in base.items()}
+    chosen = {arm: {"untied_at": [-1, -1, 30]} for arm in final}
+    return {
+        "seeds": 3,
+        "settings": [
+            {
+                "optimiser": "sgd", "eps": 0.3, "chosen": chosen,
+                "against_equal_start": compare(final, "equal-start"),
+                "against_baseline": compare(final, "baseline"),
+            }
+        ],
+    }  # fmt: skip
+
+
+def core(slope: float) -> dict[str, Any]:
+    return {
+        "core_against_flow": {
+            "depth": 8, "size": 4, "step_sizes": [0.01, 0.005], "errors": [0.02, 0.01],
+            "slope": slope,
+        }
+    }  # fmt: skip
+
+
+def placed(
+    best: bool, gain: float, general: float, *, control: float = 0.0
+) -> dict[str, Any]:  # fmt: skip
+    """Predictions with these hits; `general` and `control` are added to the measured curve."""
+
+    def gap(mean: float) -> dict[str, Any]:
+        return {"n": 5, "mean": mean, "low": mean - 0.02, "high": mean + 0.02}
+
+    names = ("defect", "force_cosine_start", "force_cosine_end", "log10_noise_end_over_start",
+             "alignment_start", "alignment_start_predicted", "mean_paths_apart")  # fmt: skip
+
+    def setting(toy: str, optimiser: str, shift: float) -> dict[str, Any]:
+        found = {
+            "toy": toy, "optimiser": optimiser, "eps": 0.3, "tau": [0.0, 1.0],
+            "measured": [gap(0.0), gap(0.2)], "baseline": gap(-0.1), "best_tau": 0.0,
+            "best_tau_set": [0.0], "predicted_best_tau": 0.0 if best else 1.0,
+            "best_tau_inside": best or toy == "quadratic",
+            "common_speed": {"predicted": 1.0 + gain, "measured": gap(1.0)},
+        }  # fmt: skip
+        if optimiser == "sgd":
+            found |= {
+                "predicted": [0.0, 0.2 + shift], "general": [0.0, 0.2 + shift],
+                "predicted_baseline": -0.1, "gain_over_equal_start": gap(-0.2),
+                "gain_over_baseline": gap(-0.3), "predicted_gain_over_equal_start": -0.2 + gain,
+                "predicted_gain_over_baseline": -0.3 + gain,
+                "premises": {name: gap(0.5) for name in names},
+            }  # fmt: skip
+        return found
+
+    return {
+        "seeds": 5, "near": 0.01,
+        "settings": [
+            setting("quadratic", "sgd", control), setting("deep linear", "sgd", 0.0),
+            setting("students near", "sgd", general), setting("students", "sgd", 0.4),
+            setting("students", "adamw", 0.0),
+        ],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (placed(best=True, gain=0.0, general=0.0), ("shown", "shown", "shown")),
+        (placed(best=False, gain=0.1, general=0.1), ("differs", "differs", "differs")),
+        (placed(best=True, gain=0.0, general=0.0, control=0.1), ("shown", "shown", "differs")),
+    ],
+)
+def test_predictions_are_judged_both_ways(
+    data: dict[str, Any], expected: tuple[str, str, str], tmp_path: Path
+) -> None:
+    write_json(tmp_path / "toy" / "predictions.json", {"data": data})
+    records = {record["id"]: record for record in toy_claims(tmp_path)}
+    names = ("TOY-TAU", "TOY-GAIN", "TOY-PREMISE")
+    assert tuple(records[name]["verdict"] for name in names) == expected
+    assert "(measured 0, not worse: 0)" in records["TOY-TAU"]["evidence"]
+
+
+def test_some_right_and_some_wrong_is_said_so(tmp_path: Path) -> None:
+    data = placed(best=True, gain=0.0, general=0.0)
+    data["settings"][3]["best_tau_inside"] = False
+    data["settings"][3]["predicted_gain_over_baseline"] = 0.5
+    write_json(tmp_path / "toy" / "predictions.json", {"data": data})
+    records = {record["id"]: record for record in toy_claims(tmp_path)}
+    assert records["TOY-TAU"]["verdict"] == "shown in 2 of 3 settings"
+    assert records["TOY-GAIN"]["verdict"] == "shown in 3 of 4 comparisons"
+    assert "SGD eps 0.3 over baseline 0.50, measured -0.30" in records["TOY-GAIN"]["evidence"]
+
+
+def verdicts(out: Path, linear: dict[str, Any], teacher: dict[str, Any]) -> dict[str, str]:
+    write_json(out / "toy" / "deep_linear.json", {"data": linear})
+    write_json(out / "toy" / "teacher_student.json", {"data": teacher})
+    predictions = ("TOY-TAU", "TOY-GAIN", "TOY-PREMISE")
+    records = [record for record in toy_claims(out) if record["id"] not in predictions]
+    return {record["id"]: record["verdict"] for record in records}
+
+
+def test_without_results_nothing_is_claimed(tmp_path: Path) -> None:
+    records = toy_claims(tmp_path)
+    assert {record["verdict"] for record in records} == {"not attempted"}
+    assert {record["evidence"] for record in records} == {"not run"}
+
+
+def test_verdicts_follow_the_numbers_both_ways(tmp_path: Path) -> None:
+    assert verdicts(tmp_path, core(1.02), student(-0.3)) == {
+        "TOY-CORE": "shown",
+        "TOY-SWE": "shown in 1 of 1 settings",
+        "TOY-TYING": "shown in part",
+        "TOY-RULE": "shown",
+        "TOY-MOMENTS": "not attempted",
+        "TOY-MOMENTS-SUM": "not attempted",
+    }
+    assert verdicts(tmp_path, core(2.02), student(0.3)) == {
+        "TOY-CORE": "differs",
+        "TOY-SWE": "no gain in any setting",
+        "TOY-TYING": "refuted under control equal start",
+        "TOY-RULE": "shown",
+        "TOY-MOMENTS": "not attempted",
+        "TOY-MOMENTS-SUM": "not attempted",
+    }
+    never = student(0.3)
+    for arm in ("swe-a", "swe-m"):
+        never["settings"][0]["chosen"][arm]["untied_at"] = [-1, -1, -1]
+    assert verdicts(tmp_path, core(1.0), never)["TOY-RULE"] == "differs"
+    evidence = {record["id"]: record["evidence"] for record in toy_claims(tmp_path)}
+    assert "swe-a never untied in 3 of 3 runs, and hurts" in evidence["TOY-RULE"]
+    assert "SGD eps 0.3: swe-f 10 % +0.30" in evidence["TOY-SWE"]
+
+
+def moments(shift: float, level: float) -> dict[str, Any]:
+    """Rescale ends ``shift`` from copy; summed updates are 2^level of those with own moments."""
+    runs = {"copy": {0: -1.0, 1: -1.1, 2: -0.9}}
+    for arm in ("rescale", "reset", "sum copy"):
+        runs[arm] = {s: v + shift + 0.001 * s for s, v in runs["copy"].items()}
+    window = {"n": 3, "mean": level, "low": level - 0.1, "high": level + 0.1}
+    arms = ("copy", "rescale", "reset", "sum copy", "sum rescale")
+    lengths = {arm: {"over own": [window, window]} for arm in arms}
+    setting = {"lengths": lengths, "best_rate_end": {"copy": compare(runs, "copy")}}
+    return {"settings": [{"alignment": 0.9, **setting}, {"alignment": 0.3, **setting}]}
+
+
+def test_moments_follow_the_numbers_both_ways(tmp_path: Path) -> None:
+    found = []
+    for shift, level in ((-0.2, -2.0), (0.2, -1.05), (0.0, 0.0)):
+        write_json(tmp_path / "toy" / "moments.json", {"data": moments(shift, level)})
+        records = {record["id"]: record for record in toy_claims(tmp_path)}
+        found.append([records[name]["verdict"] for name in ("TOY-MOMENTS", "TOY-MOMENTS-SUM")])
+    assert found == [
+        ["shown in 2 of 2 settings", "shown"],
+        ["no gain in any setting", "differs"],
+        ["no gain in any setting", "differs"],
+    ]
+    assert "alignment 0.30" in records["TOY-MOMENTS"]["evidence"]

@@ -1,0 +1,192 @@
+"""Straight lines, negative eigenvalues, equal gradients and one-dimensional nets."""
+
+import json
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.integrate import quad, solve_ivp
+
+from theory.linear import deep_linear, descent, integrate, shared_flow
+from theory.studies import beyond_sharing
+from theory.theorems import controls
+from theory.theorems import odd_targets as odd
+
+INTEGRATOR = 1e-7
+"""DOP853 at 1e-11 on full matrices, divided by rates of order one."""
+seeds = st.integers(0, 2**32 - 1)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5, 16])
+@pytest.mark.parametrize("angle", [0.4, 1.9, 2.8])
+@pytest.mark.parametrize("tied", [True, False])
+def test_rotations_move_on_a_straight_line(depth: int, angle: float, tied: bool) -> None:
+    """Full matrices, shared and not, against the line and its clock."""
+    phi = 1.3 * np.exp(1j * angle)
+    target = 1.3 * beyond_sharing.rotation(angle)
+    parts = np.array([0.1, 0.5, 0.9, 0.99])
+    times = odd.line_time(parts, phi, depth)
+    path = integrate.weight_flow(times, target, descent.identity_start(depth, 2), tied=tied)
+    product = deep_linear.end_to_end(path)
+    found = product[:, 0, 0] + 1j * product[:, 1, 0]
+    np.testing.assert_allclose(found, 1.0 + parts * (phi - 1.0), atol=INTEGRATOR)
+    late = integrate.weight_flow(1.01 * times, target, descent.identity_start(depth, 2), tied=tied)
+    product = deep_linear.end_to_end(late)
+    wrong = product[:, 0, 0] + 1j * product[:, 1, 0]
+    assert np.min(np.abs(wrong - found)) > 1e2 * INTEGRATOR
+
+
+@given(st.floats(0.05, 8.0), st.integers(1, 200), st.floats(0.01, 0.999))
+@settings(deadline=None, max_examples=50)
+def test_positive_targets_are_theorem_2s_flow(phi: float, depth: int, part: float) -> None:
+    expected = shared_flow.time_to(1.0 + part * (phi - 1.0), phi, depth)
+    if phi != 1.0:
+        assert odd.line_time(part, phi, depth) == pytest.approx(float(expected), rel=1e-8)
+
+
+@pytest.mark.parametrize("angle", [1.0, 3.0, 3.14])
+def test_line_time_against_mpmath(angle: float) -> None:
+    phi = complex(np.exp(1j * angle))
+    with mpmath.workdps(30):
+        step = mpmath.mpc(phi) - 1
+        exact = (
+            mpmath.quad(
+                lambda y: 1 / ((1 - y) * abs(1 + y * step) ** mpmath.mpf("1.75")),
+                [0, 0.4, 0.49, 0.5, 0.51, 0.6, 0.9],
+            )
+            / 8
+        )
+    assert odd.line_time(0.9, phi, 8) == pytest.approx(float(exact), rel=1e-9)
+    assert odd.line_distance(phi) == pytest.approx(abs(phi.imag) / abs(1 - phi), rel=1e-12)
+
+
+def test_negative_targets_stop_the_clock_at_zero() -> None:
+    assert odd.line_time(0.7, -1.0, 4) == np.inf
+    assert np.isfinite(odd.line_time(0.4, -1.0, 4))
+    assert np.isfinite(odd.line_time(0.7, -1.0, 1))  # linear regression does not mind
+    times = np.array([0.1, 1.0, 3.0])
+    path = integrate.weight_flow(times, [[-0.7]], np.ones((2, 1, 1)), tied=False)
+    found = deep_linear.end_to_end(path)[:, 0, 0]
+    np.testing.assert_allclose(found, odd.negative_value(times, -0.7), rtol=1e-6)
+    assert np.all(np.abs(odd.negative_value(times, -0.707) / found - 1.0) > 1e-4)
+
+
+@pytest.mark.parametrize("depth", [3, 4, 7])
+def test_negative_targets_decay_like_a_power(depth: int) -> None:
+    """s (L (p - 1) |phi| t)^(1/(p-1)) -> 1; 1 / t corrections are below a per cent by then."""
+    time = 1e4
+    path = integrate.weight_flow([time], [[-0.7]], np.ones((depth, 1, 1)), tied=True)
+    s = float(path[0, 0, 0, 0] ** depth)
+    p = 2.0 - 2.0 / depth
+    assert s > 0.0
+    assert s * (depth * (p - 1) * 0.7 * time) ** (1 / (p - 1)) == pytest.approx(1.0, rel=1e-2)
+
+
+@given(st.integers(1, 7), st.integers(1, 3), seeds)
+@settings(deadline=None, max_examples=40)
+def test_equal_gradients_condition(depth: int, d: int, seed: int) -> None:
+    """The products are g_l - g_{l+1}, for any tied point and target."""
+    rng = np.random.default_rng(seed)
+    layer, target = rng.normal(size=(d, d)) / d, rng.normal(size=(d, d))
+    gradients = deep_linear.layer_gradients(np.tile(layer, (depth, 1, 1)), target)
+    found = odd.equal_gradients(layer, target, depth)
+    # Rounding is that of the gradients, of which the difference may be nothing.
+    room = 1e-12 * max(1.0, float(np.max(np.abs(gradients))))
+    np.testing.assert_allclose(found, gradients[:-1] - gradients[1:], rtol=0.0, atol=room)
+
+
+def test_unsharing_changes_nothing_exactly_there() -> None:
+    """W^T commuting with W^L - Phi makes all layer gradients equal without W being normal."""
+    layer = np.array([[1.0, 0.4], [0.0, 0.8]])
+    target = np.linalg.matrix_power(layer, 5) - 0.3 * layer.T @ layer.T
+    assert np.max(np.abs(controls.commutator(layer))) > 0.05
+    gradients = deep_linear.layer_gradients(np.tile(layer, (5, 1, 1)), target)
+    assert np.max(np.abs(gradients - gradients[0])) < 1e-14
+    bent = target + 0.01 * np.array([[0.0, 1.0], [0.0, 0.0]])
+    gradients = deep_linear.layer_gradients(np.tile(layer, (5, 1, 1)), bent)
+    assert np.max(np.abs(gradients - gradients[0])) > 1e-4
+    # A singular W is another matter: at zero and L >= 3 nothing moves at all.
+    assert not np.any(odd.equal_gradients(np.zeros((2, 2)), target, 4))
+
+
+def scalar_time(weights: np.ndarray, target: float, eps: float, tied: bool) -> float:
+    """By an integrator with an event, layers in full: the other route."""
+
+    def field(_: float, w: np.ndarray) -> np.ndarray:
+        slopes = np.array([np.prod(np.delete(w, i)) for i in range(w.size)])
+        slopes *= np.prod(w) - target
+        return -np.full(w.size, slopes.mean()) if tied else -slopes
+
+    def arrived(_: float, w: np.ndarray) -> float:
+        return float(abs(np.prod(w) - target) - eps**0.5 * target)
+
+    arrived.terminal = True  # type: ignore[attr-defined]
+    with np.errstate(over="ignore", invalid="ignore"):  # trial steps that are rejected
+        run = solve_ivp(field, (0.0, 1e7), weights, method="DOP853", rtol=1e-11, atol=1e-13,
+                        events=arrived)  # fmt: skip
+    assert run.t_events is not None
+    return float(run.t_events[0][0])
+
+
+@pytest.mark.parametrize("depth", [2, 3, 6, 9])
+def test_scalar_times_against_an_integrator(depth: int) -> None:
+    start = np.random.default_rng(depth).normal(size=(8, depth))
+    found = np.exp(odd.log_scalar_times(start, 0.8, 1e-2))
+    exact = [scalar_time(w, 0.8, 1e-2, tied=False) for w in start]
+    np.testing.assert_allclose(found, exact, rtol=1e-6)
+    assert np.any(np.prod(start, axis=1) < 0.0)  # the sign change is in the sample
+
+
+@pytest.mark.parametrize("depth", [2, 5, 8])
+def test_tied_scalar_times_against_an_integrator(depth: int) -> None:
+    start = np.array([0.3, 0.8, 1.2, 1.6])
+    found = np.exp(odd.log_tied_times(start, 0.9, 1e-2, depth))
+    exact = [scalar_time(np.full(depth, w), 0.9, 1e-2, tied=True) for w in start]
+    np.testing.assert_allclose(found, exact, rtol=1e-6)
+
+
+def test_tied_scalar_nets_of_odd_depth_stick() -> None:
+    assert odd.log_tied_times([-0.5], 1.0, 1e-2, 5)[0] == np.inf
+    both = odd.log_tied_times([-0.5, 0.5], 1.0, 1e-2, 6)
+    assert both[0] == both[1]
+
+
+def test_log_modulus_is_the_mean_logarithm() -> None:
+    density = quad(lambda x: np.log(x) * np.exp(-(x**2) / 2), 0, 1)[0]
+    density += quad(lambda x: np.log(x) * np.exp(-(x**2) / 2), 1, 40)[0]
+    assert 2 * density / (2 * np.pi) ** 0.5 == pytest.approx(odd.LOG_MODULUS, rel=1e-8)
+
+
+def test_slope_with_interval() -> None:
+    found = odd.slope_with_interval([1, 2, 3, 4], [2.1, 3.9, 6.1, 7.9])
+    assert found["low"] < found["slope"] < found["high"]
+    assert found["slope"] == pytest.approx(1.96)
+
+
+def test_study() -> None:
+    data = odd.study(0, "smoke")
+    json.dumps(data, allow_nan=False)
+    slopes = data["caption_numbers"]["slopes"]
+    assert all(fit["low"] > 0.0 for name, fit in slopes.items() if name != "one draw")
+    assert slopes["mean of draws"]["low"] > slopes["unshared"]["high"]
+    for row in data["rotations"]:
+        assert np.all(np.diff(row["identity"]) > 0.0)
+
+
+def test_bad_arguments_are_named() -> None:
+    with pytest.raises(ValueError, match="part"):
+        odd.line_time(1.0, 2.0, 3)
+    with pytest.raises(ValueError, match="target"):
+        odd.line_time(0.5, complex(np.inf, 0.0), 3)
+    with pytest.raises(ValueError, match="target"):
+        odd.negative_value(1.0, 0.5)
+    with pytest.raises(ValueError, match="weights"):
+        odd.log_scalar_times(np.zeros((1, 3)), 1.0, 0.1)
+    with pytest.raises(ValueError, match="target"):
+        odd.log_scalar_times(np.ones((1, 3)), -1.0, 0.1)
+    with pytest.raises(ValueError, match="eps"):
+        odd.log_tied_times([1.0], 1.0, 1.0, 3)
+    with pytest.raises(ValueError, match="weights and target"):
+        odd.equal_gradients(np.eye(2), np.eye(3), 3)

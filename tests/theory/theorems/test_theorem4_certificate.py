@@ -1,0 +1,114 @@
+"""The certificate of one shared step: encloses the step itself, proves it, fails when it is false.
+
+"The step itself" is the update rule in 60 digits, where no cancellation reaches the sixteenth.
+"""
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from theory.claims.sharper import certify_theorem4
+from theory.linear import descent
+from theory.numerics.intervals import boxes
+from theory.theorems import admissible
+from theory.theorems.theorem4_certificate import covered, implication, margin, shrinkage, slack
+
+WAY, UP_TO_ONE = (0.0, 1.0), (0.0, 1.0)
+DEPTHS = [1, 2, 3, 4, 8, 16]
+
+
+def one_step(phi: float, g: float, part: float, depth: int) -> tuple[float, float, float]:
+    """k, (phi - s+) / (phi - s) and the slack, from w <- w - eta w^(L-1) (w^L - phi)."""
+    with mpmath.workdps(60):
+        target = mpmath.mpf(phi)
+        v = target ** (mpmath.mpf(1) / depth)
+        power = 2 - mpmath.mpf(2) / depth
+        eta = part / (depth * max(1, target) ** power)
+        w = v + (1 - v) * g
+        after = w - eta * w ** (depth - 1) * (w**depth - target)
+        shrunk = (target - after**depth) / (target - w**depth)
+        gap = 1 - eta * depth * min(1, target) ** power - shrunk
+        return float((w - after) / (w - v)), float(shrunk), float(gap / (eta * depth))
+
+
+@settings(max_examples=80)
+@given(st.floats(-4.0, 4.0), st.floats(1e-9, 1.0), st.floats(1e-6, 1.5), st.sampled_from(DEPTHS))
+def test_encloses_the_update_rule(log_phi: float, g: float, part: float, depth: int) -> None:
+    phi = float(np.exp(log_phi))
+    if abs(phi - 1.0) < 1e-6:
+        phi = 1.1
+    arguments = ((phi, phi), (g, g), (part, part), depth)
+    truths = one_step(phi, g, part, depth)
+    for found, truth in zip((covered, shrinkage, slack), truths, strict=True):
+        low, high = found(*arguments)
+        # 1e-15 of the largest term, 1, is the last digit of the float that holds the truth.
+        assert low - 1e-15 * max(1.0, abs(truth)) <= truth <= high + 1e-15 * max(1.0, abs(truth))
+        assert high - low <= 1e-12 * max(1.0, abs(truth))
+
+
+def test_a_box_encloses_its_points() -> None:
+    rng = np.random.default_rng(0)
+    for target in ((0.3, 0.4), (2.0, 3.0)):
+        box = (target, (0.2, 0.3), (0.5, 0.7), 5)
+        found = [f(*box) for f in (covered, shrinkage, slack)]
+        for _ in range(50):
+            phi, g, part = (float(rng.uniform(*ends)) for ends in box[:3])
+            for (low, high), truth in zip(found, one_step(phi, g, part, 5), strict=True):
+                assert low <= truth <= high
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_proved_on_boxes_and_false_when_changed(depth: int) -> None:
+    below, above = boxes(0.01, 1.0, 6), boxes(1.0, 100.0, 6)
+    for box in below + above:
+        assert covered(box, WAY, UP_TO_ONE, depth).high <= 1.0
+        assert slack(box, WAY, UP_TO_ONE, depth).low >= 0.0
+    for box in below:
+        assert margin(box, WAY, UP_TO_ONE, depth).low > 0.0 or depth == 1
+        assert implication(box, depth).low > 0.0
+    # The rate 1 % larger: false next to a target below 1, at the start of one above, for any step.
+    for box in boxes(0.01, 0.99, 6):
+        assert slack(box, (0.0, 1e-12), UP_TO_ONE, depth, "1.01").high < 0.0
+    for box in above:
+        assert slack(box, (1.0, 1.0), (1e-12, 1e-12), depth, "1.01").high < 0.0
+        # The step 1 % longer passes the target; 1 % over twice is thrown further than it came.
+        assert covered(box, (0.0, 1e-12), (1.01, 1.01), depth).low > 1.0
+        assert shrinkage(box, (0.0, 1e-12), (2.02, 2.02), depth).high < -1.0
+
+
+def test_the_certificate_fails_when_the_claim_is_made_false() -> None:
+    assert certify_theorem4(4)[0]
+    assert not certify_theorem4(4, factor="1.01")[0]
+    assert not certify_theorem4(4, reach=1.01)[0]
+    assert certify_theorem4(4, factor="0.99")[0]
+
+
+def test_own_step_is_the_largest_that_a_spectrum_allows() -> None:
+    """What the induction uses: eta of a spectrum is at most every eigenvalue's own step."""
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        phi, depth = np.exp(rng.uniform(-3.0, 3.0, 4)), int(rng.integers(1, 40))
+        eta = admissible.shared_step(phi, depth)
+        assert all(eta <= admissible.shared_step([p], depth) * (1 + 1e-15) for p in phi)
+        assert descent.shared_admissible_step(np.diag(phi), depth) < eta
+
+
+@pytest.mark.parametrize(
+    ("box", "name"),
+    [
+        (((0.5, 2.0), WAY, UP_TO_ONE, 3), "target"),
+        (((0.0, 0.5), WAY, UP_TO_ONE, 3), "target"),
+        (((0.5, 0.6), (0.0, 1.1), UP_TO_ONE, 3), "place"),
+        (((0.5, 0.6), WAY, (-0.1, 1.0), 3), "part"),
+        (((0.5, 0.6), WAY, UP_TO_ONE, 0), "depth"),
+    ],
+)
+def test_what_is_outside_is_refused(box: tuple[object, ...], name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        slack(*box)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="target"):
+        margin((2.0, 3.0), WAY, UP_TO_ONE, 3)
+    with pytest.raises(ValueError, match="target"):
+        implication((2.0, 3.0), 3)

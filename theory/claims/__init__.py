@@ -1,0 +1,1 @@
+"""The theory's statements as records that check themselves, a file a family."""

@@ -1,0 +1,1 @@
+"""Solvable models of repeated modules, and the predictions that they give for others."""

@@ -1,0 +1,1 @@
+"""Argument checks, quadrature, interval arithmetic: what the closed forms are computed with."""

@@ -1,0 +1,1 @@
+"""What is computed into result files, and the list of those files."""

@@ -1,0 +1,113 @@
+"""The result files of the theory and the toy models: each a function of (seed, scale)."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+
+from tqdm import tqdm
+
+from evidence.cache import cached_result, load_result, result_key
+from swe.base.interrupt import Interrupted
+from swe.base.workers import WorkerDiedError
+
+RESULTS: dict[str, dict[str, str]] = {
+    "toy": {
+        "teacher_student": "theory.toys.teacher_student:study",
+        "predictions": "theory.toys.predictions:study",
+        "deep_linear": "theory.toys.deep_linear:study",
+        "moments": "theory.toys.moments:study",
+        "adam_quadratic": "theory.toys.adam_quadratic:study",
+        "adam_unshare": "theory.toys.adam_unshare:study",
+    },
+    "theory": {
+        "claims": "theory.claims.ledger:check_all",
+        "flow_curves": "theory.studies.flows:flow_curves",
+        "theorem_bounds": "theory.studies.flows:theorem_bounds",
+        "descent_bounds": "theory.studies.flows:descent_bounds",
+        "speedup": "theory.studies.speedup:speedup_study",
+        "steps": "theory.studies.speedup:steps_study",
+        "admissible": "theory.studies.speedup:admissible_study",
+        "controls": "theory.theorems.controls:study",
+        "gradient_noise": "theory.studies.gradient_noise:study",
+        "alignment": "theory.studies.alignment:study",
+        "common_component": "theory.studies.beyond_sharing:study",
+        "odd_targets": "theory.theorems.odd_targets:study",
+        "quadratic": "theory.studies.quadratic:study",
+        "sign_descent": "theory.studies.sign_descent:study",
+    },
+}
+"""Result files by area, and the function of (seed, scale) that computes each.
+
+Modules are named, not imported: only the toy models load torch. The longest work comes first, so
+that no worker ends alone.
+"""
+_CODE = {"theory": ("theory",), "toy": ("theory", "swe")}
+
+
+def _compute(area: str, name: str, path: Path, key: str, seed: int, scale: str) -> None:
+    """Compute and write one result, in a worker process."""
+    module, function = RESULTS[area][name].split(":")
+    work = partial(getattr(import_module(module), function), seed, scale)
+    cached_result(path, key, {"seed": seed, "scale": scale}, work)
+
+
+def compute_missing(
+    out: Path,
+    areas: Sequence[str],
+    seed: int,
+    scale: str,
+    jobs: int,
+    stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Compute the results of ``areas`` that ``out`` lacks for this seed, scale and code.
+
+    ``jobs`` processes at a time, with a progress bar. What is finished stays when another fails or
+    is interrupted. Raises Interrupted soon after ``stop()`` turns true: the results that were being
+    computed are dropped. Raises WorkerDiedError when a worker process was killed.
+    """
+    config = {"seed": seed, "scale": scale}
+    todo = []
+    for area in areas:
+        key = result_key(config, _CODE[area])
+        for name in RESULTS[area]:
+            path = out / area / f"{name}.json"
+            if load_result(path, key) is None:
+                todo.append((area, name, path, key, seed, scale))
+    if not todo:
+        print(f"{' and '.join(areas)}: all results are there already")
+        return
+    context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
+    with (
+        ProcessPoolExecutor(min(jobs, len(todo)), context) as pool,
+        tqdm(total=len(todo), desc=" and ".join(areas), unit="result") as bar,
+    ):
+        running = {pool.submit(_compute, *task): task for task in todo}
+        try:
+            while running:
+                done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
+                for future in done:
+                    area, name, *_ = running.pop(future)
+                    try:
+                        future.result()
+                    except BrokenProcessPool:
+                        raise WorkerDiedError(
+                            f"{out}: a worker process was killed (out of memory?); what is "
+                            "finished is kept, and the same command continues it"
+                        ) from None
+                    bar.set_postfix_str(f"{area}/{name}")
+                    bar.update()
+                if running and stop():
+                    raise Interrupted(f"{out}: stopped; the same command continues it")
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, Interrupted):  # files are whole or absent: a worker may just end
+                for worker in set(multiprocessing.active_children()) - others:
+                    worker.terminate()
+            raise
