@@ -41,17 +41,20 @@ from bert.study.table_study import TableStudy, chosen_arms, table_study
 from evidence.recorded_times import time_on_record
 from figures.base.results import ResultError, read_claims, reading
 from figures.pages.report import build as build_report
-from swe.base.config import ConfigError, from_dict, to_dict
+from swe.base.config import from_dict, to_dict
 from swe.base.environment import host
+from swe.base.errors import (
+    CheckpointError,
+    ConfigError,
+    FolderBusyError,
+    FunctionChangedError,
+    NonFiniteLossError,
+    RunFolderError,
+    WorkerDiedError,
+)
 from swe.base.files import read_json, write_json, write_text
 from swe.base.interrupt import Deadline, Interrupted, Stop, never, stop_if
-from swe.base.lock import FolderBusyError
-from swe.base.workers import WorkerDiedError
-from swe.run.checkpoint import CheckpointError
-from swe.run.loop import NonFiniteLossError
-from swe.run.record import RunFolderError
 from swe.run.speed import SpeedConfig
-from swe.sharing.share_then_unshare import FunctionChangedError
 from theory.claims.toys import toy_claims
 from theory.studies.results import RESULTS, compute_missing
 
@@ -217,10 +220,13 @@ def _require_text(options: Options) -> None:
 
 def collect_claims(options: Options) -> list[dict[str, Any]]:
     """Gather the ledger from the result files into claims.json."""
-    theory = options.out / "theory" / "claims.json"
-    with reading(theory):
-        ledger = [{**record} for record in read_json(theory)["data"]] if theory.exists() else []
-        write_json(options.out / "claims.json", ledger)  # what is no JSON is told here, by name
+    ledger: list[dict[str, Any]] = []
+    for name in ("claims", "adam_claims"):
+        path = options.out / "theory" / f"{name}.json"
+        with reading(path):
+            if path.exists():
+                ledger += [{**record} for record in read_json(path)["data"]]
+            write_json(options.out / "claims.json", ledger)  # what is no JSON is told by name
     with reading(options.out / "toy"):
         ledger += toy_claims(options.out)
     with reading(options.out / "bert"):

@@ -27,12 +27,13 @@ from bert.data.masking import masked_per_row
 from bert.model.config import BertConfig, named_config
 from bert.model.encoder import build_bert
 from swe.base.files import write_json
-from swe.ranks.distributed import World, process_group, world_of
+from swe.ranks.distributed import process_group, world_of
 from swe.ranks.parallel import Replicated
 from swe.run.engine import Engine
 from swe.run.record import environment
 from swe.run.run_config import TrainConfig
 from swe.run.task import Batch
+from swe.sharing.placement import World
 from swe.sharing.schedule import SweFixed
 from swe.sharing.seeds import generator
 

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from swe.base.environment import host
 from swe.base.files import read_json, write_json
-from theory.studies.flows import SCALES
+from theory.numerics.scales import SCALES
 from theory.studies.results import RESULTS
 
 # Before a worker loads numpy and torch.

@@ -42,7 +42,7 @@ from benchmarks.side_by_side.contestants import NAMES
 from benchmarks.side_by_side.settings import Settings, prepare
 from benchmarks.side_by_side.worker import serve
 from figures.pages.throughput import table
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 from swe.base.files import read_json, write_json
 
 FORMAT = "share-then-unshare throughput"

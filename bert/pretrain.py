@@ -31,16 +31,22 @@ from bert.study.arms import ARMS, REFERENCE, STUDIES, StudyConfig
 from bert.study.commands import UNITS, print_budget, stopping
 from bert.study.comparison import build_task, prepare_data, run_folder
 from bert.study.options import add_speed_options, number_or_text, speed_of
-from swe.base.config import ConfigError, from_dict, to_dict
+from swe.base.config import from_dict, to_dict
+from swe.base.errors import (
+    CheckpointError,
+    ConfigError,
+    FolderBusyError,
+    FunctionChangedError,
+    NonFiniteLossError,
+    RanksDifferError,
+    RunFolderError,
+)
 from swe.base.interrupt import Deadline, Interrupted, Stop, either, never, polite_stop
-from swe.base.lock import FolderBusyError
 from swe.base.progress import Bars
-from swe.ranks.distributed import Mode, RanksDifferError, World, process_group, world_of
-from swe.run.checkpoint import CheckpointError
-from swe.run.loop import NonFiniteLossError, train
-from swe.run.record import RunFolderError
+from swe.ranks.distributed import process_group, world_of
+from swe.run.loop import train
 from swe.run.speed import SpeedConfig
-from swe.sharing.share_then_unshare import FunctionChangedError
+from swe.sharing.placement import Mode, World
 
 TIME_IS_UP = 75
 # Raised on every rank alike, so that rank 0 speaks for all.

@@ -4,9 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from theory.claims.theorems import Finding
-
 COMMAND = "python paper_repro.py theory claims"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found: verdict, evidence from measured numbers, and how strong the check is."""
+
+    verdict: str
+    evidence: str
+    rigour: str
 
 
 @dataclass(frozen=True)

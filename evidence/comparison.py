@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from scipy import stats
 
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 
 Verdict = Literal["helps", "no gain", "hurts", "one seed: no interval"]
 

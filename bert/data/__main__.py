@@ -23,8 +23,9 @@ from bert.data.reading import ERRORS, DataError
 from bert.data.store import TokenStore, build_store
 from bert.data.text import Hashing, Source, TextFiles
 from bert.data.vocab import Vocabulary, load_vocabulary, train_vocabulary
-from swe.base.config import ConfigError, require_count
+from swe.base.config import require_count
 from swe.base.environment import host
+from swe.base.errors import ConfigError
 from swe.base.files import json_digest, read_json, write_json
 from swe.base.interrupt import polite_stop
 

@@ -21,8 +21,9 @@ from bert.data.parts import PARTS, Parts
 from bert.data.reading import DataError
 from bert.data.text import Source, digest_is_validation
 from bert.data.vocab import Vocabulary
+from swe.base.errors import FolderBusyError
 from swe.base.files import json_digest, read_json, write_json
-from swe.base.lock import LOCK_NAME, FolderBusyError, exclusive
+from swe.base.lock import LOCK_NAME, exclusive
 
 BUILDING_NAME = "building.json"
 CHUNK = 1 << 20  # characters of text encoded at once: bounds the memory, feeds a worker

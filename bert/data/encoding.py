@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from bert.data.reading import DataError
 from bert.data.vocab import Vocabulary
-from swe.base.workers import WorkerDiedError, Workers
+from swe.base.errors import WorkerDiedError
+from swe.base.workers import Workers
 
 T = TypeVar("T")
 

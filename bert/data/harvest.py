@@ -23,8 +23,9 @@ from typing import Any
 
 from bert.data.prose import paragraphs
 from bert.data.text import DataError, file_sha256
+from swe.base.errors import WorkerDiedError
 from swe.base.files import atomic_open
-from swe.base.workers import WorkerDiedError, Workers
+from swe.base.workers import Workers
 
 PACKAGES = ("numpy", "scipy", "torch", "pandas", "matplotlib")
 FORMAT = 1

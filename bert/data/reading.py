@@ -20,6 +20,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO, Literal, NamedTuple, cast
 
+from swe.base.errors import SweError
+
 Errors = Literal["strict", "replace", "latin-1"]
 ERRORS: tuple[Errors, ...] = ("strict", "replace", "latin-1")
 COMPRESSED = (".gz", ".xz", ".zst")
@@ -29,7 +31,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _MARK = b"\xef\xbb\xbf"
 
 
-class DataError(ValueError):
+class DataError(SweError, ValueError):
     """Bad input data; the message is one line that names the file and the reason."""
 
 

@@ -21,7 +21,8 @@ from bert.finetune.learning.start import open_start
 from bert.finetune.study import Sources, build_task, run_folder, train_all
 from bert.study.paper_numbers import fine_tuned
 from bert.study.table_arms import REFERENCE
-from swe.base.config import ConfigError, require, to_dict
+from swe.base.config import require, to_dict
+from swe.base.errors import ConfigError
 from swe.base.files import plain_name, read_json, write_json
 from swe.base.interrupt import Stop
 from swe.run.pool import Job, Report

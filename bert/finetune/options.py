@@ -12,14 +12,16 @@ import torch
 from bert.data.text import DataError
 from bert.finetune.learning.config import RATES, SQUAD, TASKS, FinetuneConfig
 from bert.study.options import add_speed_options, speed_of
-from swe.base.config import ConfigError
+from swe.base.errors import (
+    CheckpointError,
+    ConfigError,
+    FolderBusyError,
+    FunctionChangedError,
+    RunFolderError,
+)
 from swe.base.interrupt import Deadline, Interrupted, Stop, never
-from swe.base.lock import FolderBusyError
-from swe.run.checkpoint import CheckpointError
 from swe.run.pool import WorkerKilledError
-from swe.run.record import RunFolderError
 from swe.run.speed import SpeedConfig
-from swe.sharing.share_then_unshare import FunctionChangedError
 
 TIME_IS_UP = 75
 RESULTS = Path("results")

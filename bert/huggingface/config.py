@@ -14,7 +14,8 @@ from typing import Any, get_args
 
 from bert.huggingface.convert import Family, albert_groups
 from bert.model.config import BertConfig
-from swe.base.config import ConfigError, require, require_count
+from swe.base.config import require, require_count
+from swe.base.errors import ConfigError
 from swe.sharing.layout import Layout
 
 CLASSES: dict[Family, str] = {

@@ -28,7 +28,8 @@ import torch
 from torch import Tensor
 
 from bert.model.config import BertConfig
-from swe.base.config import ConfigError, require
+from swe.base.config import require
+from swe.base.errors import ConfigError
 from swe.sharing.layout import Layout
 
 Family = Literal["bert", "roberta-prelayernorm", "albert"]

@@ -29,7 +29,8 @@ from bert.huggingface.convert import (
 )
 from bert.model.config import BertConfig
 from bert.model.encoder import Bert, build_bert
-from swe.base.config import ConfigError, require
+from swe.base.config import require
+from swe.base.errors import ConfigError
 from swe.base.files import read_json
 from swe.sharing.layout import Layout
 

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from evidence.comparison import Interval
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 
 
 def equal_loss_budget(curve: Mapping[float, float], loss: float) -> tuple[float, str]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bert.study.arms import StudyConfig
-from swe.base.config import ConfigError, require
+from swe.base.config import require
+from swe.base.errors import ConfigError
 from swe.sharing.gradients import Convention
 from swe.sharing.schedule import (
     AlwaysShared,

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from bert.study.arms import StudyConfig
 from bert.study.table_arms import REFERENCE, Arm, table_arms
-from swe.base.config import ConfigError, require, require_between, require_count
+from swe.base.config import require, require_between, require_count
+from swe.base.errors import ConfigError
 from swe.run.optimizer import OptimizerConfig
 from swe.run.run_config import TrainConfig
 

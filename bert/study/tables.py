@@ -25,8 +25,8 @@ from bert.study.table_study import TableStudy, best_rate, chosen_arms
 from evidence.comparison import compare
 from swe.base.config import to_dict
 from swe.base.files import read_json, read_lines, write_json, write_lines
+from swe.base.interrupt import Interrupted
 from swe.run import loop
-from swe.run.loop import Interrupted
 from swe.run.pool import Job, Report, run_jobs
 from swe.run.speed import SpeedConfig
 

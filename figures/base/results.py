@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from swe.base.errors import SweError
 from swe.base.files import plain_name, read_lines
 from swe.base.files import read_json as read_existing_json
 
 
-class ResultError(ValueError):
+class ResultError(SweError, ValueError):
     """A result file is there but does not hold what it should; the message names it."""
 
 

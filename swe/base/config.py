@@ -14,11 +14,9 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from swe.base.errors import ConfigError
+
 T = TypeVar("T")
-
-
-class ConfigError(ValueError):
-    """A configuration value is unknown or impossible; the message names it and what is allowed."""
 
 
 def require(condition: bool, name: str, value: Any, allowed: str) -> None:
@@ -132,3 +130,24 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
     names = " or ".join("nothing" if k is types.NoneType else k.__name__ for k in plain)
     require(isinstance(value, plain) and not wrong_bool, name, value, f"of type {names}")
     return value
+
+
+def first_difference(one: Any, other: Any, where: str = "") -> str:
+    """Name the first place at which two JSON values differ ("" when they are equal)."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in sorted(one.keys() | other.keys()):
+            inner = first_difference(one.get(key), other.get(key), f"{where}.{key}".lstrip("."))
+            if inner:
+                return inner
+        return ""
+    return (
+        ""
+        if one == other
+        else f"{where}: {one_line(repr(one))} there, {one_line(repr(other))} here"
+    )
+
+
+def one_line(what: object, length: int = 200) -> str:
+    """Return text on one line of bearable length: what is quoted may come from a damaged file."""
+    text = " ".join(str(what).split())
+    return text if len(text) <= length else f"{text[:length]}..."

@@ -17,12 +17,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from swe.base.errors import FolderBusyError
+
 LOCK_NAME = ".lock"
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-
-
-class FolderBusyError(RuntimeError):
-    """Another process is at work in this folder; the message names it."""
 
 
 @contextmanager

@@ -20,16 +20,14 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
+from swe.base.errors import WorkerDiedError
+
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 Label = TypeVar("Label")
 
 _PARENTS = (signal.SIGINT, signal.SIGTERM)
 _SECONDS_TO_END = 10.0
-
-
-class WorkerDiedError(RuntimeError):
-    """A worker process ended in the middle of its work; killed, as a rule."""
 
 
 class Workers(Generic[Item, Answer]):

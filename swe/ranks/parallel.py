@@ -1,8 +1,4 @@
-"""How one model lies on the ranks: on one process, or replicated (DistributedDataParallel).
-
-A :class:`Parallel` does for the engine and the schedule's runner whatever depends on that: it puts
-the model on the device, gives the module to run forward in training, decides when gradients are
-averaged, measures, and changes the layout. FSDP2 is in ``swe.ranks.sharded``.
+"""Replicated weights: every rank holds the whole model (DistributedDataParallel).
 
 DistributedDataParallel looks at the parameters once, when it is built: parameters that an untie
 adds under an existing wrapper are never synchronised, without a word. So the wrapper goes before
@@ -15,67 +11,20 @@ import gc
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
-import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from swe.ranks.distributed import Mode, World
 from swe.sharing.layout import Layout
-from swe.sharing.stack import Stack, find_stack
-from swe.sharing.statistics import GradientStatistics, probe, weight_energies
-from swe.sharing.unshare import Handover, unshare
+from swe.sharing.placement import Mode, Parallel, World
+from swe.sharing.stack import find_stack
+from swe.sharing.statistics import GradientStatistics, probe
+from swe.sharing.unshare import Handover
 
 # Bucket of the tied model, in MB: all of it in one. Tied gradients are complete only when the first
 # layer's backward pass is, so smaller ones would wait all the same and pay the latency each.
 _ONE_BUCKET = 1 << 20
-
-
-class Parallel:
-    """One process, and what the others override."""
-
-    mode: Mode = "none"
-
-    def __init__(self, world: World | None = None) -> None:
-        self.world = world or World()
-
-    def place(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """Put the freshly built model on the device; the optimiser is built after it."""
-        return model.to(device)
-
-    def training_module(self, model: nn.Module) -> nn.Module:
-        """Return what is called in place of ``model`` for a loss that is differentiated."""
-        return model
-
-    def micro_batch(self, model: nn.Module, last: bool) -> AbstractContextManager[object]:
-        """Context of the forward and backward pass of a batch, the ``last`` one of an update."""
-        return nullcontext()
-
-    def settle(self, model: nn.Module) -> None:
-        """Undo what forward passes without a backward pass leave behind."""
-
-    def probe(self, model: nn.Module, loss: Callable[[], Tensor], seed: int) -> GradientStatistics:
-        """Measure the repeats' own gradients; on several ranks those of the global batch."""
-        return probe(find_stack(model)[1], loss, seed)
-
-    def unshare(
-        self,
-        model: nn.Module,
-        optimizer: Optimizer,
-        layout: Layout,
-        handover: Handover = Handover(),  # noqa: B008 - frozen
-    ) -> nn.Module:
-        """Change the layout (see ``swe.sharing.unshare``); returns the model from now on."""
-        unshare(
-            model, optimizer, layout, moments=handover.moments, statistics=handover.statistics,
-            convention=handover.convention,
-        )  # fmt: skip
-        return model
-
-    def weight_energies(self, stack: Stack) -> dict[str, float]:
-        """Energy of the whole weights (see ``swe.sharing.statistics``)."""
-        return weight_energies(stack)
 
 
 class Replicated(Parallel):

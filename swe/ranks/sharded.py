@@ -23,11 +23,10 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.optim import Optimizer
 
-from swe.base.config import ConfigError
-from swe.ranks.distributed import Mode, World
-from swe.ranks.parallel import Parallel
+from swe.base.errors import ConfigError
 from swe.sharing.layout import Layout
 from swe.sharing.local import local
+from swe.sharing.placement import Mode, Parallel, World
 from swe.sharing.stack import SharedStack, Stack, block_of_parameters, find_stack
 from swe.sharing.statistics import GradientStatistics, drawing, gram_matrix, weight_energies
 from swe.sharing.unshare import Handover, check_unshare, follow, inheritance

@@ -23,19 +23,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from swe.base.errors import CheckpointError
 from swe.base.files import file_digest, json_digest, read_json, to_json
-from swe.ranks.distributed import World
 from swe.sharing.local import is_sharded
+from swe.sharing.placement import World
 from swe.sharing.unshare import load_optimizer_state, optimizer_state_by_name
 
 FORMAT = "share-then-unshare checkpoint"
 VERSION = 2
 _TENSOR_FILE = re.compile(r"[\w-][\w.-]{0,99}\.safetensors", re.ASCII)
 _TENSOR_FILES = ("weights.safetensors", "optimizer.safetensors")
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint cannot be written, or is truncated, foreign or of another version."""
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,11 @@
 
 Only training steps and, with ``blocks``, probes run compiled code. The check that an untie changes
 nothing must compare like with like, bit for bit, and two layouts compiled whole are two programs;
-so it runs eagerly (:func:`eagerly`), as evaluation does.
+so it runs eagerly (``swe.sharing.eager``), as evaluation does.
 """
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import types
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from typing import Any, Literal
 
 import torch
 
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 from swe.sharing.stack import SharedStack, Stack, run_block
 
 CompileMode = Literal["none", "blocks", "model"]
@@ -79,14 +78,6 @@ def _with_own_code(function: Loss) -> Loss:
 
 def _call(function: Callable[..., Any], *args: Any) -> Any:
     return function(*args)
-
-
-def eagerly() -> contextlib.AbstractContextManager[Any]:
-    """Run compiled functions as plain ones within the context; free where nothing was compiled."""
-    if "torch._dynamo" not in sys.modules:  # loading it costs a second or two
-        return contextlib.nullcontext()
-    stance: contextlib.AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
-    return stance
 
 
 def graph_count() -> int:

@@ -16,23 +16,20 @@ import torch
 from torch import Tensor, nn
 
 from swe.base.config import require
-from swe.ranks.distributed import rank_batch
-from swe.ranks.parallel import Parallel
+from swe.base.errors import NonFiniteLossError
 from swe.run.attention import choose, use
-from swe.run.compiling import compile_loss, eagerly
+from swe.run.compiling import compile_loss
 from swe.run.optimizer import build_adamw, set_learning_rate
 from swe.run.prefetch import Prefetcher
 from swe.run.run_config import TrainConfig
 from swe.run.speed import SpeedConfig
-from swe.run.task import Batch, Task
+from swe.run.task import Batch, Task, rank_batch
+from swe.sharing.eager import eagerly
+from swe.sharing.placement import Parallel
 from swe.sharing.seeds import derive_seed
 from swe.sharing.share_then_unshare import Event, ShareThenUnshare, prepare
 from swe.sharing.stack import Stack, find_stack
 from swe.sharing.statistics import GradientStatistics
-
-
-class NonFiniteLossError(RuntimeError):
-    """The loss or a gradient was NaN or infinite; the update was not made."""
 
 
 class Engine:

@@ -18,18 +18,20 @@ from typing import Any
 
 import torch
 
-from swe.base.config import ConfigError, from_dict, to_dict
+from swe.base.config import from_dict, to_dict
+from swe.base.errors import CheckpointError, ConfigError, NonFiniteLossError
 from swe.base.files import read_json, write_json
 from swe.base.interrupt import Interrupted
-from swe.ranks.distributed import Mode, World, world_of
-from swe.ranks.parallel import Parallel, Replicated
+from swe.ranks.distributed import world_of
+from swe.ranks.parallel import Replicated
 from swe.run import checkpoint
-from swe.run.engine import Engine, NonFiniteLossError
+from swe.run.engine import Engine
 from swe.run.record import RunFolder, Spectator, environment
 from swe.run.run_config import TrainConfig
 from swe.run.saved_state import SavedState
 from swe.run.speed import SpeedConfig
 from swe.run.task import Batch, Task
+from swe.sharing.placement import Mode, Parallel, World
 from swe.sharing.share_then_unshare import Event
 from swe.sharing.statistics import finite_or_none
 
@@ -247,7 +249,7 @@ class _Loop:
         try:
             self.engine.swe.restore(saved.swe)
         except ConfigError as error:
-            raise checkpoint.CheckpointError(f"{found.path}: of another run ({error})") from None
+            raise CheckpointError(f"{found.path}: of another run ({error})") from None
         found.load_weights(self.engine.model)
         found.load_optimizer(self.engine.model, self.engine.optimizer)
         self.folder.rewind(saved.rows)
@@ -261,9 +263,9 @@ class _Loop:
         try:
             saved = from_dict(SavedState, found.state)
         except ConfigError as error:
-            raise checkpoint.CheckpointError(f"{found.path}: of another run ({error})") from None
+            raise CheckpointError(f"{found.path}: of another run ({error})") from None
         if saved.config != self.folder.digest or found.step > self.config.steps:
-            raise checkpoint.CheckpointError(
+            raise CheckpointError(
                 f"{found.path}: of another run (of update {found.step}, configuration "
                 f"{saved.config[:12]}, not {self.folder.digest[:12]})"
             )

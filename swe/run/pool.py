@@ -20,9 +20,9 @@ from typing import Any
 
 import torch
 
-from swe.base.interrupt import stop_if
-from swe.base.workers import WorkerDiedError
-from swe.run.loop import Interrupted, NonFiniteLossError, train
+from swe.base.errors import NonFiniteLossError, WorkerDiedError
+from swe.base.interrupt import Interrupted, stop_if
+from swe.run.loop import train
 from swe.run.run_config import TrainConfig
 
 Report = Callable[[str, int, int], None]

@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 
-from swe.base.config import ConfigError
+from swe.base.config import first_difference, one_line
 from swe.base.environment import host
+from swe.base.errors import ConfigError, RunFolderError
 from swe.base.files import (
     append_line,
     json_digest,
@@ -43,10 +44,6 @@ def environment(device: torch.device) -> dict[str, Any]:
     )
 
 
-class RunFolderError(RuntimeError):
-    """A run folder's own files are damaged; the message names the file and what to do."""
-
-
 class RunFolder:
     """One run's folder. Opening it for a configuration other than its own raises ConfigError."""
 
@@ -65,7 +62,9 @@ class RunFolder:
         try:
             stored = read_json(self._config_file)
         except (OSError, ValueError) as error:
-            raise RunFolderError(f"{path}: config.json cannot be read ({_short(error)})") from None
+            raise RunFolderError(
+                f"{path}: config.json cannot be read ({one_line(error)})"
+            ) from None
         difference = first_difference(stored, dict(config))
         if difference:
             raise ConfigError(f"{path}: holds a run of another configuration ({difference})")
@@ -92,8 +91,8 @@ class RunFolder:
                 raise ValueError("not a table of named values")
         except ValueError as error:
             raise RunFolderError(
-                f"{path}: cannot be read ({_short(error)}); without it the run ends again from its "
-                "last checkpoint"
+                f"{path}: cannot be read ({one_line(error)}); without it the run ends again from "
+                "its last checkpoint"
             ) from None
         return summary
 
@@ -122,7 +121,7 @@ class RunFolder:
             try:
                 rows = read_lines(path)
             except ValueError as error:
-                raise RunFolderError(f"{_short(error)}; the run cannot be continued") from None
+                raise RunFolderError(f"{one_line(error)}; the run cannot be continued") from None
             if len(rows) < wanted:
                 raise RunFolderError(
                     f"{path}: has {len(rows)} of the {wanted} rows before the checkpoint; the run "
@@ -168,20 +167,3 @@ class Spectator(RunFolder):
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Leave it to rank 0."""
-
-
-def first_difference(one: Any, other: Any, where: str = "") -> str:
-    """Name the first place at which two JSON values differ ("" when they are equal)."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        for key in sorted(one.keys() | other.keys()):
-            inner = first_difference(one.get(key), other.get(key), f"{where}.{key}".lstrip("."))
-            if inner:
-                return inner
-        return ""
-    return "" if one == other else f"{where}: {_short(repr(one))} there, {_short(repr(other))} here"
-
-
-def _short(what: object, length: int = 200) -> str:
-    """Text on one line of bearable length: what is quoted may come from a damaged file."""
-    text = " ".join(str(what).split())
-    return text if len(text) <= length else f"{text[:length]}..."

@@ -30,7 +30,7 @@ from torch.distributed.checkpoint.hf_storage import (
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.optim import Optimizer
 
-from swe.run.checkpoint import CheckpointError
+from swe.base.errors import CheckpointError
 from swe.sharing.unshare import load_optimizer_state
 
 Description = tuple[tuple[int, ...], torch.dtype]

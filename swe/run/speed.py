@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 
 from swe.base.config import require, require_count
-from swe.ranks.distributed import Mode
 from swe.run.attention import CHOICES
 from swe.run.compiling import CompileMode
+from swe.sharing.placement import Mode
 
 _BACKENDS = ("inductor", "aot_eager", "eager")
 

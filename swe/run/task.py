@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from swe.sharing.placement import World
+
 Batch = Mapping[str, Tensor]
 
 
@@ -49,3 +51,16 @@ class Task(Protocol):
 
     def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
         """Evaluate on fixed batches; "loss" is required among the results."""
+
+
+def rank_batch(task: Task, seed: int, index: int, world: World) -> Batch:
+    """Return this rank's rows of global batch ``index``.
+
+    A task may offer ``part(seed, index, rank, world) -> Batch``, the same rows at less cost than
+    the whole batch; otherwise the batch is cut.
+    """
+    part = getattr(task, "part", None)
+    if part is not None and world.size > 1:
+        batch: Batch = part(seed, index, world.rank, world.size)
+        return batch
+    return world.rows(task.batch(seed, index))

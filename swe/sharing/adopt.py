@@ -22,7 +22,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 from swe.sharing.gradients import Convention
 from swe.sharing.layers import Container, LayerList, depth_of, name_of, share_layers
 from swe.sharing.schedule import Schedule, ScheduleState

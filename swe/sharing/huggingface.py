@@ -26,7 +26,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 from swe.sharing.adopt import drop_parameters, require_equal_treatment, share
 from swe.sharing.gradients import Convention
 from swe.sharing.layers import depth_of

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 from swe.sharing.layout import Layout
 from swe.sharing.stack import (
     ADOPTED,

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from swe.base.config import ConfigError, require, require_count, require_keys
+from swe.base.config import require, require_count, require_keys
+from swe.base.errors import ConfigError
 
 DEEPEST = 10**6
 """Layers of a stack: a table is kept of them."""

@@ -17,13 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from swe.base.config import (
-    ConfigError,
-    require,
-    require_between,
-    require_count,
-    require_keys,
-)
+from swe.base.config import require, require_between, require_count, require_keys
+from swe.base.errors import ConfigError
 from swe.sharing.layout import Layout
 
 

@@ -23,11 +23,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from swe.base.config import ConfigError, require, require_count, require_keys
-from swe.ranks.parallel import Parallel
-from swe.run.compiling import eagerly
+from swe.base.config import require, require_count, require_keys
+from swe.base.errors import ConfigError, FunctionChangedError
+from swe.sharing.eager import eagerly
 from swe.sharing.gradients import Convention, GradientRule
 from swe.sharing.layout import Layout
+from swe.sharing.placement import Parallel
 from swe.sharing.schedule import Schedule, ScheduleState
 from swe.sharing.seeds import derive_seed
 from swe.sharing.stack import Stack, find_stack
@@ -56,10 +57,6 @@ def prepare(stack: Stack, schedule: Schedule) -> ScheduleState:
     if schedule.equal_start:
         stack.equalise()
     return state
-
-
-class FunctionChangedError(RuntimeError):
-    """The model's loss on the held batch was not the same, bit for bit, after an untie."""
 
 
 class ShareThenUnshare:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 from swe.sharing.layout import Layout
 
 ADOPTED = "_share_then_unshare"

@@ -28,7 +28,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from swe.base.config import ConfigError, require
+from swe.base.config import require
+from swe.base.errors import ConfigError
 from swe.sharing.gradients import Convention
 from swe.sharing.layout import Layout
 from swe.sharing.stack import block_of_parameters, find_stack

@@ -17,7 +17,7 @@ from benchmarks.side_by_side.contestants import NAMES, PLACEMENT, make
 from benchmarks.side_by_side.settings import Settings
 from bert.model.config import BertConfig
 from bert.model.encoder import build_bert
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 from swe.run.task import Batch
 
 SETTINGS = Settings(size="3x32", length=16, rows=2, vocabulary=1000, batches=2)

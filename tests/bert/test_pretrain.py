@@ -14,8 +14,8 @@ import pytest
 from bert.pretrain import main, parse, pretrain
 from bert.study.options import add_speed_options, speed_of
 from swe.base.files import read_json, read_lines
+from swe.base.interrupt import Interrupted
 from swe.run.checkpoint import latest
-from swe.run.loop import Interrupted
 from tests.processes import end_all, interrupt
 from tests.swe.ranks.rank_runs import StopAfter
 from tests.swe.ranks.ranks import LIMIT, run_ranks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from evidence.comparison import Interval, compare
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 
 
 def test_interval_of_a_worked_example() -> None:

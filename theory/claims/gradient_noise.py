@@ -8,10 +8,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from evidence.claim import Claim
-from theory.claims.theorems import Finding
+from evidence.claim import Claim, Finding
+from theory.numerics.scales import check_scale
 from theory.studies import gradient_noise as gradient_noise_study
-from theory.studies.flows import check_scale
 from theory.studies.gradient_noise import DEPTH, GAINS, WIDTH
 from theory.theorems import controls, gradient_noise
 

@@ -9,13 +9,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from evidence.claim import Claim
-from theory.claims.theorems import Finding
+from evidence.claim import Claim, Finding
 from theory.models import quadratic
 from theory.models.quadratic import Quadratic
 from theory.numerics.domain import Array
+from theory.numerics.scales import check_scale
 from theory.studies import quadratic as quadratic_study
-from theory.studies.flows import check_scale
 
 SCORES = 4.5
 """Largest |z| allowed among at most a hundred: by chance in one of 1500 runs."""

@@ -9,14 +9,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from evidence.claim import Claim
-from theory.claims.theorems import Finding
+from evidence.claim import Claim, Finding
 from theory.linear import deep_linear, descent
 from theory.numerics.domain import Array
+from theory.numerics.scales import check_scale
 from theory.studies import alignment as alignment_study
 from theory.studies import beyond_sharing
-from theory.studies.flows import check_scale
-from theory.theorems import controls, odd_targets
+from theory.studies import controls as controls_study
+from theory.studies import odd_targets as odd_targets_study
+from theory.theorems import controls
 from theory.theorems.alignment import alignment, descent_rates
 
 SAME = 1e-12
@@ -119,7 +120,7 @@ def check_same_descent(seed: int, scale: str, stretch: float = 1.0) -> Finding:
 
 def check_credit(seed: int, scale: str) -> Finding:
     """ACC under the control "identity start, no sharing"."""
-    data = controls.study(seed, scale)
+    data = controls_study.study(seed, scale)
     deep = data["depths"][-1]
 
     def said(family: str, kick: float) -> str:
@@ -182,7 +183,7 @@ def check_second_stage(seed: int, scale: str) -> Finding:
 
 def check_odd_targets(seed: int, scale: str) -> Finding:
     """Exponents of one-dimensional nets, and rotations near a half turn."""
-    data = odd_targets.study(seed, scale)
+    data = odd_targets_study.study(seed, scale)
     numbers = data["caption_numbers"]
     fits = numbers["slopes"]
     texts = "; ".join(

@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from evidence.claim import Claim
-from theory.claims.theorems import ROOM, Finding
+from evidence.claim import Claim, Finding
+from theory.claims.theorems import ROOM
 from theory.linear import descent, shared_flow
 from theory.numerics.domain import Array
 from theory.numerics.intervals import boxes
-from theory.studies.flows import check_scale
+from theory.numerics.scales import check_scale
 from theory.theorems import admissible, theorem2_certificate, theorem4_certificate
 
 DEPTHS = (2, 3, 4, 8, 16)

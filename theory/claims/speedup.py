@@ -9,10 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from evidence.claim import Claim
-from theory.claims.theorems import Finding
+from evidence.claim import Claim, Finding
 from theory.numerics.domain import Array
-from theory.studies.flows import check_scale
+from theory.numerics.scales import check_scale
 from theory.studies.speedup import LIMIT_DEPTH, SCALARS, speedup_study, steps_study
 from theory.theorems.speedup import deep_ratio, final_ratio, flow_time, time_ratio
 

@@ -8,13 +8,15 @@ Scales as in `theory.studies.flows`. Statements: Yang et al., arXiv 2110.03848; 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
+from evidence.claim import Finding
 from theory.linear import deep_linear, descent, shared_flow, zas_flow
+from theory.linear.targets import random_target
+from theory.numerics.bisection import time_to_ratio
 from theory.numerics.domain import Array
-from theory.studies.flows import check_scale, random_target, time_to_ratio
+from theory.numerics.scales import check_scale
 from theory.theorems import bounds
 
 ROOM = 1e-9
@@ -22,15 +24,6 @@ ROOM = 1e-9
 
 STEP_ROUNDING = 1e-12
 """Relative rounding of one step through products of at most 32 small matrices near the identity."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a check found: verdict, evidence from measured numbers, and how strong the check is."""
-
-    verdict: str
-    evidence: str
-    rigour: str
 
 
 def _depths(rng: np.random.Generator, count: int, most: int) -> list[int]:

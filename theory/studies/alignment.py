@@ -9,7 +9,7 @@ import numpy as np
 
 from theory.linear import deep_linear, descent, layer_flow
 from theory.numerics.domain import Array
-from theory.studies.flows import check_scale
+from theory.numerics.scales import check_scale
 from theory.theorems import controls
 from theory.theorems.alignment import (
     adjacent_cosines,

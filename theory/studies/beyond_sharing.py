@@ -10,8 +10,9 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from theory.linear import deep_linear, descent, layer_flow, zas_flow
+from theory.numerics.bisection import time_to_ratio
 from theory.numerics.domain import Array
-from theory.studies.flows import check_scale, time_to_ratio
+from theory.numerics.scales import check_scale
 from theory.theorems import controls, swe_time
 from theory.theorems.common_component import certify, energies
 

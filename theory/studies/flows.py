@@ -4,50 +4,15 @@ Every dict has "caption_numbers": what a caption would cite. Scales: "smoke" (se
 few seconds each), "full". Times are in units of the flow, eta per step; losses are R(t) / R(0).
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from theory.linear import descent, shared_flow, zas_flow
-from theory.numerics.domain import Array
+from theory.linear.targets import TARGETS, random_target
+from theory.numerics.bisection import time_to_ratio
+from theory.numerics.scales import check_scale
 from theory.theorems import bounds
-
-SCALES = ("smoke", "small", "full")
-
-TARGETS: dict[str, list[float]] = {
-    "all above one": [1.5, 2.0, 3.0],
-    "across one": [0.5, 1.2, 2.0],
-    "all below one": [0.2, 0.4, 0.8],
-    "one small": [0.05, 1.5, 2.0],
-}
-"""Eigenvalues of the targets whose bounds are drawn; the flows see nothing else of a PD target."""
-
-
-def check_scale(scale: str) -> int:
-    """0, 1 or 2 for "smoke", "small", "full"; ValueError for anything else."""
-    if scale not in SCALES:
-        raise ValueError(f"scale must be one of {', '.join(SCALES)}")
-    return SCALES.index(scale)
-
-
-def random_target(rng: np.random.Generator, d: int, low: float, high: float) -> Array:
-    """Symmetric positive definite (d, d), eigenvalues log-uniform in [low, high]."""
-    values = np.exp(rng.uniform(np.log(low), np.log(high), d))
-    basis, _ = np.linalg.qr(rng.normal(size=(d, d)))
-    return np.asarray((basis * values) @ basis.T)
-
-
-def time_to_ratio(loss: Callable[[float], float], ratio: float) -> float:
-    """When a decreasing loss reaches `ratio` of its start, by bisection in log time."""
-    goal = ratio * loss(0.0)
-    low, high = 1e-12, 1e-12
-    while loss(high) > goal:
-        low, high = high, 8.0 * high
-    for _ in range(45):  # 8^(2^-45) - 1 < 1e-13
-        middle = float(np.sqrt(low * high))
-        low, high = (middle, high) if loss(middle) > goal else (low, middle)
-    return high
 
 
 def flow_curves(seed: int, scale: str = "small") -> dict[str, Any]:

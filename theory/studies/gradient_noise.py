@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from theory.linear import deep_linear, descent
 from theory.numerics.domain import Array
-from theory.studies.flows import check_scale
+from theory.numerics.scales import check_scale
 from theory.theorems import controls
 from theory.theorems.gradient_noise import apart, first_order_floor, noise_floor
 

@@ -13,7 +13,7 @@ import numpy as np
 from theory.models import quadratic
 from theory.models.quadratic import Quadratic
 from theory.numerics.domain import Array
-from theory.studies.flows import check_scale
+from theory.numerics.scales import check_scale
 
 ETA = 0.3
 """Peak step size of all schedules here; curvatures are chosen relative to it."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from evidence.cache import cached_result, load_result, result_key
+from swe.base.errors import WorkerDiedError
 from swe.base.interrupt import Interrupted
-from swe.base.workers import WorkerDiedError
 
 RESULTS: dict[str, dict[str, str]] = {
     "toy": {
@@ -27,17 +27,18 @@ RESULTS: dict[str, dict[str, str]] = {
     },
     "theory": {
         "claims": "theory.claims.ledger:check_all",
+        "adam_claims": "theory.toys.adam_claims:check_all",
         "flow_curves": "theory.studies.flows:flow_curves",
         "theorem_bounds": "theory.studies.flows:theorem_bounds",
         "descent_bounds": "theory.studies.flows:descent_bounds",
         "speedup": "theory.studies.speedup:speedup_study",
         "steps": "theory.studies.speedup:steps_study",
         "admissible": "theory.studies.speedup:admissible_study",
-        "controls": "theory.theorems.controls:study",
+        "controls": "theory.studies.controls:study",
         "gradient_noise": "theory.studies.gradient_noise:study",
         "alignment": "theory.studies.alignment:study",
         "common_component": "theory.studies.beyond_sharing:study",
-        "odd_targets": "theory.theorems.odd_targets:study",
+        "odd_targets": "theory.studies.odd_targets:study",
         "quadratic": "theory.studies.quadratic:study",
         "sign_descent": "theory.studies.sign_descent:study",
     },

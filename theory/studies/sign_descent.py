@@ -11,7 +11,7 @@ import numpy as np
 
 from theory.models import sign_descent
 from theory.numerics.domain import Array
-from theory.studies.flows import check_scale
+from theory.numerics.scales import check_scale
 
 REACHED = 0.1
 

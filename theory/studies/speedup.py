@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from theory.linear.targets import TARGETS
 from theory.numerics.exponents import WINDOW, depth_exponent
-from theory.studies.flows import TARGETS, check_scale
+from theory.numerics.scales import check_scale
 from theory.theorems import admissible, steps
 from theory.theorems.speedup import deep_ratio, even_log10, final_ratio, flow_time, time_ratio
 

@@ -16,11 +16,11 @@ the integral of the difference of gradients in `theory.theorems.alignment.early_
 the two flows from the identity coincide iff Phi is normal. From W_l = I + eps G_l they differ at
 order eps.
 
-`study` divides the gain over ZAS of sharing from the mean of the draws W_l = I + eps G_l into
-    log(T_ZAS / T_shared) = log(T_ZAS / T_own) + log(T_own / T_equal) + log(T_equal / T_shared),
-"start", "averaging" and "tying": T the time of the flow to one and the same loss, eps times
-||Phi||_F^2 / 2; "own" moves every layer on its own from its own draw, "equal" from the mean of
-the draws, without tying. A negative part costs.
+`theory.studies.controls` divides the gain over ZAS of sharing from the mean of the draws W_l = I +
+    eps G_l into log(T_ZAS / T_shared) = log(T_ZAS / T_own) + log(T_own / T_equal) + log(T_equal /
+T_shared), "start", "averaging" and "tying": T the time of the flow to one and the same loss, eps
+times ||Phi||_F^2 / 2; "own" moves every layer on its own from its own draw, "equal" from the mean
+of the draws, without tying. A negative part costs.
 
 References: Yang et al., arXiv 2110.03848, Lemma 1, Theorems 1, 2, 4; Bartlett, Helmbold, Long,
 "Gradient descent with identity initialization efficiently learns positive definite linear
@@ -32,9 +32,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theory.linear import deep_linear, descent, layer_flow, zas_flow
+from theory.linear import deep_linear, descent, layer_flow
+from theory.linear.targets import random_target
 from theory.numerics.domain import Array, as_square
-from theory.studies.flows import check_scale, random_target, time_to_ratio
 from theory.theorems import alignment
 
 FAMILIES = ("symmetric", "rotation", "near-symmetric", "triangular")
@@ -173,85 +173,3 @@ def credit(zas: Array, own: Array, equal: Array, shared: Array) -> dict[str, Any
             "error": float(np.std(logs, ddof=1) / logs.size**0.5) if logs.size > 1 else None,
         }
     return out
-
-
-def study(seed: int, scale: str = "small") -> dict[str, Any]:
-    """The gain over ZAS divided between start and tying, per family, perturbation and depth.
-
-    "same": largest difference of the two descents from the identity per family, and for the two
-    that are not normal the measured early deviation over the predicted one. "rows": `credit`.
-    """
-    size = check_scale(scale)
-    depths = [[4], [4, 16], [4, 16, 64]][size]
-    count = [4, 10, 32][size]
-    kicks = [[0.0, 0.1], [0.0, 0.1, 0.3], [0.0, 0.03, 0.1, 0.3]][size]
-    d, eps = 4, 1e-4
-    rng = np.random.default_rng([seed, 50])
-    rows: list[dict[str, Any]] = []
-    same: list[dict[str, Any]] = []
-    for family in FAMILIES:
-        targets = np.stack([draw_target(rng, family, d) for _ in range(count)])
-        norm = float(np.max(np.linalg.norm(targets, 2, axis=(1, 2))))
-        for depth in depths:
-            same.append(
-                {
-                    "family": family,
-                    "depth": depth,
-                    "normal": bool(max(np.max(np.abs(commutator(t))) for t in targets) < 1e-12),
-                    "largest_difference": max(
-                        largest_difference(t, depth, 0.2 / (depth * max(1.0, norm) ** 2), 200)
-                        for t in targets[:4]
-                    ),
-                }
-            )
-            zas = np.array(
-                [
-                    time_to_ratio(lambda t, m=m, n=depth: float(zas_flow.loss(t, m, n)), eps)  # type: ignore[misc]
-                    for m in targets
-                ]
-            )
-            for kick in kicks:
-                starts = np.stack([perturbed_start(rng, depth, d, kick) for _ in range(count)])
-                found = times_to_goal(targets, starts, eps, 120.0 / depth)
-                rows.append(
-                    {
-                        "family": family,
-                        "depth": depth,
-                        "kick": kick,
-                        "least_alignment": float(np.min(found.pop("alignment"))),
-                        **credit(zas, **found),
-                    }
-                )
-    differences: dict[bool, list[float]] = {True: [], False: []}
-    for entry in same:
-        differences[bool(entry["normal"])].append(entry["largest_difference"])
-    plain = [r for r in rows if r["kick"] == 0.0 and r["depth"] == depths[-1]]
-    return {
-        "figure": "controls",
-        "seed": seed,
-        "scale": scale,
-        "d": d,
-        "eps": eps,
-        "depths": depths,
-        "kicks": kicks,
-        "same": same,
-        "rows": rows,
-        "caption_numbers": {
-            "targets": count,
-            "deepest": depths[-1],
-            "largest_difference_normal": max(differences[True]),
-            "least_difference_not_normal": min(differences[False]),
-            "start": {r["family"]: r["start"]["mean"] for r in plain},
-            "tying": {r["family"]: r["tying"]["mean"] for r in plain},
-            "averaging": {
-                r["family"]: r["averaging"]["mean"]
-                for r in rows
-                if r["kick"] == kicks[-1] and r["depth"] == depths[-1]
-            },
-            "largest_kick": kicks[-1],
-            "tying_helps": sum(r["tying helps"] for r in rows),
-            "tying_hurts": sum(r["tying hurts"] for r in rows),
-            "arrived": sum(r["arrived"] for r in rows),
-            "runs": sum(r["n"] for r in rows),
-        },
-    }

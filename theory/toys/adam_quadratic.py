@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from theory.models import sign_descent
 from theory.numerics.domain import Array
-from theory.studies.flows import check_scale
+from theory.numerics.scales import check_scale
 from theory.studies.sign_descent import crossing
 
 DEPTH = 16

@@ -22,7 +22,7 @@ from torch import nn
 from theory.models import quadratic
 from theory.models.quadratic import Quadratic
 from theory.numerics.domain import Array
-from theory.studies.flows import check_scale
+from theory.numerics.scales import check_scale
 from theory.studies.quadratic import draw_bias
 
 DEPTH = 16

@@ -36,7 +36,7 @@ from swe.sharing.schedule import EqualStart, Schedule, ShamUntie, SweFixed
 from swe.sharing.share_then_unshare import ShareThenUnshare, prepare
 from swe.sharing.stack import SharedStack
 from swe.sharing.unshare import Moments
-from theory.studies.flows import check_scale
+from theory.numerics.scales import check_scale
 from theory.toys.teacher_student import Block
 
 DEPTH, WIDTH, DEVIATION = 12, 8, 0.3

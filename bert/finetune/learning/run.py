@@ -20,9 +20,9 @@ from bert.finetune.learning.span_task import SpanTask
 from bert.finetune.learning.task import Judged
 from bert.finetune.scoring.predictions import write_glue, write_squad
 from swe.base.config import to_dict
+from swe.base.errors import CheckpointError, NonFiniteLossError
 from swe.base.files import read_json, write_json
 from swe.run import checkpoint
-from swe.run.engine import NonFiniteLossError
 from swe.run.loop import train
 from swe.run.record import RunFolder
 from swe.run.run_config import TrainConfig
@@ -88,7 +88,7 @@ def _trained(
 ) -> nn.Module:
     found = checkpoint.latest(run.checkpoints, warn)
     if found is None or found.step != config.steps:
-        raise checkpoint.CheckpointError(f"{run.checkpoints}: the final checkpoint is missing")
+        raise CheckpointError(f"{run.checkpoints}: the final checkpoint is missing")
     model = task.build(config.seed)
     _, stack = find_stack(model)
     prepare(stack, config.schedule)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bert.data.text import DataError
 from bert.data.vocab import Vocabulary
-from bert.export import find_vocabulary, load_run
+from bert.huggingface.export import find_vocabulary, load_run
 from bert.huggingface.pretrained import load_pretrained
 from bert.model.config import BertConfig
 from bert.model.encoder import Bert

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 
 Numbers = NDArray[np.float64]
 

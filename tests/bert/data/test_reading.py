@@ -21,7 +21,7 @@ from bert.data import reading
 from bert.data.reading import DataError, Errors, Piece, file_pieces
 from bert.data.text import TextFiles, documents
 from bert.data.vocab import Vocabulary
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 
 
 def zstd_compress(data: bytes) -> bytes:

@@ -13,17 +13,17 @@ import pytest
 from bert.data.store import TokenStore, build_store
 from bert.data.text import DataError
 from bert.data.vocab import Vocabulary
-from bert.export import find_vocabulary
 from bert.finetune.arm_runs import open_table
 from bert.finetune.arm_scores import contrast, named, select_rate, task_scores
 from bert.finetune.arms import main
 from bert.finetune.learning.run import SCORE
+from bert.huggingface.export import find_vocabulary
 from bert.pretraining.task import MaskedLanguageTask
 from bert.study.paper_numbers import FINE_TUNED, TASK_ROWS, fine_tuned
 from bert.study.table_arms import table_arms
 from bert.study.table_study import TableStudy
 from bert.study.tables import run_folder, write_table
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 from swe.base.files import read_json, write_json
 from swe.run.loop import train
 from tests.bert.finetune.conftest import NOISE, shape

@@ -30,8 +30,9 @@ from bert.finetune.study import Sources, open_task, write_table
 from bert.finetune.study import run_folder as folder_of
 from bert.model.encoder import build_bert
 from figures.bert.finetune import main as draw_main
-from swe.base.config import ConfigError, from_dict, to_dict
-from swe.run.loop import Interrupted
+from swe.base.config import from_dict, to_dict
+from swe.base.errors import ConfigError
+from swe.base.interrupt import Interrupted
 from swe.run.speed import SpeedConfig
 from swe.sharing.layout import Layout
 from swe.sharing.schedule import Schedule

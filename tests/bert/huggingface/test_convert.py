@@ -19,7 +19,7 @@ from bert.huggingface.convert import (
 )
 from bert.model.config import BertConfig, named_config
 from bert.model.encoder import Bert, build_bert
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 from swe.sharing.layout import Layout
 
 SMALL = replace(named_config("6x16", vocabulary=100, dropout=0.0), positions=12)

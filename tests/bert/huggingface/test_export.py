@@ -16,12 +16,13 @@ from torch import Tensor
 from bert.data.store import build_store
 from bert.data.text import DataError
 from bert.data.vocab import Vocabulary
-from bert.export import export_model, find_vocabulary, load_run, main
+from bert.export import main
+from bert.huggingface.export import export_model, find_vocabulary, load_run
 from bert.huggingface.pretrained import load_pretrained
 from bert.model.config import Placement, named_config
 from bert.model.encoder import Bert, build_bert
 from bert.pretraining.task import MaskedLanguageTask
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 from swe.run.loop import train
 from swe.run.run_config import TrainConfig
 from swe.sharing.layout import Layout
@@ -287,7 +288,7 @@ def test_an_existing_folder_and_a_failed_write_lose_nothing(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("bert.export.write_tokenizer", full)
+    monkeypatch.setattr("bert.huggingface.export.write_tokenizer", full)
     with pytest.raises(ConfigError, match=r"new: could not be written .*No space"):
         export_model(model, vocabulary, tmp_path / "new")
     assert [p.name for p in tmp_path.iterdir()] == ["out"]

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bert.model.config import BertConfig, Placement, named_config
 from bert.model.encoder import Bert, Layer, build_bert
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 from swe.sharing.gradients import parameter_uses
 from swe.sharing.schedule import AlwaysShared, EqualStart
 from swe.sharing.share_then_unshare import prepare

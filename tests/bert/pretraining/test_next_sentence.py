@@ -16,7 +16,7 @@ from bert.pretraining.next_sentence import NextSentenceTask, PairBert
 from bert.pretraining.task import MaskedLanguageTask
 from bert.study.arms import StudyConfig
 from bert.study.comparison import StudyData, build_task, prepare_data
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 from swe.run.loop import train
 
 STUDY = StudyConfig(

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from bert.study.speedup import equal_loss_budget, speed_up
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 
 BUDGETS = (0.5, 0.7, 1.0, 2.0)
 

@@ -24,9 +24,10 @@ from bert.study.table_study import (
     table_study,
 )
 from bert.study.tables import DIVERGED, run_folder, run_table, write_table
-from swe.base.config import ConfigError, from_dict, to_dict
+from swe.base.config import from_dict, to_dict
+from swe.base.errors import ConfigError, NonFiniteLossError
 from swe.base.files import read_json, read_lines, write_json, write_lines
-from swe.run.loop import Interrupted, NonFiniteLossError
+from swe.base.interrupt import Interrupted
 from swe.run.pool import Job, run_jobs
 from swe.run.run_config import TrainConfig
 from swe.sharing.schedule import ShamUntie, SweFixed, SweMultistage

@@ -15,9 +15,9 @@ from bert.claims.ledger import bert_claims
 from bert.data.text import DataError
 from bert.study.arms import STUDIES, StudyConfig
 from bert.study.comparison import StudyData, build_task, prepare_data, run_folder, run_study
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 from swe.base.files import read_json, write_json
-from swe.run.loop import Interrupted
+from swe.base.interrupt import Interrupted
 from swe.sharing.schedule import EqualStart, NeverShared, SweAdaptive, SweFixed, SweMultistage
 
 STUDY = StudyConfig(

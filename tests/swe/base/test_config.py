@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from swe.base.config import ConfigError, from_dict, to_dict
+from swe.base.config import from_dict, to_dict
+from swe.base.errors import ConfigError
 from swe.run.optimizer import OptimizerConfig
 from swe.run.run_config import TrainConfig
 from swe.sharing.schedule import SweMultistage

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 from swe.base.interrupt import Deadline, Interrupted, either, never, polite_stop
 from swe.run.loop import train
 from tests.swe.run import crash

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from swe.base.workers import WorkerDiedError, Workers
+from swe.base.errors import WorkerDiedError
+from swe.base.workers import Workers
 
 
 def squares(offset: int) -> Callable[[int], int]:

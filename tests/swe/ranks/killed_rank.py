@@ -14,11 +14,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from swe.ranks.distributed import Mode, process_group
+from swe.ranks.distributed import process_group
 from swe.run.loop import train
 from swe.run.optimizer import OptimizerConfig
 from swe.run.run_config import TrainConfig
 from swe.run.task import Batch
+from swe.sharing.placement import Mode
 from swe.sharing.schedule import SweMultistage
 from tests.swe.sharing.residual import RegressionTask
 

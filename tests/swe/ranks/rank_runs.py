@@ -14,19 +14,20 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from swe.base.config import ConfigError
+from swe.base.errors import CheckpointError, ConfigError, NonFiniteLossError
 from swe.base.files import read_json, read_lines, write_json
-from swe.ranks.distributed import Mode, process_group, world_of
+from swe.base.interrupt import Interrupted
+from swe.ranks.distributed import process_group, world_of
 from swe.ranks.parallel import Replicated
 from swe.run import checkpoint, shards
-from swe.run.checkpoint import CheckpointError
 from swe.run.compiling import graph_count
 from swe.run.engine import Engine
-from swe.run.loop import Interrupted, NonFiniteLossError, train
+from swe.run.loop import train
 from swe.run.optimizer import OptimizerConfig, build_adamw
 from swe.run.run_config import TrainConfig
 from swe.run.speed import SpeedConfig
 from swe.run.task import Batch
+from swe.sharing.placement import Mode
 from swe.sharing.schedule import AlwaysShared, SweAdaptive, SweFixed, SweMultistage
 from swe.sharing.share_then_unshare import prepare
 from swe.sharing.stack import find_stack

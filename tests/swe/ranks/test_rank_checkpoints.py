@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import torch
 
-from swe.ranks.distributed import Mode
+from swe.base.errors import CheckpointError
 from swe.run import checkpoint
-from swe.run.checkpoint import CheckpointError
 from swe.run.loop import train
+from swe.sharing.placement import Mode
 from tests.swe.ranks import killed_rank
 from tests.swe.ranks.rank_runs import BASE, CHAINS, CONFIGS, TASK, assert_close, numbers
 from tests.swe.ranks.ranks import LIMIT

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 from swe.base.files import read_json, read_lines
-from swe.ranks.distributed import Mode, World, process_group, rank_batch
-from swe.ranks.parallel import Parallel
+from swe.ranks.distributed import process_group
 from swe.run import checkpoint
 from swe.run.loop import train
-from swe.run.task import Batch
+from swe.run.task import Batch, rank_batch
+from swe.sharing.placement import Mode, Parallel, World
 from swe.sharing.seeds import derive_seed
 from tests.swe.ranks.rank_runs import BASE, CONFIGS, MODES, RUNS, TASK, assert_close, numbers
 from tests.swe.sharing.residual import RegressionTask

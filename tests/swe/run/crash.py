@@ -24,7 +24,8 @@ import torch
 from safetensors.torch import load_file
 
 from swe.base.files import read_json, read_lines
-from swe.run.loop import Interrupted, train
+from swe.base.interrupt import Interrupted
+from swe.run.loop import train
 from swe.run.optimizer import OptimizerConfig
 from swe.run.run_config import TrainConfig
 from swe.sharing.schedule import SweMultistage

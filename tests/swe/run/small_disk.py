@@ -11,12 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from swe.base.config import ConfigError
+from swe.base.errors import CheckpointError, ConfigError, RunFolderError
 from swe.base.files import read_lines
 from swe.run import checkpoint
-from swe.run.checkpoint import CheckpointError
 from swe.run.loop import train
-from swe.run.record import RunFolderError
 from tests.swe.run import crash
 
 SIZES = (4, 8, 16, 24, 32, 40, 64)

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import nn
 
+from swe.base.errors import CheckpointError
 from swe.run import checkpoint
-from swe.run.checkpoint import CheckpointError
 from swe.run.optimizer import OptimizerConfig, build_adamw
 from tests.swe.run.damage import forge
 from tests.swe.sharing.residual import RegressionTask

@@ -13,16 +13,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 from swe.base.files import read_json, read_lines, write_json
-from swe.ranks.parallel import Parallel
-from swe.run.compiling import CompileMode, compile_loss, eagerly, graph_count
+from swe.base.interrupt import Interrupted
+from swe.run.compiling import CompileMode, compile_loss, graph_count
 from swe.run.engine import Engine
-from swe.run.loop import Interrupted, _Loop, train
+from swe.run.loop import _Loop, train
 from swe.run.optimizer import OptimizerConfig
 from swe.run.record import RunFolder
 from swe.run.run_config import TrainConfig
 from swe.run.speed import SpeedConfig
+from swe.sharing.eager import eagerly
+from swe.sharing.placement import Parallel
 from swe.sharing.schedule import AlwaysShared, NeverShared, SweFixed, SweMultistage
 from tests.swe.sharing.residual import RegressionTask
 

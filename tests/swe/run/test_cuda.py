@@ -15,11 +15,13 @@ from torch.nn import functional
 
 from bert.model.config import named_config
 from bert.model.encoder import build_bert
+from swe.base.errors import NonFiniteLossError
 from swe.base.files import read_json, read_lines
+from swe.base.interrupt import Interrupted
 from swe.run.attention import KERNELS, AttentionShape, measure, use
 from swe.run.compiling import graph_count
 from swe.run.engine import Engine
-from swe.run.loop import Interrupted, NonFiniteLossError, train
+from swe.run.loop import train
 from swe.run.optimizer import OptimizerConfig
 from swe.run.run_config import TrainConfig
 from swe.run.speed import SpeedConfig

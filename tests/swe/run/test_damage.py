@@ -17,13 +17,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swe.base.config import ConfigError
+from swe.base.errors import CheckpointError, ConfigError, RunFolderError
 from swe.base.files import read_lines
 from swe.base.interrupt import Interrupted
 from swe.run import checkpoint
-from swe.run.checkpoint import CheckpointError
 from swe.run.loop import train
-from swe.run.record import RunFolderError
 from tests.swe.run import crash
 from tests.swe.run.damage import flip, forge, truncate
 

@@ -20,8 +20,9 @@ from typing import Any
 import pytest
 
 import paper_repro
+from swe.base.errors import FolderBusyError
 from swe.base.files import append_line, read_json, write_json
-from swe.base.lock import FolderBusyError, exclusive
+from swe.base.lock import exclusive
 from swe.run import checkpoint
 from swe.run.loop import train
 from tests.swe.run import crash, small_disk

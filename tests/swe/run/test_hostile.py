@@ -19,13 +19,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swe.base.config import ConfigError, from_dict, to_dict
+from swe.base.config import from_dict, to_dict
+from swe.base.errors import CheckpointError, ConfigError, RunFolderError
 from swe.base.files import read_json
 from swe.base.interrupt import Interrupted
 from swe.run import checkpoint
-from swe.run.checkpoint import CheckpointError
 from swe.run.loop import train
-from swe.run.record import RunFolderError
 from swe.run.run_config import TrainConfig
 from swe.run.saved_state import SavedState
 from swe.sharing.schedule import ScheduleState

@@ -12,10 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from swe.base.config import ConfigError
+from swe.base.errors import CheckpointError, ConfigError, NonFiniteLossError
 from swe.base.files import read_json, read_lines
-from swe.run.checkpoint import CheckpointError
-from swe.run.loop import Interrupted, NonFiniteLossError, train
+from swe.base.interrupt import Interrupted
+from swe.run.loop import train
 from swe.run.optimizer import OptimizerConfig
 from swe.run.run_config import TrainConfig
 from swe.sharing.schedule import NeverShared, Schedule, SweAdaptive, SweFixed, SweMultistage

@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from swe.base.errors import NonFiniteLossError
 from swe.base.files import read_lines
-from swe.run.loop import NonFiniteLossError, train
+from swe.run.loop import train
 from swe.run.optimizer import OptimizerConfig
 from swe.run.task import Batch
 from tests.swe.run import crash

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from swe.run.loop import Interrupted, train
+from swe.base.interrupt import Interrupted
+from swe.run.loop import train
 from swe.run.optimizer import OptimizerConfig
 from swe.run.prefetch import Prefetcher
 from swe.run.run_config import TrainConfig

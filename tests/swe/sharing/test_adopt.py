@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 from swe.sharing.adopt import adopt, share
 from swe.sharing.layers import LayerList, share_layers
 from swe.sharing.layout import Layout

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 from swe.sharing.adopt import adopt
 from swe.sharing.layout import Layout
 from swe.sharing.schedule import AlwaysShared, Schedule, SweAdaptive, SweFixed, SweMultistage

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 from swe.sharing.layout import Layout
 
 

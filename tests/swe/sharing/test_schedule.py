@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swe.base.config import ConfigError, from_dict, to_dict
+from swe.base.config import from_dict, to_dict
+from swe.base.errors import ConfigError
 from swe.sharing.schedule import (
     AlwaysShared,
     EqualStart,

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 from swe.base.files import read_json, read_lines
 from swe.run.loop import train
 from swe.run.optimizer import OptimizerConfig

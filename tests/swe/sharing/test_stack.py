@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 from swe.sharing.layout import Layout
 from swe.sharing.stack import SharedStack, find_stack
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evidence.claim import Finding
 from theory.claims import sharper as sharper_claims
 from theory.claims import speedup as speedup_claims
-from theory.claims.theorems import Finding
 from theory.studies import speedup as speedup_study
 from theory.theorems import admissible
 from theory.theorems.speedup import deep_ratio, final_ratio, time_ratio

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from evidence.claim import Finding
 from theory.claims import theorems as checks
 from theory.claims.ledger import CLAIMS, check_all
-from theory.claims.theorems import Finding
 from theory.studies.results import RESULTS
 from theory.theorems import bounds
 

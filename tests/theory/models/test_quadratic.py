@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
+from evidence.claim import Finding
 from theory.claims import quadratic as quadratic_claims
 from theory.claims.quadratic import random_problem
-from theory.claims.theorems import Finding
 from theory.models import quadratic
 from theory.models.quadratic import Quadratic
 from theory.studies import quadratic as quadratic_study

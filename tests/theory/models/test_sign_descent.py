@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
+from evidence.claim import Finding
 from theory.claims import sign_descent as sign_descent_claims
-from theory.claims.theorems import Finding
 from theory.models import sign_descent
 from theory.models.sign_descent import Rule
 from theory.studies import sign_descent as sign_descent_study
+from theory.toys.adam_claims import adam_gain
 
 RULES: tuple[Rule, ...] = ("sign", "adam")
 
@@ -159,7 +160,7 @@ def test_a_path_that_stays_above_is_refused() -> None:
         ),
         (
             "the Adam rule",
-            lambda: sign_descent_claims.check_sign(0, "smoke", sign_descent_claims.adam_gain),
+            lambda: sign_descent_claims.check_sign(0, "smoke", adam_gain),
         ),
     ],
 )

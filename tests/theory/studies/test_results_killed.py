@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from swe.base.workers import WorkerDiedError
+from swe.base.errors import WorkerDiedError
 from tests.processes import LIMIT, children
 from theory.studies.results import compute_missing
 

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from theory.linear import descent
-from theory.studies.flows import TARGETS
+from theory.linear.targets import TARGETS
 from theory.theorems import bounds
 from theory.theorems.admissible import (
     ROOM,

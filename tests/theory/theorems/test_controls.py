@@ -1,7 +1,5 @@
 """Identity start without sharing: the same descent for normal targets, and how it parts else."""
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -118,25 +116,6 @@ def test_credit_adds_up_and_counts() -> None:
     assert (found["tying helps"], found["tying hurts"]) == (1, 1)
     assert [found[k]["mean"] for k in ("total", "start", "averaging", "tying")] == [2, 1, 1, 0]
     assert found["tying"]["error"] == pytest.approx(1.0)
-
-
-def test_study_says_what_the_theorem_says() -> None:
-    data = controls.study(1, "smoke")
-    json.dumps(data, allow_nan=False)
-    for row in data["same"]:
-        assert row["normal"] == (row["family"] in ("symmetric", "rotation"))
-        assert (row["largest_difference"] < STEP_BY_STEP) == row["normal"]
-    for row in data["rows"]:
-        parts = [row[k]["mean"] for k in ("start", "averaging", "tying")]
-        assert sum(parts) == pytest.approx(row["total"]["mean"], abs=1e-12)
-        if row["kick"] == 0.0:
-            assert row["averaging"]["mean"] == pytest.approx(0.0, abs=1e-12)
-            if row["family"] in ("symmetric", "rotation"):
-                assert row["tying"]["mean"] == pytest.approx(0.0, abs=1e-9)
-            else:
-                assert row["tying"]["mean"] < -0.01
-    with pytest.raises(ValueError, match="scale"):
-        controls.study(0, "tiny")
 
 
 def test_bad_arguments_are_named() -> None:

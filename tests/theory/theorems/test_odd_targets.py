@@ -1,7 +1,5 @@
 """Straight lines, negative eigenvalues, equal gradients and one-dimensional nets."""
 
-import json
-
 import mpmath
 import numpy as np
 import pytest
@@ -163,16 +161,6 @@ def test_slope_with_interval() -> None:
     found = odd.slope_with_interval([1, 2, 3, 4], [2.1, 3.9, 6.1, 7.9])
     assert found["low"] < found["slope"] < found["high"]
     assert found["slope"] == pytest.approx(1.96)
-
-
-def test_study() -> None:
-    data = odd.study(0, "smoke")
-    json.dumps(data, allow_nan=False)
-    slopes = data["caption_numbers"]["slopes"]
-    assert all(fit["low"] > 0.0 for name, fit in slopes.items() if name != "one draw")
-    assert slopes["mean of draws"]["low"] > slopes["unshared"]["high"]
-    for row in data["rotations"]:
-        assert np.all(np.diff(row["identity"]) > 0.0)
 
 
 def test_bad_arguments_are_named() -> None:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from theory.claims import sign_descent as sign_descent_claims
+from theory.claims.sign_descent import sign_gain
 from theory.models import quadratic, sign_descent
 from theory.models.quadratic import Quadratic
+from theory.toys import adam_claims
 from theory.toys import adam_quadratic as toy
 from theory.toys import adam_unshare as unshare
 
@@ -90,11 +91,9 @@ def test_tuned_rates_leave_no_gain_of_the_common_mode() -> None:
 
 
 def test_a_wrong_predictor_differs() -> None:
-    found = sign_descent_claims.check_adam(0, "smoke", sign_descent_claims.sign_gain)
+    found = adam_claims.check_adam(0, "smoke", sign_gain)
     assert found.verdict == "differs"
-    found = sign_descent_claims.check_adam(
-        0, "smoke", lambda r, n: 1.01 * sign_descent_claims.adam_gain(r, n)
-    )
+    found = adam_claims.check_adam(0, "smoke", lambda r, n: 1.01 * adam_claims.adam_gain(r, n))
     assert found.verdict == "differs"
 
 
@@ -154,13 +153,13 @@ def test_best_rate_is_judged_on_other_replicas() -> None:
 
 
 def test_prediction_of_the_unsharing_run_can_fail() -> None:
-    assert sign_descent_claims.check_unshare(0, "smoke").verdict == "shown"
+    assert adam_claims.check_unshare(0, "smoke").verdict == "shown"
 
     def untied_steps(problem: Quadratic, peak: float, tau: int, steps: int) -> float:
         rates = quadratic.linear_steps(peak, steps) / 10.0  # without sqrt(L) while shared
         return float(quadratic.loss_by_tau(problem, rates)[tau])
 
-    assert sign_descent_claims.check_unshare(0, "smoke", untied_steps).verdict == "differs"
+    assert adam_claims.check_unshare(0, "smoke", untied_steps).verdict == "differs"
     data = unshare.study(0, "smoke")
     json.dumps(data, allow_nan=False)
     assert data["settings"][0]["gain"]["rescale"] > 1.3, "little bias: sharing pays, tuned"

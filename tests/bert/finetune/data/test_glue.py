@@ -11,7 +11,7 @@ import pytest
 from bert.data.text import DataError
 from bert.finetune.data.glue import Example, Examples, read_part, task_folder
 from bert.finetune.data.tasks import GLUE, glue_task
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 
 PARSES = [f"sentence{n}{kind}_parse" for kind in ("_binary", "") for n in (1, 2)]
 MNLI_HEAD = ["index", "promptID", "pairID", "genre", *PARSES, "sentence1", "sentence2"]

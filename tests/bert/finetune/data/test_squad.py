@@ -26,7 +26,7 @@ from bert.finetune.data.windows import (
     window_starts,
 )
 from bert.finetune.scoring import squad_metrics as sm
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 
 
 def question(key: str, *answers: str, context: str = "") -> Question:

@@ -12,12 +12,12 @@ from torch.nn import functional
 
 from bert.data.text import DataError
 from bert.data.vocab import Vocabulary
-from bert.export import export_model
 from bert.finetune.learning.model import SentenceModel, SpanModel, build, sentence_loss, span_loss
 from bert.finetune.learning.start import StartingPoint, of_model, open_start
+from bert.huggingface.export import export_model
 from bert.model.config import Placement
 from bert.model.encoder import Bert, build_bert
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 from swe.run import checkpoint
 from swe.sharing.layout import Layout
 from swe.sharing.schedule import AlwaysShared

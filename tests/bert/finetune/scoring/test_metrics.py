@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bert.finetune.scoring import metrics
-from swe.base.config import ConfigError
+from swe.base.errors import ConfigError
 
 
 def numbers(*values: float) -> NDArray[np.float64]:
