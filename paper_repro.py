@@ -89,9 +89,15 @@ class Options:
     def place(self) -> Place:
         """What the BERT verbs need of the command line."""
         return Place(
-            out=self.out, scale=self.scale, device=self.device, jobs=self.jobs, text=self.text,
-            vocab=self.vocab, speed=self.speed, late=self.late,
-        )  # fmt: skip
+            out=self.out,
+            scale=self.scale,
+            device=self.device,
+            jobs=self.jobs,
+            text=self.text,
+            vocab=self.vocab,
+            speed=self.speed,
+            late=self.late,
+        )
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -183,11 +189,18 @@ def parse(arguments: Sequence[str]) -> Options:
     jobs = given.jobs or (os.cpu_count() or 1 if device == "cpu" else 1)
     wanted = VERBS if "all" in given.verbs else given.verbs
     return Options(
-        tuple(verb for verb in (*VERBS[:3], *TABLES, *VERBS[3:]) if verb in wanted), given.out,
-        given.seed, device,
-        given.scale, jobs, tuple(given.text), given.vocab,
-        {name: value for name, value in study.items() if value is not None}, speed, late,
-    )  # fmt: skip
+        tuple(verb for verb in (*VERBS[:3], *TABLES, *VERBS[3:]) if verb in wanted),
+        given.out,
+        given.seed,
+        device,
+        given.scale,
+        jobs,
+        tuple(given.text),
+        given.vocab,
+        {name: value for name, value in study.items() if value is not None},
+        speed,
+        late,
+    )
 
 
 def _list(value: str) -> list[Any]:
@@ -344,9 +357,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\npaper_repro.py: stopped; the same command goes on from here", file=sys.stderr)
         return 130
     except (
-        DataError, ResultError, CheckpointError, NonFiniteLossError, FunctionChangedError,
-        FolderBusyError, RunFolderError, WorkerDiedError, OSError,
-    ) as error:  # fmt: skip
+        DataError,
+        ResultError,
+        CheckpointError,
+        NonFiniteLossError,
+        FunctionChangedError,
+        FolderBusyError,
+        RunFolderError,
+        WorkerDiedError,
+        OSError,
+    ) as error:
         print(f"paper_repro.py: {error}", file=sys.stderr)
         return 1
     return 0

@@ -212,10 +212,15 @@ def main() -> None:
     out = given.out or Path(f"results/throughput/{given.device}-{given.size}-{given.length}.json")
     try:
         settings = Settings(
-            device=given.device, size=given.size, length=given.length, rows=given.rows,
-            vocabulary=given.vocabulary, dropout=given.dropout, seed=given.seed,
+            device=given.device,
+            size=given.size,
+            length=given.length,
+            rows=given.rows,
+            vocabulary=given.vocabulary,
+            dropout=given.dropout,
+            seed=given.seed,
             compiled=given.compile or (given.device == "cuda" and not given.eager),
-        )  # fmt: skip
+        )
         comparison = Comparison(settings, out, given.data)
         prepare(settings, given.data)
     except ConfigError as error:

@@ -38,16 +38,24 @@ def students(seed: int, seeds: int, steps: int) -> dict[str, Any]:
     settings = []
     for setting in found["settings"]:
         rates = RATES[setting["optimiser"]]
-        at_end = {arm: c["rate"] for arm, c in setting["chosen"].items()
-                  if c["rate"] in (rates[0], rates[-1])}  # fmt: skip
+        at_end = {
+            arm: c["rate"]
+            for arm, c in setting["chosen"].items()
+            if c["rate"] in (rates[0], rates[-1])
+        }
         settings.append(
             {"optimiser": setting["optimiser"], "eps": setting["eps"]}
             | {"best_rate_at_an_end": at_end}
-            | {key: {arm: {"difference": entry["difference"], "verdict": entry["verdict"]}
-                     for arm, entry in setting[key].items() if "difference" in entry}
-               for key in ("against_baseline", "against_equal_start")}
+            | {
+                key: {
+                    arm: {"difference": entry["difference"], "verdict": entry["verdict"]}
+                    for arm, entry in setting[key].items()
+                    if "difference" in entry
+                }
+                for key in ("against_baseline", "against_equal_start")
+            }
             | {"chosen": setting["chosen"]}
-        )  # fmt: skip
+        )
     return {"steps": steps, "settings": settings}
 
 
@@ -59,9 +67,12 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     record: dict[str, Any] = {
-        "rates": RATES, "seeds": options.seeds, "environment": host(),
-        "teacher_student": [], "deep_linear": [],
-    }  # fmt: skip
+        "rates": RATES,
+        "seeds": options.seeds,
+        "environment": host(),
+        "teacher_student": [],
+        "deep_linear": [],
+    }
     if options.out.exists():
         record = read_json(options.out)  # what is there is not run again
     done = [(v["common"], v["share_of_stability_limit"]) for v in record["deep_linear"]]
@@ -70,10 +81,15 @@ def main() -> None:
             options.seed, "small", common_scale=common, share=share
         )
         record["deep_linear"].append(
-            {"common": common, "share_of_stability_limit": share,
-             "settings": [{"eps": s["eps"], "step_size": s["step_size"], "arms": s["arms"]}
-                          for s in found["settings"]]}
-        )  # fmt: skip
+            {
+                "common": common,
+                "share_of_stability_limit": share,
+                "settings": [
+                    {"eps": s["eps"], "step_size": s["step_size"], "arms": s["arms"]}
+                    for s in found["settings"]
+                ],
+            }
+        )
         write_json(options.out, record)
     known = [variant["steps"] for variant in record["teacher_student"]]
     for steps in tqdm([n for n in STEPS if n not in known], desc="teacher and student"):

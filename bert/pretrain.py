@@ -51,9 +51,15 @@ from swe.sharing.placement import Mode, World
 TIME_IS_UP = 75
 # Raised on every rank alike, so that rank 0 speaks for all.
 _TOGETHER = (
-    ConfigError, DataError, CheckpointError, NonFiniteLossError, RanksDifferError,
-    FunctionChangedError, FolderBusyError, RunFolderError,
-)  # fmt: skip
+    ConfigError,
+    DataError,
+    CheckpointError,
+    NonFiniteLossError,
+    RanksDifferError,
+    FunctionChangedError,
+    FolderBusyError,
+    RunFolderError,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,9 +83,10 @@ class Options:
 def parse(arguments: Sequence[str]) -> Options:
     """Read the command line; ConfigError for impossible values, status 2 for a wrong form."""
     parser = argparse.ArgumentParser(
-        prog="python -m bert.pretrain", description=__doc__,
+        prog="python -m bert.pretrain",
+        description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("--arm", choices=ARMS, required=True, help="the schedule, by name")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order, masks, dropout")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs and the data")
@@ -89,20 +96,28 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--size", help='tiny, mini, small, base, large or "LxH" such as 12x64')
     parser.add_argument("--steps", type=int, help="updates")
     parser.add_argument(
-        "--set", nargs="+", default=[], metavar="NAME=VALUE",
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
         help="any other field of bert.study.arms.StudyConfig; rows are those of all ranks together",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--text", type=Path, nargs="+", default=[],
+        "--text",
+        type=Path,
+        nargs="+",
+        default=[],
         help=".txt, .jsonl (.gz, .xz) files or folders (default: the documentation of the\n"
         "installed scientific packages)",
-    )  # fmt: skip
+    )
     parser.add_argument("--vocab", type=Path, help="a BERT vocab.txt (default: trained)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument(
-        "--parallel", choices=get_args(Mode), default="none",
+        "--parallel",
+        choices=get_args(Mode),
+        default="none",
         help="none: one process; ddp: whole weights on each rank; fsdp: slices (FSDP2)",
-    )  # fmt: skip
+    )
     add_speed_options(parser)
     parser.add_argument(
         "--max-minutes", type=float, help="save and end after that long; leave room for saving"
@@ -130,10 +145,18 @@ def parse(arguments: Sequence[str]) -> Options:
     speed = speed_of(given, device)
     speed.validate(given.parallel)
     return Options(
-        study=from_dict(StudyConfig, fields), arm=given.arm, seed=given.seed, out=given.out,
-        text=tuple(given.text), vocab=given.vocab, device=device, parallel=given.parallel,
-        speed=speed, late=late, jobs=given.jobs,
-    )  # fmt: skip
+        study=from_dict(StudyConfig, fields),
+        arm=given.arm,
+        seed=given.seed,
+        out=given.out,
+        text=tuple(given.text),
+        vocab=given.vocab,
+        device=device,
+        parallel=given.parallel,
+        speed=speed,
+        late=late,
+        jobs=given.jobs,
+    )
 
 
 @contextmanager
@@ -152,22 +175,34 @@ def pretrain(options: Options, stop: Callable[[], bool]) -> dict[str, Any]:
     with ranks(options) as (world, device), Bars(UNITS, quiet=not world.is_first) as bars:
         data = world.on_first_patiently(
             lambda: prepare_data(
-                study, options.out / "data", text=options.text, vocabulary_file=options.vocab,
-                jobs=options.jobs, report=stopping(bars, stop),
+                study,
+                options.out / "data",
+                text=options.text,
+                vocabulary_file=options.vocab,
+                jobs=options.jobs,
+                report=stopping(bars, stop),
             )
-        )  # fmt: skip
+        )
         task = world.all_or_none(lambda: build_task(study, data))
         folder = run_folder(options.out, options.arm, options.seed)
         if world.is_first:
             print_budget(
                 f"{folder}: {study.steps} updates on {world.size} {device.type} rank(s), "
-                f"{options.parallel}", task, study.steps * study.accumulation,
-            )  # fmt: skip
+                f"{options.parallel}",
+                task,
+                study.steps * study.accumulation,
+            )
         return train(
-            task, study.train_config(options.arm, options.seed), folder,
-            device=device, parallel=options.parallel, speed=options.speed, stop=stop,
-            warn=tqdm.write, progress=lambda step, row: bars("train", step, study.steps),
-        )  # fmt: skip
+            task,
+            study.train_config(options.arm, options.seed),
+            folder,
+            device=device,
+            parallel=options.parallel,
+            speed=options.speed,
+            stop=stop,
+            warn=tqdm.write,
+            progress=lambda step, row: bars("train", step, study.steps),
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -36,8 +36,9 @@ def time_on_record(path: Path, results: Mapping[str, Iterable[str]]) -> str | No
     unknown = [name for name in names if name not in entries]
     reasons = [
         f"{reason}: {', '.join(listed)}"
-        for reason, listed in (("not to the end", ended), ("not measured", unknown)) if listed
-    ]  # fmt: skip
+        for reason, listed in (("not to the end", ended), ("not measured", unknown))
+        if listed
+    ]
     return f"more than {text} ({'; '.join(reasons)})" if reasons else text
 
 

@@ -14,7 +14,10 @@ from hypothesis import HealthCheck, settings
 torch.set_num_threads(1)
 # On a build server the same examples every time; at a desk new ones, to find what those miss.
 settings.register_profile(
-    "project", deadline=None, max_examples=40, derandomize="CI" in os.environ,
+    "project",
+    deadline=None,
+    max_examples=40,
+    derandomize="CI" in os.environ,
     suppress_health_check=[HealthCheck.too_slow],
-)  # fmt: skip
+)
 settings.load_profile("project")

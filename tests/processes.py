@@ -42,9 +42,13 @@ def interrupt(
     until = time.monotonic() + LIMIT
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
-        [sys.executable, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        start_new_session=True, env=environment,
-    ) as process:  # fmt: skip
+        [sys.executable, *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=environment,
+    ) as process:
         try:
             while not ready():
                 assert process.poll() is None, f"ended before: {process.communicate()[1]}"

@@ -11,16 +11,27 @@ import pytest
 import paper_repro
 
 HOSTILE: dict[str, Any] = {
-    "empty": b"", "not JSON": b"{'data': os.system('x')}", "brackets": b"[" * 100_000,
-    "binary": b"\x80\x04\x95pickle", "null": b"null", "a list": b"[1, 2]", "a number": b"1e999",
-    "nested wrongly": b'{"data": {"data": []}}', "no table": b'{"data": 7, "arms": 7}',
-    "infinite": b'{"data": [{"id": Infinity}]}', "a class": b'{"__class__": "os.system"}',
+    "empty": b"",
+    "not JSON": b"{'data': os.system('x')}",
+    "brackets": b"[" * 100_000,
+    "binary": b"\x80\x04\x95pickle",
+    "null": b"null",
+    "a list": b"[1, 2]",
+    "a number": b"1e999",
+    "nested wrongly": b'{"data": {"data": []}}',
+    "no table": b'{"data": 7, "arms": 7}',
+    "infinite": b'{"data": [{"id": Infinity}]}',
+    "a class": b'{"__class__": "os.system"}',
     "words": b'{"data": "words"}',
-}  # fmt: skip
+}
 FILES = (
-    "theory/claims.json", "toy/deep_linear.json", "toy/teacher_student.json", "toy/moments.json",
-    "bert/current.json", "bert/x/comparison.json",
-)  # fmt: skip
+    "theory/claims.json",
+    "toy/deep_linear.json",
+    "toy/teacher_student.json",
+    "toy/moments.json",
+    "bert/current.json",
+    "bert/x/comparison.json",
+)
 
 
 @pytest.mark.parametrize(
@@ -72,11 +83,26 @@ def test_a_pointer_leads_nowhere_outside(
 
 @pytest.mark.parametrize(
     "value",
-    ["rows=1e400", "rows=" + "9" * 5000, "depth=../../x", "size=../x", "steps=" + "[" * 100_000,
-     "steps=" + "9" * 400, "arms=__import__('os').system('x')", "kind=os.system", "tau=NaN",
-     "peak_lr=Infinity", "size=99999999999x64", "__class__=os", "rows=true", "length=-1",
-     "seeds={}", "warmup=1e-999", "vocabulary=" + "9" * 30],
-)  # fmt: skip
+    [
+        "rows=1e400",
+        "rows=" + "9" * 5000,
+        "depth=../../x",
+        "size=../x",
+        "steps=" + "[" * 100_000,
+        "steps=" + "9" * 400,
+        "arms=__import__('os').system('x')",
+        "kind=os.system",
+        "tau=NaN",
+        "peak_lr=Infinity",
+        "size=99999999999x64",
+        "__class__=os",
+        "rows=true",
+        "length=-1",
+        "seeds={}",
+        "warmup=1e-999",
+        "vocabulary=" + "9" * 30,
+    ],
+)
 def test_hostile_settings_are_one_line(
     value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -43,7 +43,8 @@ def test_the_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert swe.events, "some group was split"
     assert swe.swe.state.layout == trainer.model.bert.encoder.layer._share_then_unshare.layout
     assert sorted(path.name for path in (tmp_path / "run").glob("checkpoint-*")) == [
-        "checkpoint-20", "checkpoint-40",
-    ]  # fmt: skip
+        "checkpoint-20",
+        "checkpoint-40",
+    ]
     history = [row["loss"] for row in trainer.state.log_history if "loss" in row]
     assert history[-1] < history[0]

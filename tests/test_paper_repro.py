@@ -23,8 +23,11 @@ SMOKE = ("--scale", "smoke", "--jobs", "2")
 def run(*arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(ROOT / "paper_repro.py"), *arguments],
-        capture_output=True, text=True, timeout=timeout, cwd=ROOT,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=ROOT,
+    )
 
 
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:
@@ -123,9 +126,18 @@ def test_a_vocabulary_without_mask(tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "text.txt").write_text("some words\n\nmore words\n")
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\nword\n")
     status = paper_repro.main(
-        ["bert", "--scale", "smoke", "--text", str(tmp_path / "text.txt"),
-         "--vocab", str(tmp_path / "vocab.txt"), "--out", str(tmp_path / "out")]
-    )  # fmt: skip
+        [
+            "bert",
+            "--scale",
+            "smoke",
+            "--text",
+            str(tmp_path / "text.txt"),
+            "--vocab",
+            str(tmp_path / "vocab.txt"),
+            "--out",
+            str(tmp_path / "out"),
+        ]
+    )
     assert status == 1
     assert "[MASK]" in one_line(capsys)
 
@@ -183,9 +195,13 @@ def test_smoke_run_is_complete_skips_and_repeats(tmp_path: Path) -> None:
 
     shutil.copytree(one / "data", two / "data")  # the harvest need not be done twice
     process = subprocess.Popen(
-        [sys.executable, "paper_repro.py", "bert", *SMOKE, "--out", str(two)], cwd=ROOT,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "paper_repro.py", "bert", *SMOKE, "--out", str(two)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     wait_for("bert/*/*/metrics.jsonl", two, process)
     os.killpg(process.pid, signal.SIGINT)  # what a terminal's Ctrl-C does
     _, errors = process.communicate(timeout=60)

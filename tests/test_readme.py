@@ -95,10 +95,13 @@ def test_taking_records_from_results(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text("![a picture](docs/images/one.png)\n")
     for name, text in {
-        "claims.json": "[1]", "times.json": "{}", "data/docs/documentation.json": "{}",
-        "bert/current.json": '{"folder": "study"}', "bert/study/comparison.json": "[2]",
+        "claims.json": "[1]",
+        "times.json": "{}",
+        "data/docs/documentation.json": "{}",
+        "bert/current.json": '{"folder": "study"}',
+        "bert/study/comparison.json": "[2]",
         "figures/one.png": "picture",
-    }.items():  # fmt: skip
+    }.items():
         write_text(results / name, text)
     readme.take(results, records, [page])
     assert (records / "comparison.json").read_text() == "[2]"

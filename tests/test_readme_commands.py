@@ -18,9 +18,12 @@ from swe.base.files import read_json
 
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
 PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
-    "bert.pretrain": pretrain.main, "bert.finetune": finetune.main, "bert.finetune.arms": arms.main,
-    "bert.export": export.main, "paper_repro.py": paper_repro.main,
-}  # fmt: skip
+    "bert.pretrain": pretrain.main,
+    "bert.finetune": finetune.main,
+    "bert.finetune.arms": arms.main,
+    "bert.export": export.main,
+    "paper_repro.py": paper_repro.main,
+}
 
 
 def block(name: str, language: str) -> str:

@@ -146,17 +146,19 @@ def out_of_bounds(imports: Sequence[Import]) -> list[str]:
 def with_torch(imports: Sequence[Import]) -> list[str]:
     """Lines by which a room without torch would load it."""
     return [
-        line for module, line, names in imports
+        line
+        for module, line, names in imports
         if room_of(module) in NO_TORCH and any(name.split(".")[0] == "torch" for name in names)
-    ]  # fmt: skip
+    ]
 
 
 def through_the_front_door(imports: Sequence[Import]) -> list[str]:
     """Lines that take a public name from ``swe`` itself: it is loaded lazily, out of sight."""
     return [
-        line for module, line, names in imports
+        line
+        for module, line, names in imports
         if room_of(module) and any(defining(name) == "swe" and name != "swe" for name in names)
-    ]  # fmt: skip
+    ]
 
 
 def a_circle(imports: Sequence[Import]) -> list[str]:
@@ -212,8 +214,9 @@ def test_a_broken_rule_is_told_with_its_line(rule: type, module: str, source: st
 
 def test_a_circle_is_found() -> None:
     pair = [
-        Import("swe.run.loop", "", ("swe.run.task",)), Import("swe.run.task", "", ("swe.run.loop",))
-    ]  # fmt: skip
+        Import("swe.run.loop", "", ("swe.run.task",)),
+        Import("swe.run.task", "", ("swe.run.loop",)),
+    ]
     assert a_circle(pair)
     assert not a_circle(pair[:1])
 

@@ -93,13 +93,19 @@ class Ours(Contestant):
             schedule = SweFixed(until=FOREVER - 1)  # sooner when the worker says so
         mode = "model" if name == "a5" else settings.compile_mode
         config = TrainConfig(
-            steps=FOREVER, seed=settings.seed, schedule=schedule, optimizer=OPTIMIZER,
+            steps=FOREVER,
+            seed=settings.seed,
+            schedule=schedule,
+            optimizer=OPTIMIZER,
             precision=settings.precision,
-        )  # fmt: skip
+        )
         self.engine = Engine(
-            task, config, settings.torch_device(), "benchmark",
+            task,
+            config,
+            settings.torch_device(),
+            "benchmark",
             speed=SpeedConfig(compile=mode, prefetch=0),
-        )  # fmt: skip
+        )
         self.batches = batches_of(settings, task)
 
     @property

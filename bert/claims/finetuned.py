@@ -55,9 +55,12 @@ def by_tasks(record: dict[str, Any], out: Path, studies: Path | None) -> dict[st
         if found is not None:
             losses = f"; {record['evidence']}" if record["figure"] else ""
             return record | {
-                "verdict": found[0], "evidence": found[1] + scores.origin + losses,
-                "rigour": "sampled", "figure": scores.figure, "command": _command("table2"),
-            }  # fmt: skip
+                "verdict": found[0],
+                "evidence": found[1] + scores.origin + losses,
+                "rigour": "sampled",
+                "figure": scores.figure,
+                "command": _command("table2"),
+            }
     return record
 
 
@@ -65,20 +68,28 @@ def first_table_tasks(out: Path, studies: Path | None) -> dict[str, Any]:
     """Return the ledger record on the fine-tuned tasks of Table 1, by any table of its arms."""
     tables = ("table1", "sweep", "headline")
     record = {
-        "id": "TAB1-TASKS", "source": "Table 1", "verdict": "not attempted", "evidence": "not run",
+        "id": "TAB1-TASKS",
+        "source": "Table 1",
+        "verdict": "not attempted",
+        "evidence": "not run",
         "statement": "Wikipedia + BookCorpus, Pre-LN, 500k updates: SWE-F, SWE-A and SWE-M beat "
         "the baseline at 500k and reach that at 1M on most tasks",
-        "rigour": "", "figure": "", "command": _command("table1"),
-    }  # fmt: skip
+        "rigour": "",
+        "figure": "",
+        "command": _command("table1"),
+    }
     for scores in find_scores(out, studies, tables):
         there = {arm for line in scores.data["tasks"].values() for arm in line["arms"]}
         arms = [arm for arm in ("swe-f", "swe-a", "swe-m") if arm in there]
         found = judge_tasks(scores.data, arms) if arms else None
         if found is not None:
             return record | {
-                "verdict": found[0], "evidence": found[1] + scores.origin, "rigour": "sampled",
-                "figure": scores.figure, "command": _command(scores.data["table"]),
-            }  # fmt: skip
+                "verdict": found[0],
+                "evidence": found[1] + scores.origin,
+                "rigour": "sampled",
+                "figure": scores.figure,
+                "command": _command(scores.data["table"]),
+            }
     return record
 
 
@@ -114,8 +125,14 @@ def judge_tasks(scores: dict[str, Any], arms: Sequence[str]) -> tuple[str, str] 
         verdict = "reproduced small"
     if not any(found["intervals"] for found in counts.values()):
         verdict = "not attempted"  # one pre-training seed tells nothing
-    seeds = sorted({line["arms"][arm]["score"]["n"] for line in scores["tasks"].values()
-                    for arm in arms if arm in line["arms"]})  # fmt: skip
+    seeds = sorted(
+        {
+            line["arms"][arm]["score"]["n"]
+            for line in scores["tasks"].values()
+            for arm in arms
+            if arm in line["arms"]
+        }
+    )
     size = scores["study"]["size"]
     return verdict, (
         f"fine-tuned scores: {'; '.join(words)}; n = {', '.join(map(str, seeds))} paired "
@@ -125,8 +142,7 @@ def judge_tasks(scores: dict[str, Any], arms: Sequence[str]) -> tuple[str, str] 
 
 def _count(scores: dict[str, Any], arm: str) -> dict[str, int]:
     """Count tasks by verdict, further parts of a task not counted; ``reached``: the doubled's."""
-    found = {"tasks": 0, "better": 0, "worse": 0, "doubled": 0, "reached": 0,
-             "intervals": 0}  # fmt: skip
+    found = {"tasks": 0, "better": 0, "worse": 0, "doubled": 0, "reached": 0, "intervals": 0}
     for name, line in scores["tasks"].items():
         entry = line["arms"].get(arm)
         if name != line["task"] or entry is None or "difference" not in entry:

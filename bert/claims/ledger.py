@@ -35,15 +35,28 @@ def bert_claims(out: Path, studies: Path | None = None) -> list[dict[str, Any]]:
     comparison = _comparison(out)
     records = [
         _one_arm(
-            f"TAB1-{name[-1]}", f"{name} reaches a better masked-language model than the baseline "
-            "in the same number of updates (500k)", "Table 1", arm, out, studies, comparison,
+            f"TAB1-{name[-1]}",
+            f"{name} reaches a better masked-language model than the baseline "
+            "in the same number of updates (500k)",
+            "Table 1",
+            arm,
+            out,
+            studies,
+            comparison,
         )
         for arm, name in _ARMS.items()
-    ]  # fmt: skip
-    records.append(_one_arm(
-        "EQUAL", "Control: the equal start alone, without any tying, changes the final loss",
-        "our control", "equal-start", out, studies, comparison,
-    ))  # fmt: skip
+    ]
+    records.append(
+        _one_arm(
+            "EQUAL",
+            "Control: the equal start alone, without any tying, changes the final loss",
+            "our control",
+            "equal-start",
+            out,
+            studies,
+            comparison,
+        )
+    )
     for identity, statement, source, table, judge in (
         ("TAB1-GAP", "SWE closes 42 to 54 % of the gap in masked accuracy between the baseline and "
          "the one with twice its updates", "Table 1", ("table1", "sweep", "headline"), _gap),
@@ -71,23 +84,30 @@ def _comparison(out: Path) -> dict[str, Any] | None:
 
 
 def _one_arm(
-    identity: str, statement: str, source: str, arm: str, out: Path, studies: Path | None,
+    identity: str,
+    statement: str,
+    source: str,
+    arm: str,
+    out: Path,
+    studies: Path | None,
     comparison: dict[str, Any] | None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Judge an arm by the best source there is; the others stand behind it in the evidence."""
     found: dict[Path, FoundTable] = {}  # the first of a study: its tables share their runs
     for table in find_tables(out, studies, ("table1", "sweep", "headline"), arm):
         found.setdefault(table.folder, table)
     told = [
-        (table.data["arms"][arm]["verdict"], _difference(table.data, arm) + table.origin,
-         table.figure, _command(table.data["table"]))
+        (
+            table.data["arms"][arm]["verdict"],
+            _difference(table.data, arm) + table.origin,
+            table.figure,
+            _command(table.data["table"]),
+        )
         for table in found.values()
-    ]  # fmt: skip
+    ]
     if comparison is not None and arm in comparison["arms"]:
         verdict = comparison["arms"][arm]["verdict"]
-        told.append(
-            (verdict, _difference(comparison, arm), "bert_comparison", _command("bert"))
-        )  # fmt: skip
+        told.append((verdict, _difference(comparison, arm), "bert_comparison", _command("bert")))
     if not told:
         return _record(identity, statement, source, _NOT, "", _command("bert"))
     verdict, evidence, figure, command = told[0]
@@ -99,18 +119,27 @@ def _one_arm(
 
 
 def _judged(
-    out: Path, studies: Path | None, identity: str, statement: str, source: str,
-    names: tuple[str, ...], judge: Callable[[dict[str, Any]], Found | None],
-) -> dict[str, Any]:  # fmt: skip
+    out: Path,
+    studies: Path | None,
+    identity: str,
+    statement: str,
+    source: str,
+    names: tuple[str, ...],
+    judge: Callable[[dict[str, Any]], Found | None],
+) -> dict[str, Any]:
     """Judge by the first of the named tables that can tell."""
     for table in find_tables(out, studies, names):
         found = judge(table.data)
         if found is not None:
             figure = f"{table.figure}_tau" if identity == "TAB3" else table.figure
             return _record(
-                identity, statement, source, (found[0], found[1] + table.origin), figure,
+                identity,
+                statement,
+                source,
+                (found[0], found[1] + table.origin),
+                figure,
                 _command(table.data["table"]),
-            )  # fmt: skip
+            )
     return _record(identity, statement, source, _NOT, "", _command(names[0]))
 
 
@@ -173,9 +202,10 @@ def _table_3(table: dict[str, Any]) -> Found | None:
     arms = {
         entry["schedule"]["until"]: entry
         for name, entry in table["arms"].items()
-        if entry["schedule"]["kind"] == "swe-f" and "difference" in entry
+        if entry["schedule"]["kind"] == "swe-f"
+        and "difference" in entry
         and (name == "swe-f" or " tau " in name)
-    }  # fmt: skip
+    }
     if len(arms) < 3:
         return None
     best = min(arms, key=lambda tau: arms[tau]["loss"]["mean"])
@@ -184,10 +214,14 @@ def _table_3(table: dict[str, Any]) -> Found | None:
     spread = Interval.of([arms[worst]["values"][s] - arms[best]["values"][s] for s in seeds])
     told_apart = spread.low is not None and spread.low > 0
     small_is_best = best <= 0.1 and worst == max(arms)
-    verdict = "reproduced small" if told_apart and small_is_best else (
-        "differs small" if told_apart else "no difference small")  # fmt: skip
-    words = "; ".join(f"{100 * tau:g} % {_gap_words(arms[tau]['difference'])}"
-                      for tau in sorted(arms))  # fmt: skip
+    verdict = (
+        "reproduced small"
+        if told_apart and small_is_best
+        else ("differs small" if told_apart else "no difference small")
+    )
+    words = "; ".join(
+        f"{100 * tau:g} % {_gap_words(arms[tau]['difference'])}" for tau in sorted(arms)
+    )
     return verdict, (
         f"loss minus baseline's by tau: {words}; best {100 * best:g} %, worst {100 * worst:g} %, "
         f"{spread.mean:+.4f}{_range(spread, 1, '+.4f')} apart; {_setting(table, 'swe-f')}"
@@ -214,8 +248,11 @@ def _speed(table: dict[str, Any]) -> Found | None:
         if (ratio["high"] is not None and ratio["high"] < 1)
         or set(ratio["censored"].values()) == {"below"}
     ]
-    beyond = [ratio for ratio in known.values() if list(ratio["censored"].values()).count("above")
-              == ratio["n"]]  # fmt: skip
+    beyond = [
+        ratio
+        for ratio in known.values()
+        if list(ratio["censored"].values()).count("above") == ratio["n"]
+    ]
     if faster or beyond:
         twice = beyond or any(ratio["high"] >= 2 for ratio in faster)
         verdict = "reproduced small" if twice else "faster, not twice, small"
@@ -268,7 +305,12 @@ def _record(
 ) -> dict[str, Any]:
     verdict, evidence = found
     return {
-        "id": identity, "statement": statement, "source": source, "verdict": verdict,
-        "evidence": evidence, "rigour": "sampled" if figure else "", "figure": figure,
+        "id": identity,
+        "statement": statement,
+        "source": source,
+        "verdict": verdict,
+        "evidence": evidence,
+        "rigour": "sampled" if figure else "",
+        "figure": figure,
         "command": command,
-    }  # fmt: skip
+    }

@@ -45,15 +45,26 @@ def scale_claims(out: Path, studies: Path | None) -> list[dict[str, Any]]:
         )
         for identity, (statement, quantity) in _CARRIED.items()
     ]
-    records.append(_record(
-        "SCALE-GAIN", "SWE-F gains over the equal start when the mean predicted descent ratio up "
-        "to tau is above 1, and loses when below", "theory/models/predictions.py", _gains(found),
-        "theory",
-    ))  # fmt: skip
-    records.append(_record(
-        "SCALE-RULE", "Untying when neighbours' gradients decorrelate (SWE-A, SWE-M) ends as low "
-        "as the best fixed tau", "section 4, our control", _rules(found), "tau",
-    ))  # fmt: skip
+    records.append(
+        _record(
+            "SCALE-GAIN",
+            "SWE-F gains over the equal start when the mean predicted descent ratio up "
+            "to tau is above 1, and loses when below",
+            "theory/models/predictions.py",
+            _gains(found),
+            "theory",
+        )
+    )
+    records.append(
+        _record(
+            "SCALE-RULE",
+            "Untying when neighbours' gradients decorrelate (SWE-A, SWE-M) ends as low "
+            "as the best fixed tau",
+            "section 4, our control",
+            _rules(found),
+            "tau",
+        )
+    )
     return records
 
 
@@ -94,8 +105,11 @@ def _rules(found: Sequence[FoundTable]) -> tuple[str, str, FoundTable] | None:
     told, verdicts = [], set()
     for table in found:
         arms = table.data["arms"]
-        fixed = {arm["schedule"]["until"]: arm for name, arm in arms.items() if "values" in arm
-                 and (name == "swe-f" or name.startswith("swe-f tau "))}  # fmt: skip
+        fixed = {
+            arm["schedule"]["until"]: arm
+            for name, arm in arms.items()
+            if "values" in arm and (name == "swe-f" or name.startswith("swe-f tau "))
+        }
         adaptive = {"SWE-A": arms.get("swe-a", {}), "SWE-M": arms.get("swe-m", {})}
         adaptive = {name: arm for name, arm in adaptive.items() if "values" in arm}
         if len(fixed) < 3 or not adaptive:
@@ -107,8 +121,13 @@ def _rules(found: Sequence[FoundTable]) -> tuple[str, str, FoundTable] | None:
             verdicts.add("worse" if (gap.low or 0) > 0 else "better" if (gap.high or 0) < 0 else "")
             untied = sorted({step for steps in arm["untied_at"].values() for step in steps})
             when = f"untied at {_span(untied)} of {arm['steps']}" if untied else "never untied"
-            told.append((table, f"{name} ({when}) minus the best fixed tau ({100 * best:g} %): "
-                                f"{_signed(gap)} nats, n = {len(seeds)}"))  # fmt: skip
+            told.append(
+                (
+                    table,
+                    f"{name} ({when}) minus the best fixed tau ({100 * best:g} %): "
+                    f"{_signed(gap)} nats, n = {len(seeds)}",
+                )
+            )
     if not told:
         return None
     verdict = "differs small" if "worse" in verdicts else "holds small"
@@ -148,14 +167,22 @@ def _span(steps: list[int]) -> str:
 
 
 def _record(
-    identity: str, statement: str, source: str,
-    found: tuple[str, str, FoundTable] | None, part: str,
-) -> dict[str, Any]:  # fmt: skip
+    identity: str,
+    statement: str,
+    source: str,
+    found: tuple[str, str, FoundTable] | None,
+    part: str,
+) -> dict[str, Any]:
     verdict, evidence, figure = ("not attempted", "not run", "")
     if found is not None:
         verdict, evidence, figure = found[0], found[1], f"{found[2].figure}_{part}"
     return {
-        "id": identity, "statement": statement, "source": source, "verdict": verdict,
-        "evidence": evidence, "rigour": "sampled" if figure else "", "figure": figure,
+        "id": identity,
+        "statement": statement,
+        "source": source,
+        "verdict": verdict,
+        "evidence": evidence,
+        "rigour": "sampled" if figure else "",
+        "figure": figure,
         "command": "python paper_repro.py sweep claims",
-    }  # fmt: skip
+    }

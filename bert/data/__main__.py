@@ -33,15 +33,19 @@ from swe.base.interrupt import polite_stop
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line; argparse ends the program with status 2 for bad arguments."""
     parser = argparse.ArgumentParser(
-        prog="python -m bert.data", description=__doc__,
+        prog="python -m bert.data",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     add = parser.add_argument
     add(
-        "text", nargs="*", type=Path, metavar="TEXT",
+        "text",
+        nargs="*",
+        type=Path,
+        metavar="TEXT",
         help="files or folders: .txt (documents separated by blank lines) or .jsonl, plain or .gz, "
         ".xz, .zst",
-    )  # fmt: skip
+    )
     add("--dataset", metavar="NAME", help="a Hugging Face data set instead (extra hf-data)")
     add("--config", help="its configuration")
     add("--split", default="train", help="its split (default: train)")
@@ -55,14 +59,19 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add("--length", type=int, default=128, help="tokens in a row (default: 128)")
     add(
-        "--documents", choices=DOCUMENTS, default="across",
+        "--documents",
+        choices=DOCUMENTS,
+        default="across",
         help="across: rows run on from document to document (default); apart: a row holds one "
         "document, whose last row overlaps the one before; shorter documents are left out",
-    )  # fmt: skip
+    )
     add(
-        "--per-mille", type=int, default=20, metavar="N",
+        "--per-mille",
+        type=int,
+        default=20,
+        metavar="N",
         help="documents in a thousand held out for validation, by hash (default: 20)",
-    )  # fmt: skip
+    )
     add(
         "--valid",
         type=Path,
@@ -71,10 +80,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="hold out these files instead; documents of TEXT that stand in them are dropped",
     )
     add(
-        "--errors", choices=ERRORS, default="strict",
+        "--errors",
+        choices=ERRORS,
+        default="strict",
         help="bytes that are not UTF-8: refuse the file (strict, default), drop them (replace), "
         "or read them as Latin-1",
-    )  # fmt: skip
+    )
     add("--jobs", type=int, default=1, help="tokenizing processes (default: 1)")
     add("--replace", action="store_true", help="replace a store made from other inputs")
     add(
@@ -94,9 +105,12 @@ def source_of(given: argparse.Namespace) -> Source:
     """Return the text that the options name. DataError when it cannot be opened."""
     if given.dataset:
         return HubSource(
-            given.dataset, config=given.config, split=given.split, revision=given.revision,
+            given.dataset,
+            config=given.config,
+            split=given.split,
+            revision=given.revision,
             field=given.field,
-        )  # fmt: skip
+        )
     return TextFiles(given.text, errors=given.errors, field=given.field)
 
 
@@ -131,10 +145,20 @@ def build(given: argparse.Namespace) -> tuple[TokenStore, dict[str, Any]]:
         vocabulary = vocabulary_of(given, source, bars.hashing)
         with polite_stop() as stop:
             store = build_store(
-                source, vocabulary, given.out, length=given.length, documents=given.documents,
-                per_mille=given.per_mille, valid=valid, jobs=given.jobs, replace=given.replace,
-                hashing=bars.hashing, progress=bars.show, stop=stop, peaks=peaks,
-            )  # fmt: skip
+                source,
+                vocabulary,
+                given.out,
+                length=given.length,
+                documents=given.documents,
+                per_mille=given.per_mille,
+                valid=valid,
+                jobs=given.jobs,
+                replace=given.replace,
+                hashing=bars.hashing,
+                progress=bars.show,
+                stop=stop,
+                peaks=peaks,
+            )
     memory = {
         "processes": len(peaks),
         "sum": sum(peaks.values()),

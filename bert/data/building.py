@@ -110,10 +110,14 @@ class Build:
             state = self._state()
             try:
                 parts = Parts(
-                    self._folder, self._key, self._vocabulary, length=self._inputs["length"],
-                    documents=self._inputs["documents"], apart_from_valid=len(self._roles) > 1,
+                    self._folder,
+                    self._key,
+                    self._vocabulary,
+                    length=self._inputs["length"],
+                    documents=self._inputs["documents"],
+                    apart_from_valid=len(self._roles) > 1,
                     state=state,
-                )  # fmt: skip
+                )
                 files.callback(parts.close)
                 if state:
                     self._role, self._chain = state["role"], bytes.fromhex(state["chain"])
@@ -269,9 +273,10 @@ def tidy(folder: Path, keep: set[str]) -> None:
 def difference(inputs: dict[str, Any], recorded: dict[str, Any]) -> str | None:
     """Say in a few words what differs first between the inputs of two builds; None if nothing."""
     names = {
-        "vocabulary_sha256": "vocabulary", "per_mille": "validation share",
+        "vocabulary_sha256": "vocabulary",
+        "per_mille": "validation share",
         "valid_text": "validation text",
-    }  # fmt: skip
+    }
     for name in ("vocabulary_sha256", "length", "documents", "per_mille"):
         if inputs[name] != recorded.get(name):
             values = f" ({recorded.get(name)}, now {inputs[name]})"

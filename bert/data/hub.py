@@ -39,8 +39,12 @@ class HubSource:
                 f"{name}: a Hugging Face data set needs the package datasets (the extra hf-data)"
             ) from None
         self._described = {
-            "dataset": name, "config": config, "split": split, "revision": revision, "field": field,
-        }  # fmt: skip
+            "dataset": name,
+            "config": config,
+            "split": split,
+            "revision": revision,
+            "field": field,
+        }
         self._name, self._field = name, field
         try:
             # Annotated as Any: the package's return type is a union over streaming and splits.

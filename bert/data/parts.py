@@ -48,9 +48,12 @@ class Parts:
         with contextlib.ExitStack() as opened:
             for part in PARTS:
                 packer = Packer(
-                    folder / f"{part}-{key}", vocabulary, length, documents,
+                    folder / f"{part}-{key}",
+                    vocabulary,
+                    length,
+                    documents,
                     state["parts"][part] if state else None,
-                )  # fmt: skip
+                )
                 opened.callback(packer.close)
                 self._packers[part] = packer
             if apart_from_valid:

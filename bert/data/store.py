@@ -30,8 +30,14 @@ FORMAT = "share-then-unshare tokens 2"
 MANIFEST_NAME = "store.json"
 VOCABULARY_NAME = "vocab.txt"
 _HEADER_KEYS = (
-    "format", "length", "documents", "per_mille", "vocabulary_sha256", "vocabulary_size", "text",
-)  # fmt: skip
+    "format",
+    "length",
+    "documents",
+    "per_mille",
+    "vocabulary_sha256",
+    "vocabulary_size",
+    "text",
+)
 _LEFT_ALONE = "it is left alone unless told to replace it"
 _ENTRY_KEYS = {"file", "rows", "documents", "tokens", "words", "sha256"}
 

@@ -83,9 +83,11 @@ class TextFiles:
                 for (name, digest), stamp in zip(digests, self._stamps, strict=True)
             ]
             self._described = {
-                "fingerprint": _fingerprint(digests), "errors": self._errors,
-                "field": self._field, "files": files,
-            }  # fmt: skip
+                "fingerprint": _fingerprint(digests),
+                "errors": self._errors,
+                "field": self._field,
+                "files": files,
+            }
         return self._described
 
     def pieces(self, start: tuple[int, ...] | None = None) -> Iterator[Piece]:

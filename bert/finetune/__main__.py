@@ -41,9 +41,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "model", type=Path, help="folder of a finished run of ours, or of Hugging Face"
     )
     parser.add_argument(
-        "--out", type=Path, default=RESULTS / "finetune",
+        "--out",
+        type=Path,
+        default=RESULTS / "finetune",
         help="results folder (default: results/finetune, which the report of paper_repro.py shows)",
-    )  # fmt: skip
+    )
     add_options(parser)
     return parser.parse_args(arguments)
 
@@ -52,9 +54,12 @@ def run(options: argparse.Namespace, late: Stop) -> None:
     """Fine-tune on the tasks in turn; all their data is read before the first run begins."""
     device, speed = machine(options)
     sources = Sources(
-        pretrained=options.model, data=options.data, vocabulary=options.vocab,
-        train=tuple(options.train), dev=options.dev,
-    )  # fmt: skip
+        pretrained=options.model,
+        data=options.data,
+        vocabulary=options.vocab,
+        train=tuple(options.train),
+        dev=options.dev,
+    )
     configs = [config_of(options, task) for task in options.task]
     for config in configs:
         task = build_task(sources, config)
@@ -66,11 +71,18 @@ def run(options: argparse.Namespace, late: Stop) -> None:
     with Bars(dict.fromkeys(options.task, "updates")) as bars, polite_stop() as asked:
         tables = [
             run_finetune(
-                sources, config, options.out, device=device, jobs=options.jobs, speed=speed,
-                report=bars, stop=either(asked, late), warn=tqdm.write,
+                sources,
+                config,
+                options.out,
+                device=device,
+                jobs=options.jobs,
+                speed=speed,
+                report=bars,
+                stop=either(asked, late),
+                warn=tqdm.write,
             )
             for config in configs
-        ]  # fmt: skip
+        ]
     print_tables(tables)
 
 

@@ -85,9 +85,11 @@ def open_table(
         )
     runs_folder = tables / folder / "runs"
     return TableRuns(
-        name, folder, table,
+        name,
+        folder,
+        table,
         {arm: {seed: runs_folder / found[arm][seed] for seed in paired} for arm in taken},
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
@@ -156,29 +158,54 @@ def run_arms(
             for seed in range(config.seeds)
         ]
         train_all(
-            Models, (where, config), todo, run=partial(fine_tune_model, speed=speed), jobs=jobs,
-            device=device, report=report, stop=stop, warn=warn, what=what,
-        )  # fmt: skip
+            Models,
+            (where, config),
+            todo,
+            run=partial(fine_tune_model, speed=speed),
+            jobs=jobs,
+            device=device,
+            report=report,
+            stop=stop,
+            warn=warn,
+            what=what,
+        )
 
     def rows(model: Path, rates: Sequence[float]) -> Rows:
-        return [read_json(folder(model, rate, seed) / SCORE)
-                for rate in rates for seed in range(config.seeds)]  # fmt: skip
+        return [
+            read_json(folder(model, rate, seed) / SCORE)
+            for rate in rates
+            for seed in range(config.seeds)
+        ]
 
-    train([(runs.models[arm][seed], rate)
-           for seed in choosing for arm in runs.models for rate in config.rates],
-          config.task)  # fmt: skip
+    train(
+        [
+            (runs.models[arm][seed], rate)
+            for seed in choosing
+            for arm in runs.models
+            for rate in config.rates
+        ],
+        config.task,
+    )
     rates = {
         arm: select_rate(config.rates, [rows(seeds[seed], config.rates) for seed in choosing])
         for arm, seeds in runs.models.items()
     }
-    train([(runs.models[arm][seed], rates[arm])
-           for seed in paired if seed not in choosing for arm in runs.models],
-          AT_CHOSEN.format(config.task))  # fmt: skip
+    train(
+        [
+            (runs.models[arm][seed], rates[arm])
+            for seed in paired
+            if seed not in choosing
+            for arm in runs.models
+        ],
+        AT_CHOSEN.format(config.task),
+    )
     fine_tunes = {
-        arm: {seed: rows(model, config.rates if seed in choosing else (rates[arm],))
-              for seed, model in seeds.items()}
+        arm: {
+            seed: rows(model, config.rates if seed in choosing else (rates[arm],))
+            for seed, model in seeds.items()
+        }
         for arm, seeds in runs.models.items()
-    }  # fmt: skip
+    }
     lines = task_scores(fine_tunes, rates, config.rates, REFERENCE)
     about = {
         "task": config.task,
@@ -215,10 +242,13 @@ def write_scores(
         "paper": fine_tuned(runs.name, table["study"]["placement"]),
         "study": table["study"],
         "pretraining": {
-            arm: {name: table["arms"][arm].get(name)
-                  for name in ("steps", "tokens", "rate", "loss", "difference", "verdict")}
-            for arm in table["order"] if arm in arms
+            arm: {
+                name: table["arms"][arm].get(name)
+                for name in ("steps", "tokens", "rate", "loss", "difference", "verdict")
+            }
+            for arm in table["order"]
+            if arm in arms
         },
-    }  # fmt: skip
+    }
     write_json(path, result)
     return result

@@ -34,10 +34,11 @@ def mean(values: Sequence[float]) -> float:
 def select_rate(rates: Sequence[float], models: Sequence[Rows]) -> float:
     """Return the rate with the best mean score, every model counting alike; the lower at a tie."""
     means = {
-        rate: mean([mean([value_of(row) for row in rows if row["rate"] == rate])
-                    for rows in models])
+        rate: mean(
+            [mean([value_of(row) for row in rows if row["rate"] == rate]) for rows in models]
+        )
         for rate in rates
-    }  # fmt: skip
+    }
     return max(sorted(means), key=lambda rate: means[rate])
 
 
@@ -69,9 +70,11 @@ def contrast(
 
 
 def task_scores(
-    fine_tunes: Mapping[str, Mapping[int, Rows]], rates: Mapping[str, float],
-    grid: Sequence[float], reference: str,
-) -> dict[str, dict[str, Any]]:  # fmt: skip
+    fine_tunes: Mapping[str, Mapping[int, Rows]],
+    rates: Mapping[str, float],
+    grid: Sequence[float],
+    reference: str,
+) -> dict[str, dict[str, Any]]:
     """Return the lines of one task: the development part's and those of other labelled parts.
 
     ``fine_tunes``: {arm: {pre-training seed: rows}}, the same seeds for every arm; ``rates``: the
@@ -79,10 +82,11 @@ def task_scores(
     answer), "arms": {arm: contrast and counts}}; its key is the part, "dev" first.
     """
     chosen = {
-        arm: {seed: [row for row in rows if row["rate"] == rates[arm]]
-              for seed, rows in seeds.items()}
+        arm: {
+            seed: [row for row in rows if row["rate"] == rates[arm]] for seed, rows in seeds.items()
+        }
         for arm, seeds in fine_tunes.items()
-    }  # fmt: skip
+    }
     every = [row for seeds in chosen.values() for rows in seeds.values() for row in rows]
     sound = [row for row in every if row["value"] is not None]
     counted = {
@@ -95,17 +99,23 @@ def task_scores(
                 str(seed): [value_of(row) for row in rows] for seed, rows in seeds.items()
             },
             "by_rate": {
-                f"{rate:g}": [value_of(row) for rows in fine_tunes[arm].values() for row in rows
-                              if row["rate"] == rate]
+                f"{rate:g}": [
+                    value_of(row)
+                    for rows in fine_tunes[arm].values()
+                    for row in rows
+                    if row["rate"] == rate
+                ]
                 for rate in grid
             },
         }
         for arm, seeds in chosen.items()
-    }  # fmt: skip
+    }
     lines: dict[str, dict[str, Any]] = {}
     metric = str(sound[0]["metric"]) if sound else None
-    means = {a: {s: mean([value_of(row) for row in rows]) for s, rows in seeds.items()}
-             for a, seeds in chosen.items()}  # fmt: skip
+    means = {
+        a: {s: mean([value_of(row) for row in rows]) for s, rows in seeds.items()}
+        for a, seeds in chosen.items()
+    }
     arms = _joined(contrast(means, reference), counted)
     empty = {arm for arm, entry in arms.items() if entry["degenerate"] == entry["fine_tunes"]}
     for arm, entry in arms.items():
@@ -119,10 +129,17 @@ def task_scores(
     }
     for part in sound[0].get("other_parts", {}) if len(sound) == len(every) else ():
         named = AX_METRIC.get(part, metric)
-        means = {a: {s: mean([row["other_parts"][part][named] for row in rows])
-                     for s, rows in seeds.items()} for a, seeds in chosen.items()}  # fmt: skip
-        kept = {arm: {name: entry[name] for name in ("rate", "rate_at_edge", "fine_tunes")}
-                for arm, entry in counted.items()}  # fmt: skip
+        means = {
+            a: {
+                s: mean([row["other_parts"][part][named] for row in rows])
+                for s, rows in seeds.items()
+            }
+            for a, seeds in chosen.items()
+        }
+        kept = {
+            arm: {name: entry[name] for name in ("rate", "rate_at_edge", "fine_tunes")}
+            for arm, entry in counted.items()
+        }
         lines[part] = {
             "metric": named,
             "baseline": sound[0]["other_baselines"][part][named],

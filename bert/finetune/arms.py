@@ -47,15 +47,26 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--results", type=Path, default=RESULTS, help="results folder that holds the table"
     )
     parser.add_argument("--out", type=Path, help="results folder to write to (default: --results)")
-    parser.add_argument("--arms", nargs="+", default=[], metavar="ARM",
-                        help=f"default: {', '.join(MAIN)}, those that are there")  # fmt: skip
-    parser.add_argument("--pretraining-seeds", type=int, metavar="N",
-                        help="the first N (default: all that every arm has finished)")  # fmt: skip
     parser.add_argument(
-        "--select", type=int, metavar="N",
+        "--arms",
+        nargs="+",
+        default=[],
+        metavar="ARM",
+        help=f"default: {', '.join(MAIN)}, those that are there",
+    )
+    parser.add_argument(
+        "--pretraining-seeds",
+        type=int,
+        metavar="N",
+        help="the first N (default: all that every arm has finished)",
+    )
+    parser.add_argument(
+        "--select",
+        type=int,
+        metavar="N",
         help="pre-training seeds that choose an arm's rate; the others get that rate alone\n"
         "(default: all choose)",
-    )  # fmt: skip
+    )
     add_options(parser)
     return parser.parse_args(arguments)
 
@@ -71,9 +82,12 @@ def run(options: argparse.Namespace, late: Stop) -> None:
 
     def sources(model: Path) -> Sources:
         return Sources(
-            pretrained=model, data=options.data, vocabulary=options.vocab,
-            train=tuple(options.train), dev=options.dev,
-        )  # fmt: skip
+            pretrained=model,
+            data=options.data,
+            vocabulary=options.vocab,
+            train=tuple(options.train),
+            dev=options.dev,
+        )
 
     configs = [config_of(options, task) for task in options.task]
     paired = list(runs.models[REFERENCE])
@@ -90,10 +104,18 @@ def run(options: argparse.Namespace, late: Stop) -> None:
     with Bars(dict.fromkeys(names, "updates")) as bars, polite_stop() as asked:
         for config in configs:
             found = run_arms(
-                runs, config, sources, place / runs.folder, select=options.select, device=device,
-                jobs=options.jobs, speed=speed, report=bars, stop=either(asked, late),
+                runs,
+                config,
+                sources,
+                place / runs.folder,
+                select=options.select,
+                device=device,
+                jobs=options.jobs,
+                speed=speed,
+                report=bars,
+                stop=either(asked, late),
                 warn=tqdm.write,
-            )  # fmt: skip
+            )
             write_json(place / f"{runs.name}.json", {"folder": runs.folder})
     print_scores(found)
 
@@ -104,8 +126,10 @@ def print_scores(found: Mapping[str, Any]) -> None:
     for task in found["task_order"]:
         for arm in [arm for arm in found["order"] if arm in found["tasks"][task]["arms"]]:
             entry = found["tasks"][task]["arms"][arm]
-            line = (f"{task:<14} {arm:<14} {entry['rate']:>7g} {entry['score']['n']:>2} "
-                    f"{entry['score']['mean']:>6.2f} ")  # fmt: skip
+            line = (
+                f"{task:<14} {arm:<14} {entry['rate']:>7g} {entry['score']['n']:>2} "
+                f"{entry['score']['mean']:>6.2f} "
+            )
             gap = entry.get("difference")
             if gap is not None:
                 line += f" {gap['mean']:+.2f}"

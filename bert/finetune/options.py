@@ -29,8 +29,9 @@ RESULTS = Path("results")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of data, machine and recipe, which the functions below read."""
-    parser.add_argument("--task", nargs="+", required=True, choices=TASKS, metavar="TASK",
-                        help=", ".join(TASKS))  # fmt: skip
+    parser.add_argument(
+        "--task", nargs="+", required=True, choices=TASKS, metavar="TASK", help=", ".join(TASKS)
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder of GLUE or SQuAD files")
     parser.add_argument("--vocab", type=Path, help="vocab.txt (default: found above the model)")
     parser.add_argument("--train", type=Path, nargs="+", default=[], help="SQuAD: other files")
@@ -38,9 +39,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
     parser.add_argument(
-        "--max-minutes", type=float,
+        "--max-minutes",
+        type=float,
         help="save, stop and end with status 75 after that long; the same command goes on",
-    )  # fmt: skip
+    )
     add_speed_options(parser)
     # Rows come in many widths, and each is compiled anew: minutes, for a run of minutes.
     parser.set_defaults(compile="none")
@@ -52,8 +54,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument("--max-length", type=int, help="tokens (default: 128, SQuAD 384)")
     recipe.add_argument("--stride", type=int, default=128, help="SQuAD: tokens between windows")
     recipe.add_argument("--max-query", type=int, default=64, help="SQuAD: tokens of a question")
-    recipe.add_argument("--tying", choices=("keep", "untie"), default="keep",
-                        help="what a model tied at the end stays")  # fmt: skip
+    recipe.add_argument(
+        "--tying",
+        choices=("keep", "untie"),
+        default="keep",
+        help="what a model tied at the end stays",
+    )
     recipe.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
 
 
@@ -107,9 +113,14 @@ def ended(name: str, options: argparse.Namespace, run: Callable[[Stop], None]) -
         )
         return TIME_IS_UP if up else 130
     except (
-        DataError, CheckpointError, FunctionChangedError, FolderBusyError, RunFolderError,
-        WorkerKilledError, OSError,
-    ) as error:  # fmt: skip
+        DataError,
+        CheckpointError,
+        FunctionChangedError,
+        FolderBusyError,
+        RunFolderError,
+        WorkerKilledError,
+        OSError,
+    ) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
     return 0

@@ -68,8 +68,12 @@ def open_task(
     """Read the data of a task for a model."""
     if config.task in SQUAD:
         return _open_squad(pretrained, sources, config)
-    require(not sources.train and sources.dev is None, "--train, --dev", config.task,
-            "given for SQuAD alone")  # fmt: skip
+    require(
+        not sources.train and sources.dev is None,
+        "--train, --dev",
+        config.task,
+        "given for SQuAD alone",
+    )
     glue = glue_task(config.task)
     folder = task_folder(glue, sources.data)
     found = {name: read_part(glue, folder, name) for name in glue.parts}
@@ -130,9 +134,17 @@ def run_finetune(
         for rate in config.rates
     ]
     train_all(
-        build_task, (sources, config), todo, run=partial(fine_tune, speed=speed), jobs=jobs,
-        device=device, report=report, stop=stop, warn=warn, what=config.task,
-    )  # fmt: skip
+        build_task,
+        (sources, config),
+        todo,
+        run=partial(fine_tune, speed=speed),
+        jobs=jobs,
+        device=device,
+        report=report,
+        stop=stop,
+        warn=warn,
+        what=config.task,
+    )
     return write_table(task, out)
 
 
@@ -155,9 +167,17 @@ def train_all(
     """
     if jobs > 1:
         run_jobs(
-            build, arguments, todo, device=device, processes=jobs, report=report, stop=stop,
-            warn=warn, what=what, run=run,
-        )  # fmt: skip
+            build,
+            arguments,
+            todo,
+            device=device,
+            processes=jobs,
+            report=report,
+            stop=stop,
+            warn=warn,
+            what=what,
+            run=run,
+        )
         return
     total = sum(job.config.steps for job in todo)
     before, threads = 0, torch.get_num_threads()
@@ -169,9 +189,14 @@ def train_all(
     try:
         for job in todo:
             run(
-                build(*arguments), job.config, job.folder, device=device, progress=progress,
-                stop=stop, warn=warn,
-            )  # fmt: skip
+                build(*arguments),
+                job.config,
+                job.folder,
+                device=device,
+                progress=progress,
+                stop=stop,
+                warn=warn,
+            )
             before += job.config.steps
             report(what, before, total)
     finally:

@@ -45,21 +45,62 @@ _MUST: dict[str, tuple[Any, ...]] = {
     "type_vocab_size": (2,),
 }
 _READ = {
-    "model_type", "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
-    "intermediate_size", "hidden_dropout_prob", "attention_probs_dropout_prob",
-    "max_position_embeddings", "layer_norm_eps", "initializer_range", "pad_token_id",
-    "embedding_size", "num_hidden_groups", "inner_group_num",
-}  # fmt: skip
+    "model_type",
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "max_position_embeddings",
+    "layer_norm_eps",
+    "initializer_range",
+    "pad_token_id",
+    "embedding_size",
+    "num_hidden_groups",
+    "inner_group_num",
+}
 _SILENT = {
-    "_name_or_path", "architectures", "bos_token_id", "classifier_dropout",
-    "classifier_dropout_prob", "cls_token_id", "decoder_start_token_id", "directionality", "dtype",
-    "eos_token_id", "finetuning_task", "gradient_checkpointing", "id2label", "label2id",
-    "layers_to_use", "mask_token_id", "model_max_length", "num_labels", "output_attentions",
-    "output_hidden_states", "output_past", "pooler_fc_size", "pooler_num_attention_heads",
-    "pooler_num_fc_layers", "pooler_size_per_head", "pooler_type", "prefix", "problem_type",
-    "return_dict", "sep_token_id", "task_specific_params", "tokenizer_class", "torch_dtype",
-    "torchscript", "transformers_version", "unk_token_id", "use_cache", "vocab_type",
-}  # fmt: skip
+    "_name_or_path",
+    "architectures",
+    "bos_token_id",
+    "classifier_dropout",
+    "classifier_dropout_prob",
+    "cls_token_id",
+    "decoder_start_token_id",
+    "directionality",
+    "dtype",
+    "eos_token_id",
+    "finetuning_task",
+    "gradient_checkpointing",
+    "id2label",
+    "label2id",
+    "layers_to_use",
+    "mask_token_id",
+    "model_max_length",
+    "num_labels",
+    "output_attentions",
+    "output_hidden_states",
+    "output_past",
+    "pooler_fc_size",
+    "pooler_num_attention_heads",
+    "pooler_num_fc_layers",
+    "pooler_size_per_head",
+    "pooler_type",
+    "prefix",
+    "problem_type",
+    "return_dict",
+    "sep_token_id",
+    "task_specific_params",
+    "tokenizer_class",
+    "torch_dtype",
+    "torchscript",
+    "transformers_version",
+    "unk_token_id",
+    "use_cache",
+    "vocab_type",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,14 +200,24 @@ def from_config_json(given: Mapping[str, Any], *, dropout: float | None = None) 
             require_count(name, count)
         require_count("num_hidden_layers", layers, groups)
         hidden = value("hidden_size")
-        require(value("embedding_size", 128) == hidden, "embedding_size",
-                given.get("embedding_size", 128), f"hidden_size = {hidden}")  # fmt: skip
+        require(
+            value("embedding_size", 128) == hidden,
+            "embedding_size",
+            given.get("embedding_size", 128),
+            f"hidden_size = {hidden}",
+        )
     require_count("num_hidden_layers", layers)
-    rates = [value(f"{name}_prob", 0.0 if family == "albert" else 0.1)
-             for name in ("hidden_dropout", "attention_probs_dropout")]  # fmt: skip
+    rates = [
+        value(f"{name}_prob", 0.0 if family == "albert" else 0.1)
+        for name in ("hidden_dropout", "attention_probs_dropout")
+    ]
     if dropout is None:
-        require(rates[0] == rates[1], "attention_probs_dropout_prob", rates[1],
-                f"hidden_dropout_prob = {rates[0]}, or give dropout yourself")  # fmt: skip
+        require(
+            rates[0] == rates[1],
+            "attention_probs_dropout_prob",
+            rates[1],
+            f"hidden_dropout_prob = {rates[0]}, or give dropout yourself",
+        )
         dropout = rates[0]
     extra = pad_id + 1 if family == "roberta-prelayernorm" else 0
     config = BertConfig(

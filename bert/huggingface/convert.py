@@ -59,8 +59,10 @@ _LAYER = {
     },
 }
 _ATTENTION = {
-    "bert": "attention.self", "roberta-prelayernorm": "attention.self", "albert": "attention",
-}  # fmt: skip
+    "bert": "attention.self",
+    "roberta-prelayernorm": "attention.self",
+    "albert": "attention",
+}
 _BODY = {"bert": "bert", "roberta-prelayernorm": "roberta_prelayernorm", "albert": "albert"}
 _HEAD = {
     "bert": ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm",
@@ -238,9 +240,10 @@ def _odd_names(family: Family) -> tuple[str, str, str]:
     """Names of the words, the output bias and the positions: cut, padded or shifted."""
     embeddings = f"{_BODY[family]}.embeddings"
     return (
-        f"{embeddings}.word_embeddings.weight", _HEAD[family][2],
+        f"{embeddings}.word_embeddings.weight",
+        _HEAD[family][2],
         f"{embeddings}.position_embeddings.weight",
-    )  # fmt: skip
+    )
 
 
 def _plain(config: BertConfig, layout: Layout, family: Family) -> Iterator[tuple[str, str]]:
@@ -286,12 +289,20 @@ def _require_family(config: BertConfig, layout: Layout, family: Family) -> None:
     require(family in get_args(Family), "family", family, f"one of {', '.join(get_args(Family))}")
     require(layout.depth == config.layers, "layout", str(layout), f"of depth {config.layers}")
     pre = family == "roberta-prelayernorm"
-    require(config.placement == ("pre" if pre else "post"), "placement", config.placement,
-            f"{'pre' if pre else 'post'}: {family} has no other")  # fmt: skip
+    require(
+        config.placement == ("pre" if pre else "post"),
+        "placement",
+        config.placement,
+        f"{'pre' if pre else 'post'}: {family} has no other",
+    )
     if family == "albert":
         rule = albert_groups(layout.repeats, len(layout.groups))
-        require(layout.group_of == rule, "layout", str(layout),
-                f"grouped as albert does it: repeats in groups {rule}")  # fmt: skip
+        require(
+            layout.group_of == rule,
+            "layout",
+            str(layout),
+            f"grouped as albert does it: repeats in groups {rule}",
+        )
 
 
 def _without_aliases(state: Mapping[str, Tensor], family: Family) -> dict[str, Tensor]:

@@ -61,15 +61,20 @@ def export_model(
         partial.mkdir(parents=True)
         save_file(
             {name: tensor.float().cpu() for name, tensor in weights.items()},
-            partial / WEIGHTS, metadata={"format": "pt"},
-        )  # fmt: skip
+            partial / WEIGHTS,
+            metadata={"format": "pt"},
+        )
         write_json(
             partial / "config.json",
             to_config_json(
-                config, shared, family, pad_id=vocabulary.pad_id, cls_id=vocabulary.cls_id,
+                config,
+                shared,
+                family,
+                pad_id=vocabulary.pad_id,
+                cls_id=vocabulary.cls_id,
                 sep_id=vocabulary.sep_id,
             ),
-        )  # fmt: skip
+        )
         write_tokenizer(vocabulary, partial, longest=config.positions)
         flush(partial / WEIGHTS)  # the others were written through swe.base.files
         flush(partial)

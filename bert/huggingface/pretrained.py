@@ -116,9 +116,14 @@ def load_pretrained(
         raise ConfigError(f"{folder}: {error}") from None
     model.load_state_dict(state)
     return Pretrained(
-        model=model, config=config, layout=layout, family=family, vocabulary=vocabulary,
-        dropped=dropped, fresh=fresh,
-    )  # fmt: skip
+        model=model,
+        config=config,
+        layout=layout,
+        family=family,
+        vocabulary=vocabulary,
+        dropped=dropped,
+        fresh=fresh,
+    )
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:

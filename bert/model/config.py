@@ -47,8 +47,9 @@ class BertConfig:
         for name in ("layers", "hidden", "heads", "intermediate", "positions"):
             require_count(name, getattr(self, name))
         require_count("vocabulary", self.vocabulary, 6)
-        require(self.hidden % self.heads == 0, "heads", self.heads,
-                f"a divisor of hidden {self.hidden}")  # fmt: skip
+        require(
+            self.hidden % self.heads == 0, "heads", self.heads, f"a divisor of hidden {self.hidden}"
+        )
         require(self.placement in ("pre", "post"), "placement", self.placement, "pre or post")
         require_between("dropout", self.dropout, 0, 1, open_high=True)
         require_between("initial_std", self.initial_std, 0, 1, open_low=True)
@@ -91,9 +92,12 @@ class BertConfig:
 def _narrow(layers: int, hidden: int) -> BertConfig:
     heads = max(1, hidden // (64 if hidden > 64 else 32))
     return BertConfig(
-        layers=layers, hidden=hidden, heads=heads, intermediate=4 * hidden,
+        layers=layers,
+        hidden=hidden,
+        heads=heads,
+        intermediate=4 * hidden,
         initial_std=0.02 * math.sqrt(768 / hidden),
-    )  # fmt: skip
+    )
 
 
 SIZES: dict[str, BertConfig] = {

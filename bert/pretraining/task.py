@@ -47,8 +47,12 @@ class MaskedLanguageTask:
     def __post_init__(self) -> None:
         require_count("rows", self.rows)
         require_count("validation_rows", self.validation_rows)
-        require(self.store.length <= self.config.positions, "length", self.store.length,
-                f"at most positions = {self.config.positions}")  # fmt: skip
+        require(
+            self.store.length <= self.config.positions,
+            "length",
+            self.store.length,
+            f"at most positions = {self.config.positions}",
+        )
         if self.config.vocabulary != self.vocabulary.size:
             raise DataError(
                 f"vocabulary of {self.vocabulary.size} tokens, the model has "
@@ -70,9 +74,12 @@ class MaskedLanguageTask:
         """Shape of one layer's attention in training."""
         config = self.config
         return AttentionShape(
-            self.rows, config.heads, self.store.length, config.hidden // config.heads,
+            self.rows,
+            config.heads,
+            self.store.length,
+            config.hidden // config.heads,
             config.dropout,
-        )  # fmt: skip
+        )
 
     @property
     def tokens_per_batch(self) -> int:

@@ -89,10 +89,15 @@ class StudyConfig:
         require_between("warmup", self.warmup, 0, 1, open_high=True)
         require_between("check", self.check, 0, 1, open_low=True, open_high=True)
         require(self.documents in DOCUMENTS, "documents", self.documents, "across or apart")
-        require(self.pairs in ("none", "next-sentence"), "pairs", self.pairs,
-                "none or next-sentence")  # fmt: skip
-        require(self.pairs == "none" or self.documents == "apart", "documents", self.documents,
-                "apart for next-sentence pairs")  # fmt: skip
+        require(
+            self.pairs in ("none", "next-sentence"), "pairs", self.pairs, "none or next-sentence"
+        )
+        require(
+            self.pairs == "none" or self.documents == "apart",
+            "documents",
+            self.documents,
+            "apart for next-sentence pairs",
+        )
         for arm in self.arms:
             require(arm in ARMS, "arms", arm, f"one of {', '.join(ARMS)}")
         require(REFERENCE in self.arms, "arms", self.arms, f"a list with {REFERENCE!r}")
@@ -151,7 +156,13 @@ ARMS: dict[str, Callable[[StudyConfig], Schedule]] = {
 STUDIES: dict[str, StudyConfig] = {
     # Seconds: shows that every part runs; its numbers mean nothing.
     "smoke": StudyConfig(
-        size="4x32", vocabulary=1024, length=32, rows=8, steps=40, seeds=2, check=0.1,
+        size="4x32",
+        vocabulary=1024,
+        length=32,
+        rows=8,
+        steps=40,
+        seeds=2,
+        check=0.1,
         validation_rows=64,
     ),
     # Minutes on two cores: a real, very small BERT on real text, far from convergence.
@@ -159,9 +170,20 @@ STUDIES: dict[str, StudyConfig] = {
     # The paper's own run (section 5, Wikipedia + BookCorpus): BERT-large, Pre-LN, 512 rows of 512
     # tokens, 500k updates, peak 3e-4, 10k of warm-up, tau = 50k, a check every 1k. Needs --text.
     "full": StudyConfig(
-        size="large", dropout=0.1, vocabulary=30522, length=512, rows=32, accumulation=16,
-        steps=500_000, seeds=1, peak_lr=3e-4, warmup=0.02, tau=0.1, check=0.002,
-        validation_rows=2048, precision="bfloat16",
+        size="large",
+        dropout=0.1,
+        vocabulary=30522,
+        length=512,
+        rows=32,
+        accumulation=16,
+        steps=500_000,
+        seeds=1,
+        peak_lr=3e-4,
+        warmup=0.02,
+        tau=0.1,
+        check=0.002,
+        validation_rows=2048,
+        precision="bfloat16",
     ),
-}  # fmt: skip
+}
 """Named studies, by scale."""

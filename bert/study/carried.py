@@ -45,10 +45,14 @@ def carried_table(arms: Mapping[str, Any], out: Path) -> list[dict[str, Any]]:
         steps = int(untied["steps"])
         same_rate = untied["rate"] == tied["rate"]
         entries = table(
-            steps=steps, unshared=never["probe"], shared=always["probe"], splits=splits,
-            rule="adam", best_taus=_best_taus(arms, steps),
+            steps=steps,
+            unshared=never["probe"],
+            shared=always["probe"],
+            splits=splits,
+            rule="adam",
+            best_taus=_best_taus(arms, steps),
             first_descent=_first_descent(never, always, steps) if same_rate else None,
-        )  # fmt: skip
+        )
         for entry in entries:
             found.setdefault(entry["quantity"], []).append(entry)
     return [_over_seeds(quantity, entries) for quantity, entries in found.items()]
@@ -109,15 +113,24 @@ def gain_signs(arms: Mapping[str, Any], out: Path) -> list[dict[str, Any]]:
             [_mean_until(ratios[seed], tau * int(equal["steps"])) - 1.0 for seed in seeds]
         )
         measured = Interval.of([equal["values"][s] - arm["values"][s] for s in seeds])
-        sign = 0 if measured.low is None or measured.high is None else (
-            (measured.low > 0) - (measured.high < 0))  # fmt: skip
-        verdict = "undecided" if sign == 0 else (
-            "holds" if sign * predicted.mean > 0 else "differs")  # fmt: skip
-        found.append({
-            "tau": tau, "n": len(seeds), "predicted": asdict(predicted),
-            "measured": asdict(measured), "same_rate": equal["rate"] == arm["rate"],
-            "verdict": verdict,
-        })  # fmt: skip
+        sign = (
+            0
+            if measured.low is None or measured.high is None
+            else ((measured.low > 0) - (measured.high < 0))
+        )
+        verdict = (
+            "undecided" if sign == 0 else ("holds" if sign * predicted.mean > 0 else "differs")
+        )
+        found.append(
+            {
+                "tau": tau,
+                "n": len(seeds),
+                "predicted": asdict(predicted),
+                "measured": asdict(measured),
+                "same_rate": equal["rate"] == arm["rate"],
+                "verdict": verdict,
+            }
+        )
     return found
 
 
@@ -155,8 +168,15 @@ def _over_seeds(quantity: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
         known = [value for value in values if value is not None]
         out[side] = asdict(Interval.of(known)) if len(known) == len(values) else None
     out["holds"] = sum(entry["verdict"] == "holds" for entry in entries)
-    out["verdict"] = "not measured" if "not measured" in {e["verdict"] for e in entries} else (
-        "holds" if out["holds"] == len(entries)
-        else "differs" if out["holds"] == 0
-        else f"holds in {out['holds']} of {len(entries)}")  # fmt: skip
+    out["verdict"] = (
+        "not measured"
+        if "not measured" in {e["verdict"] for e in entries}
+        else (
+            "holds"
+            if out["holds"] == len(entries)
+            else "differs"
+            if out["holds"] == 0
+            else f"holds in {out['holds']} of {len(entries)}"
+        )
+    )
     return out

@@ -28,8 +28,12 @@ from swe.run.pool import Report
 from swe.run.speed import SpeedConfig
 
 UNITS = {
-    "train": "updates", "tune": "updates", "tokens": "tokens", "harvest": "files", "hash": "B",
-}  # fmt: skip
+    "train": "updates",
+    "tune": "updates",
+    "tokens": "tokens",
+    "harvest": "files",
+    "hash": "B",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +64,24 @@ def study_command(study: StudyConfig, place: Place) -> dict[str, float]:
         runs = study.seeds * len(study.arms)
         print_budget(
             f"bert: {runs} runs ({len(study.arms)} arms x {study.seeds} seeds) of {study.steps} "
-            "updates", task, runs * study.steps * study.accumulation,
-        )  # fmt: skip
+            "updates",
+            task,
+            runs * study.steps * study.accumulation,
+        )
         config = {"study": to_dict(study), "data": task.describe()["data"], "on": place.device}
         folder = f"{place.scale}-{result_key(config, ('bert', 'training'))[:10]}"
         out = place.out / "bert" / folder
         comparison = run_study(
-            study, data, out, device=place.device, jobs=place.jobs, speed=place.speed, report=bars,
-            stop=stop, warn=tqdm.write,
-        )  # fmt: skip
+            study,
+            data,
+            out,
+            device=place.device,
+            jobs=place.jobs,
+            speed=place.speed,
+            report=bars,
+            stop=stop,
+            warn=tqdm.write,
+        )
     write_json(place.out / "bert" / "current.json", {"folder": folder})
     print_comparison(comparison)
     return {"data": prepared, "bert": time.perf_counter() - started - prepared}
@@ -86,22 +99,33 @@ def table_command(table: str, study: TableStudy, place: Place) -> dict[str, floa
         updates = (trials + study.seeds) * sum(arm.steps(study) for arm in arms)
         print_budget(
             f"{table}: {len(arms)} arms, each {trials} tuning runs and {study.seeds} paired seeds "
-            f"of {study.steps} updates times its budget", task, updates * study.accumulation,
-        )  # fmt: skip
+            f"of {study.steps} updates times its budget",
+            task,
+            updates * study.accumulation,
+        )
         # Seeds, arms and rates may grow; what they have in common names the folder.
         shared = {
-            name: value for name, value in to_dict(study).items()
+            name: value
+            for name, value in to_dict(study).items()
             if name not in ("arms", "only", "seeds", "rates", "tuning_seeds", "peak_lr")
-        }  # fmt: skip
+        }
         config = {"study": shared, "data": task.describe()["data"], "on": place.device}
         folder = f"{place.scale}-{result_key(config, ('bert', 'training'))[:10]}"
         out = place.out / "bert" / "tables" / folder
         pointer = place.out / "bert" / "tables" / f"{table}.json"
         write_json(pointer, {"folder": folder, "scale": place.scale})
         found = run_table(
-            table, study, data, out, device=place.device, jobs=place.jobs, speed=place.speed,
-            report=bars, stop=stop, warn=tqdm.write,
-        )  # fmt: skip
+            table,
+            study,
+            data,
+            out,
+            device=place.device,
+            jobs=place.jobs,
+            speed=place.speed,
+            report=bars,
+            stop=stop,
+            warn=tqdm.write,
+        )
     arms_found = {name: found["arms"][name] for name in found["order"]}
     print_comparison(found | {"arms": {n: a for n, a in arms_found.items() if "loss" in a}})
     return {table: time.perf_counter() - started}
@@ -119,9 +143,13 @@ def stopping(report: Report, stop: Stop) -> Report:
 
 def _prepare(study: StudyConfig, place: Place, bars: Bars, stop: Stop) -> StudyData:
     return prepare_data(
-        study, place.out / "data", text=place.text, vocabulary_file=place.vocab,
-        jobs=place.jobs, report=stopping(bars, stop),
-    )  # fmt: skip
+        study,
+        place.out / "data",
+        text=place.text,
+        vocabulary_file=place.vocab,
+        jobs=place.jobs,
+        report=stopping(bars, stop),
+    )
 
 
 def print_budget(what: str, task: MaskedLanguageTask, batches: int) -> None:

@@ -64,10 +64,14 @@ def prepare_data(
     apart = "-apart" if study.documents == "apart" else ""
     store = folder / f"tokens-{study.length}{apart}"
     build_store(
-        sources, vocabulary, store, length=study.length, documents=study.documents,
+        sources,
+        vocabulary,
+        store,
+        length=study.length,
+        documents=study.documents,
         hashing=lambda done, total: report("hash", done, total),
         progress=lambda progress: report("tokens", progress.tokens, 0),
-    )  # fmt: skip
+    )
     return StudyData(saved, store)
 
 
@@ -101,9 +105,13 @@ def build_task(study: StudyConfig, data: StudyData) -> MaskedLanguageTask:
     vocabulary = load_vocabulary(data.vocabulary_file)
     kind = NextSentenceTask if study.pairs == "next-sentence" else MaskedLanguageTask
     return kind(
-        study.shape(vocabulary.size), vocabulary, TokenStore.open(data.store, vocabulary),
-        study.rows, study.whole_word, study.validation_rows,
-    )  # fmt: skip
+        study.shape(vocabulary.size),
+        vocabulary,
+        TokenStore.open(data.store, vocabulary),
+        study.rows,
+        study.whole_word,
+        study.validation_rows,
+    )
 
 
 def run_folder(out: Path, arm: str, seed: int) -> Path:
@@ -131,15 +139,20 @@ def run_study(
     """
     build_task(study, data)  # fail here, in one line, rather than in every worker
     run_jobs(
-        build_task, (study, data),
+        build_task,
+        (study, data),
         [
             Job(run_folder(out, arm, seed), study.train_config(arm, seed))
             for seed in range(study.first_seed, study.first_seed + study.seeds)
             for arm in study.arms
         ],
-        device=device, processes=jobs, report=report, stop=stop, warn=warn,
+        device=device,
+        processes=jobs,
+        report=report,
+        stop=stop,
+        warn=warn,
         run=partial(train, speed=speed),
-    )  # fmt: skip
+    )
     return write_comparison(study, out)
 
 

@@ -47,10 +47,12 @@ def run_curves(folder: Path) -> dict[str, Any]:
     kinds = {kind: [r for r in rows if r["kind"] == kind] for kind in ("train", "valid", "probe")}
     probes = kinds["probe"]
     found: dict[str, Any] = {
-        kind: {"step": [r["step"] for r in kinds[kind]],
-               "loss": [_rounded(r["loss"]) for r in kinds[kind]]}
+        kind: {
+            "step": [r["step"] for r in kinds[kind]],
+            "loss": [_rounded(r["loss"]) for r in kinds[kind]],
+        }
         for kind in ("train", "valid")
-    }  # fmt: skip
+    }
     found["probe"] = {
         "step": [row["step"] for row in probes],
         "alignment": [_rounded(row["alignment"]) for row in probes],

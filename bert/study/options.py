@@ -21,14 +21,18 @@ def number_or_text(value: str) -> Any:
 def add_speed_options(parser: argparse._ActionsContainer) -> None:
     """Add --compile and --prefetch, which :func:`speed_of` reads."""
     parser.add_argument(
-        "--compile", choices=("auto", *get_args(CompileMode)), default="auto",
+        "--compile",
+        choices=("auto", *get_args(CompileMode)),
+        default="auto",
         help="torch.compile: blocks (auto on CUDA), the whole loss (model; anew at every untie,\n"
         "one process only), or none (auto on the CPU)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--prefetch", type=int, metavar="N",
+        "--prefetch",
+        type=int,
+        metavar="N",
         help="batches built ahead by a thread (default: 2 on CUDA, 0 on the CPU)",
-    )  # fmt: skip
+    )
 
 
 def speed_of(given: argparse.Namespace, device: str) -> SpeedConfig:

@@ -64,9 +64,15 @@ FINE_TUNED: dict[str, dict[str, dict[str, float]]] = {
 """{table: {task: {arm: score}}}."""
 
 TASK_ROWS: dict[str, str] = {
-    "squad-1.1": "SQuAD 1.1", "squad-2.0": "SQuAD 2.0", "mnli ax-full": "AX", "mnli": "MNLI-m",
-    "mnli dev-mm": "MNLI-mm", "qnli": "QNLI", "qqp": "QQP", "sst-2": "SST-2",
-}  # fmt: skip
+    "squad-1.1": "SQuAD 1.1",
+    "squad-2.0": "SQuAD 2.0",
+    "mnli ax-full": "AX",
+    "mnli": "MNLI-m",
+    "mnli dev-mm": "MNLI-mm",
+    "qnli": "QNLI",
+    "qqp": "QQP",
+    "sst-2": "SST-2",
+}
 """Our name of a task, or of a further part of it, to the row of FINE_TUNED that it is."""
 
 

@@ -133,30 +133,50 @@ def table_arms(table: str, study: StudyConfig) -> tuple[Arm, ...]:
     coarse = [unit for unit in units(_depth(study))[:1] if unit != study.unit]
     arms = {
         "table1": lambda: [
-            baseline(2.0), _equal(study), swe_f(study), _swe_a(study), swe_m(study),
-            _never_untied(study), *(swe_f(study, unit=unit) for unit in coarse),
+            baseline(2.0),
+            _equal(study),
+            swe_f(study),
+            _swe_a(study),
+            swe_m(study),
+            _never_untied(study),
+            *(swe_f(study, unit=unit) for unit in coarse),
             *_moment_arms(study),
         ],
         "table2": lambda: [baseline(2.0), _equal(study), swe_f(study), swe_m(study)],
         "table3": lambda: [
-            _equal(study), *(swe_f(study, tau) for tau in TAUS),
+            _equal(study),
+            *(swe_f(study, tau) for tau in TAUS),
             *(swe_m(study, rho) for rho in RHOS),
         ],
         "table4": lambda: [
-            _equal(study), *(swe_f(study, unit=unit) for unit in units(_depth(study)))
+            _equal(study),
+            *(swe_f(study, unit=unit) for unit in units(_depth(study))),
         ],
         "speedup": lambda: [
-            *(baseline(b) for b in BUDGETS if b != 1), _equal(study), swe_f(study), _swe_a(study),
-            swe_m(study), _never_untied(study),
+            *(baseline(b) for b in BUDGETS if b != 1),
+            _equal(study),
+            swe_f(study),
+            _swe_a(study),
+            swe_m(study),
+            _never_untied(study),
         ],
         "sweep": lambda: [
-            baseline(2.0), _equal(study), *(swe_f(study, tau) for tau in TAUS), _swe_a(study),
-            swe_m(study), _never_untied(study), *(swe_f(study, unit=unit) for unit in coarse),
+            baseline(2.0),
+            _equal(study),
+            *(swe_f(study, tau) for tau in TAUS),
+            _swe_a(study),
+            swe_m(study),
+            _never_untied(study),
+            *(swe_f(study, unit=unit) for unit in coarse),
         ],
         "headline": lambda: [
-            baseline(2.0), _equal(study), swe_f(study), _swe_a(study), _never_untied(study)
+            baseline(2.0),
+            _equal(study),
+            swe_f(study),
+            _swe_a(study),
+            _never_untied(study),
         ],
-    }  # fmt: skip
+    }
     require(table in arms, "table", table, f"one of {', '.join(arms)}")
     chosen = (baseline(), *arms[table]())
     names = [arm.name for arm in chosen]

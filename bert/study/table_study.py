@@ -39,8 +39,12 @@ class TableStudy(StudyConfig):
             require_between("rates", rate, 0, 10, open_low=True)
         require(list(self.rates) == sorted(set(self.rates)), "rates", self.rates, "ascending")
         require_count("tuning_seeds", self.tuning_seeds)
-        require(self.first_seed + self.seeds < FIRST_TUNING_SEED, "first_seed", self.first_seed,
-                f"so that all seeds are below {FIRST_TUNING_SEED}")  # fmt: skip
+        require(
+            self.first_seed + self.seeds < FIRST_TUNING_SEED,
+            "first_seed",
+            self.first_seed,
+            f"so that all seeds are below {FIRST_TUNING_SEED}",
+        )
 
     @property
     def headline_seeds(self) -> range:
@@ -100,30 +104,63 @@ def best_rate(losses: dict[float, list[float]]) -> tuple[float, bool]:
 
 
 _GPU = TableStudy(
-    size="24x256", dropout=0.0, vocabulary=30522, length=128, rows=256, steps=6000, seeds=3,
-    rates=(5e-4, 1e-3, 2e-3), check=0.01, validation_rows=4096, precision="bfloat16",
-)  # fmt: skip
+    size="24x256",
+    dropout=0.0,
+    vocabulary=30522,
+    length=128,
+    rows=256,
+    steps=6000,
+    seeds=3,
+    rates=(5e-4, 1e-3, 2e-3),
+    check=0.01,
+    validation_rows=4096,
+    precision="bfloat16",
+)
 _FULL = TableStudy(
-    size="large", dropout=0.1, vocabulary=30522, length=512, rows=32, accumulation=16,
-    steps=500_000, seeds=1, rates=(3e-4,), warmup=0.02, tau=0.1, check=0.002,
-    validation_rows=2048, precision="bfloat16",
-)  # fmt: skip
+    size="large",
+    dropout=0.1,
+    vocabulary=30522,
+    length=512,
+    rows=32,
+    accumulation=16,
+    steps=500_000,
+    seeds=1,
+    rates=(3e-4,),
+    warmup=0.02,
+    tau=0.1,
+    check=0.002,
+    validation_rows=2048,
+    precision="bfloat16",
+)
 SCALES: dict[str, TableStudy] = {
     # Two minutes: shows that every part runs; its numbers mean nothing.
     "smoke": TableStudy(
-        size="4x32", vocabulary=512, length=32, rows=4, steps=20, seeds=2, check=0.1,
-        validation_rows=32, rates=(2e-3, 4e-3),
+        size="4x32",
+        vocabulary=512,
+        length=32,
+        rows=4,
+        steps=20,
+        seeds=2,
+        check=0.1,
+        validation_rows=32,
+        rates=(2e-3, 4e-3),
     ),
     # An evening of two cores: 12 layers of width 64 on 1.5 M tokens an arm, five paired seeds.
     "small": TableStudy(
-        size="12x64", vocabulary=4096, length=64, rows=8, steps=3000, seeds=5,
-        rates=(1e-3, 2e-3, 4e-3, 8e-3), validation_rows=512,
+        size="12x64",
+        vocabulary=4096,
+        length=64,
+        rows=8,
+        steps=3000,
+        seeds=5,
+        rates=(1e-3, 2e-3, 4e-3, 8e-3),
+        validation_rows=512,
     ),
     # One large GPU, minutes a run: 27 M parameters on 0.2 G tokens an arm.
     "gpu": _GPU,
     # The paper's own setting (section 5): Wikipedia + BookCorpus, Pre-LN, 512 x 512 tokens.
     "full": _FULL,
-}  # fmt: skip
+}
 """Studies by scale; ``table_study`` adapts them to the table."""
 
 

@@ -74,12 +74,18 @@ def run_table(
             for arm, rate, seed in pairs
         ]
         run_jobs(
-            build_task, (study, data),
+            build_task,
+            (study, data),
             [job for job in todo if not (job.folder / DIVERGED).exists()],
-            device=device, processes=jobs, report=report, stop=stop, warn=warn, what=what,
+            device=device,
+            processes=jobs,
+            report=report,
+            stop=stop,
+            warn=warn,
+            what=what,
             diverged=lambda job, why: write_json(job.folder / DIVERGED, {"why": why}),
             run=partial(loop.train, speed=speed),
-        )  # fmt: skip
+        )
 
     try:
         # Rates outermost: however early the work stops, no arm is ahead of the others by much.
@@ -189,10 +195,12 @@ def _measured(folders: Sequence[Path], seeds: Sequence[int]) -> dict[str, Any]:
             str(s): m["layout_at_end"] for s, m in zip(seeds, summaries, strict=True)
         },
         "folders": {str(s): folder.name for s, folder in zip(seeds, folders, strict=True)},
-        **{name: first[name] for name in ("steps", "tokens", "parameters_at_start",
-                                          "parameters_at_end")},
+        **{
+            name: first[name]
+            for name in ("steps", "tokens", "parameters_at_start", "parameters_at_end")
+        },
         "flops": {str(s): m["flops"] for s, m in zip(seeds, summaries, strict=True)},
-    }  # fmt: skip
+    }
 
 
 def _speedups(arms: Sequence[Arm], losses: dict[str, dict[int, float]]) -> dict[str, Any]:

@@ -178,15 +178,22 @@ def _read_run(folder: Path, arm: str, seed: int) -> Run | None:
         ]
         correlations = np.array([row["correlations"] for row in kinds["probe"]], dtype=float)
         train, valid = (
-            pd.DataFrame([{"step": r["step"], "loss": r["loss"]} for r in kinds[kind]],
-                         columns=["step", "loss"])
+            pd.DataFrame(
+                [{"step": r["step"], "loss": r["loss"]} for r in kinds[kind]],
+                columns=["step", "loss"],
+            )
             for kind in ("train", "valid")
-        )  # fmt: skip
+        )
     events = read_rows(folder / "events.jsonl")
     with reading(folder / "events.jsonl"):
         untied = [int(event["step"]) for event in events]
     return Run(
-        arm, seed, train, valid,
+        arm,
+        seed,
+        train,
+        valid,
         pd.DataFrame(probes, columns=["step", "alignment", "dispersion"]),
-        correlations, untied, dispersion,
-    )  # fmt: skip
+        correlations,
+        untied,
+        dispersion,
+    )

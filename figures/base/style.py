@@ -132,11 +132,15 @@ def arm_handles(arms: Sequence[str]) -> list[Line2D]:
     """Return legend entries of arms."""
     return [
         Line2D(
-            [], [], color=look.colour, label=look.label,
-            linestyle=look.dash, marker=look.marker,
+            [],
+            [],
+            color=look.colour,
+            label=look.label,
+            linestyle=look.dash,
+            marker=look.marker,
         )
         for look in map(arm_look, arms)
-    ]  # fmt: skip
+    ]
 
 
 def legend_above(figure: Figure, handles: Sequence[Any], columns: int = 3) -> None:

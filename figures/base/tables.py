@@ -70,8 +70,11 @@ def comparison_cells(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     cells = []
     for row in rows:
         half = row["loss_half_width"]
-        gap = {"mean": row["difference"], "low": row["difference_low"],
-               "high": row["difference_high"]}  # fmt: skip
+        gap = {
+            "mean": row["difference"],
+            "low": row["difference_low"],
+            "high": row["difference_high"],
+        }
         cells.append(
             {
                 "arm": arm_look(row["arm"]).label,

@@ -26,14 +26,16 @@ def draw(out: Path) -> bool:
         figure, caption = _panel(comparison), _caption(comparison)
         reference = style.arm_look(comparison["reference"]).label
     style.save(
-        figure, out, NAME,
+        figure,
+        out,
+        NAME,
         title=f"Final validation loss against the {reference}",
         caption=caption,
         alt="One row an arm: dots for seeds, a marker with a bar for the mean difference of the "
         f"final validation loss to the {reference} and its interval, a line at zero, and the "
         "verdict in words.",
         sources=[source],
-    )  # fmt: skip
+    )
     return True
 
 
@@ -50,16 +52,25 @@ def _panel(comparison: dict[str, Any]) -> Figure:
         look, gap = style.arm_look(arm), entry["difference"]
         seeds = [entry["values"][seed] - base[seed] for seed in entry["values"] if seed in base]
         axes.plot(
-            seeds, [row + 0.2] * len(seeds), "o", color=look.colour, markersize=3.5,
+            seeds,
+            [row + 0.2] * len(seeds),
+            "o",
+            color=look.colour,
+            markersize=3.5,
             markerfacecolor="white",
-        )  # fmt: skip
+        )
         if gap["low"] is not None:
             axes.plot([gap["low"], gap["high"]], [row, row], color=look.colour, linewidth=2.2)
         axes.plot(gap["mean"], row, look.marker, color=look.colour, markersize=7)
         axes.annotate(
-            entry["verdict"].replace(": ", ":\n"), (1.0, row), xycoords=("axes fraction", "data"),
-            xytext=(6, 0), textcoords="offset points", va="center", fontweight="bold",
-        )  # fmt: skip
+            entry["verdict"].replace(": ", ":\n"),
+            (1.0, row),
+            xycoords=("axes fraction", "data"),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontweight="bold",
+        )
     axes.axvline(0.0, color=style.arm_look(comparison["reference"]).colour, linewidth=1.0)
     axes.set_yticks(range(len(arms)), [style.arm_look(arm).label for arm in arms])
     axes.set_ylim(len(arms) - 0.5, -0.6)
@@ -69,9 +80,14 @@ def _panel(comparison: dict[str, Any]) -> Figure:
     axes.set_xlabel(f"validation loss minus {style.arm_look(comparison['reference']).label} (nats)")
     for words, side, shift in (("← better", "right", -6), ("worse →", "left", 6)):
         axes.annotate(
-            words, (0.0, 1.0), xycoords=("data", "axes fraction"), xytext=(shift, 2), ha=side,
-            textcoords="offset points", color="#555555",
-        )  # fmt: skip
+            words,
+            (0.0, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(shift, 2),
+            ha=side,
+            textcoords="offset points",
+            color="#555555",
+        )
     return figure
 
 

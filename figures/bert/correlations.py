@@ -27,12 +27,16 @@ def draw(out: Path, study: Study, path: Path, name: str, title: str) -> bool:
             return False
         figure, caption = _panels(study, maps), _caption(study, maps)
     style.save(
-        figure, out, name, title=title, caption=caption,
+        figure,
+        out,
+        name,
+        title=title,
+        caption=caption,
         alt="One heat map an arm: updates across, layer boundaries down, colour for the cosine "
         "between the two layers' gradients; black edges around values below the threshold and "
         "dashed lines where layers were untied.",
         sources=[study.source],
-    )  # fmt: skip
+    )
     return True
 
 
@@ -59,9 +63,7 @@ def _edges(centres: np.ndarray) -> np.ndarray:
     if len(centres) == 1:
         return np.array([centres[0] - 0.5, centres[0] + 0.5])
     middle = (centres[1:] + centres[:-1]) / 2
-    return np.concatenate(
-        [[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]]
-    )  # fmt: skip
+    return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
 
 
 def _outline(x: np.ndarray, y: np.ndarray, low: np.ndarray) -> list[list[tuple[float, float]]]:
@@ -86,9 +88,15 @@ def _panels(study: Study, maps: dict[str, pd.DataFrame]) -> Figure:
         steps, values = table.index.to_numpy(float), table.to_numpy().T
         rows = np.arange(1, len(values) + 1)
         image = axes.pcolormesh(
-            _edges(steps), _edges(rows.astype(float)), values, cmap="cividis", vmin=bottom, vmax=1,
-            edgecolors="face", linewidth=0.2,
-        )  # fmt: skip
+            _edges(steps),
+            _edges(rows.astype(float)),
+            values,
+            cmap="cividis",
+            vmin=bottom,
+            vmax=1,
+            edgecolors="face",
+            linewidth=0.2,
+        )
         for width, colour in ((2.2, "white"), (1.0, "black")):
             outline = _outline(_edges(steps), _edges(rows.astype(float)), values < study.rho)
             axes.add_collection(

@@ -24,12 +24,16 @@ def draw(out: Path, study: Study, path: Path, name: str, title: str) -> bool:
     with reading(path):
         figure, caption = _panels(study), _caption(study)
     style.save(
-        figure, out, name, title=title, caption=caption,
+        figure,
+        out,
+        name,
+        title=title,
+        caption=caption,
         alt="Two panels over updates, one colour and marker an arm. Above: the share of the "
         "gradients' energy that all layers have in common. Below, logarithmic: the share of the "
         "weights' energy in the layers' differences, absent while layers are tied.",
         sources=[study.source],
-    )  # fmt: skip
+    )
     return True
 
 
@@ -42,9 +46,16 @@ def _panels(study: Study) -> Figure:
     floor = 1 / _repeats(study)
     above.axhline(floor, color=style.FAINT, linestyle="--", linewidth=1.0)
     above.annotate(
-        "uncorrelated gradients", (1.0, floor), xycoords=("axes fraction", "data"), xytext=(-2, -4),
-        textcoords="offset points", ha="right", va="top", color="#555555", fontsize=8.5,
-    )  # fmt: skip
+        "uncorrelated gradients",
+        (1.0, floor),
+        xycoords=("axes fraction", "data"),
+        xytext=(-2, -4),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        color="#555555",
+        fontsize=8.5,
+    )
     above.set(ylim=(0, 1.03), ylabel="alignment $A$ (fraction)")
     below.set(yscale="log", ylabel="dispersion (fraction)", xlabel="updates")
     below.set_xlim(left=0)
@@ -70,9 +81,15 @@ def _lines(axes: Axes, arm: str, runs: list[Run], column: str) -> None:
             axes.plot(one.index, one.to_numpy(), color=look.colour, linewidth=0.6, alpha=0.45)
     if mean.notna().any():
         axes.plot(
-            mean.index, mean.to_numpy(), color=look.colour, linestyle=look.dash, marker=look.marker,
-            markersize=3.5, linewidth=1.4, markevery=max(1, len(mean) // 12),
-        )  # fmt: skip
+            mean.index,
+            mean.to_numpy(),
+            color=look.colour,
+            linestyle=look.dash,
+            marker=look.marker,
+            markersize=3.5,
+            linewidth=1.4,
+            markevery=max(1, len(mean) // 12),
+        )
 
 
 def _caption(study: Study) -> str:

@@ -30,9 +30,15 @@ FOLDER = "finetune"
 """Within a results folder: where the report looks."""
 COMMAND = "python -m bert.finetune MODEL --task TASK --data FOLDER"
 HEADINGS = {
-    "task": "Task", "metric": "Score", "rate": "Peak rate", "n": "n", "mean": "Mean, 95 % interval",
-    "values": "Every value", "degenerate": "Degenerate", "baseline": "Best constant answer",
-}  # fmt: skip
+    "task": "Task",
+    "metric": "Score",
+    "rate": "Peak rate",
+    "n": "n",
+    "mean": "Mean, 95 % interval",
+    "values": "Every value",
+    "degenerate": "Degenerate",
+    "baseline": "Best constant answer",
+}
 FIELDS = ("task", "metric", "rate", "seed", "value", "degenerate", "reason", "selected")
 _TASK = style.Look("one fine-tune", "#0072B2", "o")
 _FLAGGED = style.Look("degenerate fine-tune", "#D55E00", "x")
@@ -108,41 +114,59 @@ def _draw(source: Path, out: Path, prefix: str) -> bool:
     for axes, table in zip(panels, tables, strict=True):
         _panel(axes, table)
     panels[-1].set_xlabel("peak learning rate")
-    style.legend_above(figure, [
-        *(Line2D([], [], linestyle="", color=look.colour, marker=look.marker, label=look.label)
-          for look in (_TASK, _FLAGGED)),
-        Line2D([], [], color=_TASK.colour, label="mean of the seeds"),
-        Line2D([], [], color=style.FAINT, linestyle="--", label="best constant answer"),
-    ], columns=2)  # fmt: skip
+    style.legend_above(
+        figure,
+        [
+            *(
+                Line2D(
+                    [], [], linestyle="", color=look.colour, marker=look.marker, label=look.label
+                )
+                for look in (_TASK, _FLAGGED)
+            ),
+            Line2D([], [], color=_TASK.colour, label="mean of the seeds"),
+            Line2D([], [], color=style.FAINT, linestyle="--", label="best constant answer"),
+        ],
+        columns=2,
+    )
     style.save(
-        figure, out, NAME,
+        figure,
+        out,
+        NAME,
         title="Fine-tuning scores over the learning rate",
         caption=_caption(tables),
         alt="One panel a task: dots for fine-tunes over the peak learning rate, crosses for "
         "degenerate ones, a line through the means, a ring at the selected rate, and a dashed line "
         "at the best constant answer.",
         sources=[f"{prefix}{table['task']}/table.json" for table in tables],
-    )  # fmt: skip
+    )
     return True
 
 
 def _panel(axes: Axes, table: dict[str, Any]) -> None:
     for flagged, look in ((False, _TASK), (True, _FLAGGED)):
         rows = [
-            row for row in table["rows"]
+            row
+            for row in table["rows"]
             if row["degenerate"] is flagged and row["value"] is not None
-        ]  # fmt: skip
+        ]
         axes.plot(
-            [row["rate"] for row in rows], [row["value"] for row in rows], look.marker,
-            color=look.colour, alpha=0.8,
-        )  # fmt: skip
+            [row["rate"] for row in rows],
+            [row["value"] for row in rows],
+            look.marker,
+            color=look.colour,
+            alpha=0.8,
+        )
     rates = sorted(table["rates"], key=lambda entry: entry["rate"])
     axes.plot([r["rate"] for r in rates], [r["mean"] for r in rates], color=_TASK.colour)
     chosen = table["selected"]
     axes.plot(
-        chosen["rate"], chosen["mean"], "o", markersize=11, markerfacecolor="none",
+        chosen["rate"],
+        chosen["mean"],
+        "o",
+        markersize=11,
+        markerfacecolor="none",
         color=style.INK,
-    )  # fmt: skip
+    )
     baseline = _baseline(table)
     if baseline is not None:
         axes.axhline(baseline, color=style.FAINT, linestyle="--", linewidth=1.0)
@@ -187,9 +211,10 @@ def write(out: Path) -> list[Path]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write figure and tables of one results folder."""
     parser = argparse.ArgumentParser(
-        prog="python -m figures.bert.finetune", description=__doc__,
+        prog="python -m figures.bert.finetune",
+        description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("out", type=Path, help="the --out of bert.finetune")
     given = parser.parse_args(arguments)
     try:

@@ -31,18 +31,36 @@ TITLES = {
     "headline": "Fine-tuning the arms of a deeper or wider model",
 }
 TASKS = {
-    "cola": "CoLA", "sst-2": "SST-2", "mrpc": "MRPC", "sts-b": "STS-B", "qqp": "QQP",
-    "mnli": "MNLI-m", "mnli dev-mm": "MNLI-mm", "mnli ax-full": "AX", "qnli": "QNLI",
-    "rte": "RTE", "wnli": "WNLI", "sick": "SICK", "squad-1.1": "SQuAD 1.1",
+    "cola": "CoLA",
+    "sst-2": "SST-2",
+    "mrpc": "MRPC",
+    "sts-b": "STS-B",
+    "qqp": "QQP",
+    "mnli": "MNLI-m",
+    "mnli dev-mm": "MNLI-mm",
+    "mnli ax-full": "AX",
+    "qnli": "QNLI",
+    "rte": "RTE",
+    "wnli": "WNLI",
+    "sick": "SICK",
+    "squad-1.1": "SQuAD 1.1",
     "squad-2.0": "SQuAD 2.0",
-}  # fmt: skip
+}
 """By name of the task, or of a further part of it."""
 HEADINGS = {
-    "task": "Task", "metric": "Score", "constant": "Best constant answer", "arm": "Arm",
-    "rate": "Peak rate", "n": "n", "values": "Every pre-training seed", "score": "Mean",
-    "difference": "Minus baseline", "verdict": "Verdict", "degenerate": "Degenerate",
+    "task": "Task",
+    "metric": "Score",
+    "constant": "Best constant answer",
+    "arm": "Arm",
+    "rate": "Peak rate",
+    "n": "n",
+    "values": "Every pre-training seed",
+    "score": "Mean",
+    "difference": "Minus baseline",
+    "verdict": "Verdict",
+    "degenerate": "Degenerate",
     "paper": "Paper",
-}  # fmt: skip
+}
 
 
 def label(task: str) -> str:
@@ -106,12 +124,16 @@ def draw_scores(out: Path, found: Sequence[Scores]) -> list[str]:
             figure, caption = _panels(scores.data), _caption(scores.data)
             write_csv(out / "tables" / f"{scores.name.replace('_', '-')}.csv", rows(scores.data))
         style.save(
-            figure, out, scores.name, title=scores.title, caption=caption,
+            figure,
+            out,
+            scores.name,
+            title=scores.title,
+            caption=caption,
             alt="One panel a task with a row an arm: difference of the score to the baseline's in "
             "points, dots for pre-training seeds, marker and bar for mean and interval, and the "
             "paper's difference as an open diamond where it has one.",
             sources=[scores.source],
-        )  # fmt: skip
+        )
     return [scores.name for scores in found]
 
 
@@ -143,9 +165,16 @@ def _panels(found: dict[str, Any]) -> Figure:
     handles = [Line2D([], [], color=style.FAINT, marker="o", linewidth=2.2, label="ours")]
     if any(paper_gain(found, t, a) is not None for t in tasks for a in compared(found, t)):
         handles.append(
-            Line2D([], [], color=style.INK, marker="d", markerfacecolor="white", linestyle="",
-                   label="paper, BERT-large, one pre-training run")
-        )  # fmt: skip
+            Line2D(
+                [],
+                [],
+                color=style.INK,
+                marker="d",
+                markerfacecolor="white",
+                linestyle="",
+                label="paper, BERT-large, one pre-training run",
+            )
+        )
     style.legend_above(figure, handles, columns=2)
     return figure
 
@@ -157,8 +186,14 @@ def _panel(axes: Axes, found: dict[str, Any], task: str) -> None:
         look, entry = style.arm_look(arm), line["arms"][arm]
         gap = entry["difference"]
         seeds = [value - base[seed] for seed, value in entry["values"].items()]
-        axes.plot(seeds, [row + 0.25] * len(seeds), "o", color=look.colour, markersize=3,
-                  markerfacecolor="white")  # fmt: skip
+        axes.plot(
+            seeds,
+            [row + 0.25] * len(seeds),
+            "o",
+            color=look.colour,
+            markersize=3,
+            markerfacecolor="white",
+        )
         if gap["low"] is not None:
             axes.plot([gap["low"], gap["high"]], [row, row], color=look.colour, linewidth=2.2)
         axes.plot(gap["mean"], row, look.marker, color=look.colour, markersize=6)
@@ -166,9 +201,14 @@ def _panel(axes: Axes, found: dict[str, Any], task: str) -> None:
         if gain is not None:
             axes.plot(gain, row + 0.25, "d", color=style.INK, markerfacecolor="white")
         axes.annotate(
-            entry["verdict"].replace(": ", ":\n"), (1.0, row), xycoords=("axes fraction", "data"),
-            xytext=(6, 0), textcoords="offset points", va="center", fontweight="bold",
-        )  # fmt: skip
+            entry["verdict"].replace(": ", ":\n"),
+            (1.0, row),
+            xycoords=("axes fraction", "data"),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontweight="bold",
+        )
     mean = line["arms"][found["reference"]]["score"]["mean"]
     constant = "" if line["baseline"] is None else f", constant {fixed(line['baseline'], 1)}"
     axes.set_title(f"{label(task)}: {_metric(line)}, baseline {fixed(mean, 1)}{constant}")
@@ -304,14 +344,18 @@ def _caption(found: dict[str, Any]) -> str:
         + ", ".join(
             f"{style.arm_look(arm).label} {interval(entry['difference'], 1)}"
             f" (n = {entry['difference']['n']}"
-            + (f", {entry['degenerate']} of {entry['fine_tunes']} degenerate"
-               if entry.get("degenerate") else "")
+            + (
+                f", {entry['degenerate']} of {entry['fine_tunes']} degenerate"
+                if entry.get("degenerate")
+                else ""
+            )
             + f"), {entry['verdict']}"
             for arm in compared(found, task)
             for entry in [found["tasks"][task]["arms"][arm]]
         )
-        for task in found["task_order"] if compared(found, task)
-    ]  # fmt: skip
+        for task in found["task_order"]
+        if compared(found, task)
+    ]
     return (
         "Scores in points minus the baseline's with the same pre-training seed, mean and 95 % "
         f"paired t interval. {'; '.join(gaps)}. {_setting(found)} Development scores are "

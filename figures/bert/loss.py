@@ -24,12 +24,16 @@ def draw(out: Path, study: Study, path: Path, name: str, title: str) -> bool:
     with reading(path):
         figure, caption = _panels(study), _caption(study)
     style.save(
-        figure, out, name, title=title, caption=caption,
+        figure,
+        out,
+        name,
+        title=title,
+        caption=caption,
         alt="Three panels over updates: training loss, validation loss, and validation loss minus "
         f"the {study.reference}'s with the same seed, one colour and marker an arm. Crosses mark "
         "where layers were untied.",
         sources=[study.source],
-    )  # fmt: skip
+    )
     return True
 
 
@@ -80,9 +84,14 @@ def _lines(
         for one in series:
             axes.plot(one.index, one.to_numpy(), color=look.colour, linewidth=0.6, alpha=0.45)
     axes.plot(
-        mean.index, mean.to_numpy(), color=look.colour, linestyle=look.dash,
-        marker=look.marker if marked else "", markersize=3.5, linewidth=1.4,
-    )  # fmt: skip
+        mean.index,
+        mean.to_numpy(),
+        color=look.colour,
+        linestyle=look.dash,
+        marker=look.marker if marked else "",
+        markersize=3.5,
+        linewidth=1.4,
+    )
     moments = sorted({step for run in runs for step in run.untied})
     inside = [step for step in moments if mean.index[0] <= step <= mean.index[-1]]
     if inside:

@@ -22,13 +22,16 @@ def draw(out: Path, result: TableResult) -> bool:
     with reading(result.path):
         figure, caption = _panels(table), _caption(table)
     style.save(
-        figure, out, result.figure(), title=result.titled("Speed-up at equal final loss"),
+        figure,
+        out,
+        result.figure(),
+        title=result.titled("Speed-up at equal final loss"),
         caption=caption,
         alt="Above, final validation loss over the budget: a line through separately trained "
         "baselines, and a marker with a bar for every arm at its budget. Below, a row an arm with "
         "the ratio of budgets at equal loss and its interval, or a bound.",
         sources=[result.source],
-    )  # fmt: skip
+    )
     return True
 
 
@@ -50,12 +53,14 @@ def _panels(table: dict[str, Any]) -> Figure:
         shift = 1 + 0.03 * (row - len(ratios) / 2)
         _point(curve, entry["budget"] * shift, entry["loss"], look)
         for value in ratio["values"].values():
-            rows.plot(value, row + 0.25, "o", color=look.colour, markersize=3,
-                      markerfacecolor="white")  # fmt: skip
+            rows.plot(
+                value, row + 0.25, "o", color=look.colour, markersize=3, markerfacecolor="white"
+            )
         if ratio["ratio"] is not None:
             if ratio["low"] is not None:
-                rows.plot([ratio["low"], ratio["high"]], [row, row], color=look.colour,
-                          linewidth=2.2)  # fmt: skip
+                rows.plot(
+                    [ratio["low"], ratio["high"]], [row, row], color=look.colour, linewidth=2.2
+                )
             rows.plot(ratio["ratio"], row, look.marker, color=look.colour, markersize=6)
     curve.set_xscale("log")
     curve.set_xticks([b for b, _ in base], [f"{b:g}" for b, _ in base])

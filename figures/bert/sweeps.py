@@ -26,12 +26,16 @@ def draw(out: Path, result: TableResult) -> bool:
             return False
         figure, caption = _panels(table, fixed, staged), _caption(table, fixed, staged)
     style.save(
-        figure, out, result.figure(PART), title=result.titled("How long to share"), caption=caption,
+        figure,
+        out,
+        result.figure(PART),
+        title=result.titled("How long to share"),
+        caption=caption,
         alt="Final validation loss minus the baseline's over the fraction of the run that is "
         "shared, a point with an interval for each, horizontal bands for the equal start; and "
         "the same over SWE-M's threshold where it was swept.",
         sources=[result.source],
-    )  # fmt: skip
+    )
     return True
 
 
@@ -98,7 +102,8 @@ def _caption(
         f"SWE-F by tau: {words}."
     )
     if len(staged) > 1:
-        words = "; ".join(f"{plain(rho, 1)} {interval(entry['difference'])}"
-                          for rho, entry in staged)  # fmt: skip
+        words = "; ".join(
+            f"{plain(rho, 1)} {interval(entry['difference'])}" for rho, entry in staged
+        )
         text += f" SWE-M by rho: {words}."
     return text

@@ -78,13 +78,15 @@ def _run(line: dict[str, Any]) -> Run:
     probe = line["probe"]
     columns = {name: probe[name] for name in ("step", "alignment", "dispersion")}
     return Run(
-        line["arm"], int(line["seed"]),
+        line["arm"],
+        int(line["seed"]),
         pd.DataFrame(line["train"], columns=["step", "loss"]),
         pd.DataFrame(line["valid"], columns=["step", "loss"]),
         pd.DataFrame(columns).astype({"alignment": float, "dispersion": float}),
-        np.array(probe["correlations"], dtype=float), [int(s) for s in line["untied"]],
+        np.array(probe["correlations"], dtype=float),
+        [int(s) for s in line["untied"]],
         float(line["dispersion"]),
-    )  # fmt: skip
+    )
 
 
 def own_tables(out: Path) -> list[TableResult]:
@@ -110,10 +112,12 @@ def recorded_tables(studies: Path | None) -> list[TableResult]:
         for folder in sorted(path for path in studies.iterdir() if path.is_dir())
         for table in TITLES
         for result in _read(
-            table, folder / f"{table}.json", f"records/studies/{folder.name}/{table}.json",
+            table,
+            folder / f"{table}.json",
+            f"records/studies/{folder.name}/{table}.json",
             folder.name,
         )
-    ]  # fmt: skip
+    ]
 
 
 def _read(table: str, path: Path, source: str, study: str = "") -> list[TableResult]:

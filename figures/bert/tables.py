@@ -22,13 +22,17 @@ def draw(out: Path, result: TableResult) -> bool:
     with reading(result.path):
         figure, caption = _panels(table), _caption(table)
     style.save(
-        figure, out, result.figure(), title=result.titled(TITLES[result.table]), caption=caption,
+        figure,
+        out,
+        result.figure(),
+        title=result.titled(TITLES[result.table]),
+        caption=caption,
         alt="Two panels with a row an arm. Left to right: difference of the final validation "
         "loss to the baseline, dots for seeds, marker and bar for mean and interval; and "
         "difference of the masked-language accuracy in points, ours with its interval and "
         "the paper's as an open diamond where it has one.",
         sources=[result.source],
-    )  # fmt: skip
+    )
     return True
 
 
@@ -45,13 +49,24 @@ def _panels(table: dict[str, Any]) -> Figure:
     for row, (arm, entry) in enumerate(arms.items()):
         look, gap = style.arm_look(arm), entry["difference"]
         seeds = [v - base[s] for s, v in entry["values"].items() if s in base]
-        loss.plot(seeds, [row + 0.25] * len(seeds), "o", color=look.colour, markersize=3,
-                  markerfacecolor="white")  # fmt: skip
+        loss.plot(
+            seeds,
+            [row + 0.25] * len(seeds),
+            "o",
+            color=look.colour,
+            markersize=3,
+            markerfacecolor="white",
+        )
         _bar(loss, row, gap, look)
         loss.annotate(
-            entry["verdict"].replace(": ", ":\n"), (1.0, row), xycoords=("axes fraction", "data"),
-            xytext=(6, 0), textcoords="offset points", va="center", fontweight="bold",
-        )  # fmt: skip
+            entry["verdict"].replace(": ", ":\n"),
+            (1.0, row),
+            xycoords=("axes fraction", "data"),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontweight="bold",
+        )
         _bar(accuracy, row, entry["accuracy_percent"]["difference"], look)
     for row, gain in enumerate(paper_gain(table, arm) for arm in arms):
         if gain is not None:

@@ -36,27 +36,36 @@ def draw(out: Path, result: TableResult) -> bool:
         gains = result.data.get("gains", [])
         figure, caption = _panels(lines, gains), _caption(result.data, lines, gains)
     style.save(
-        figure, out, result.figure(PART), title=result.titled(TITLE), caption=caption,
+        figure,
+        out,
+        result.figure(PART),
+        title=result.titled(TITLE),
+        caption=caption,
         alt="Panels over updates: root of signal over noise energy of the gradients, and the "
         "predicted descent of a tied over an untied step with a line at 1. Then, a row a tau: the "
         "predicted ratio minus 1 and the measured gain in nats, each with its interval.",
         sources=[result.source],
-    )  # fmt: skip
+    )
     return True
 
 
 def rows(carried: list[dict[str, Any]], gains: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return quantity, predicted, measured, their intervals, n and verdict, raw values; None: not
     to be had. A gain's prediction is a ratio minus 1, its measurement nats."""
-    entries = [*carried, *(gain | {"quantity": f"gain over the equal start, tau {gain['tau']:g}"}
-                           for gain in gains)]  # fmt: skip
+    entries = [
+        *carried,
+        *(gain | {"quantity": f"gain over the equal start, tau {gain['tau']:g}"} for gain in gains),
+    ]
     found = []
     for entry in entries:
         row: dict[str, Any] = {"quantity": entry["quantity"], "n": entry["n"]}
         for side in ("predicted", "measured"):
             ends = entry[side] or {}
-            row |= {side: ends.get("mean"), f"{side}_low": ends.get("low"),
-                    f"{side}_high": ends.get("high")}  # fmt: skip
+            row |= {
+                side: ends.get("mean"),
+                f"{side}_low": ends.get("low"),
+                f"{side}_high": ends.get("high"),
+            }
         found.append(row | {"verdict": entry["verdict"]})
     return found
 
@@ -93,8 +102,10 @@ def _panels(lines: list[dict[str, Any]], gains: list[dict[str, Any]]) -> Figure:
     if gains:
         _rows(panels[2], gains)
         style.panel_title(panels[2], "c", "SWE-F minus equal start: gain by tau")
-        handles = [Line2D([], [], color=one.colour, marker=one.marker, label=one.label)
-                   for one in (_PREDICTED, _MEASURED)]  # fmt: skip
+        handles = [
+            Line2D([], [], color=one.colour, marker=one.marker, label=one.label)
+            for one in (_PREDICTED, _MEASURED)
+        ]
         style.legend_above(figure, handles, columns=2)
     return figure
 
@@ -107,9 +118,14 @@ def _rows(axes: Axes, gains: list[dict[str, Any]]) -> None:
                 axes.plot([ends["low"], ends["high"]], [row + shift] * 2, color=look.colour)
             axes.plot(ends["mean"], row + shift, look.marker, color=look.colour)
         axes.annotate(
-            gain["verdict"], (1.0, row), xycoords=("axes fraction", "data"), xytext=(6, 0),
-            textcoords="offset points", va="center", fontweight="bold",
-        )  # fmt: skip
+            gain["verdict"],
+            (1.0, row),
+            xycoords=("axes fraction", "data"),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontweight="bold",
+        )
     axes.axvline(0.0, color=style.INK, linewidth=1.0)
     axes.set_xscale("symlog", linthresh=0.01)
     axes.set_yticks(range(len(gains)), [f"{100 * gain['tau']:g} %" for gain in gains])
@@ -135,6 +151,10 @@ def _caption(
         f"the probe batch, on the run that starts equal and is never tied, n = {len(lines)}: "
         f"{plain(first, 2)} at the first probe, {plain(last, 2)} at the last. (b) Adam's descent "
         "of a tied over an untied step, S = G² / sqrt(G² + N²), from the same halves. "
-        + (f"(c) The sign that the mean of b up to tau predicts, and the gain of SWE-F over the "
-           f"equal start with the same seed, 95 % t intervals: {words}." if gains else "")
-    )  # fmt: skip
+        + (
+            f"(c) The sign that the mean of b up to tau predicts, and the gain of SWE-F over the "
+            f"equal start with the same seed, 95 % t intervals: {words}."
+            if gains
+            else ""
+        )
+    )

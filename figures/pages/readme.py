@@ -67,10 +67,13 @@ def _times(record: dict[str, Any]) -> str:
 def _corpus(record: dict[str, Any]) -> str:
     headings = {"name": "Package", "version": "Version", "licence": "Licence", "size": "MB"}
     rows = [
-        {name: str(entry[name]).removeprefix("License :: OSI Approved :: ")
-         for name in ("name", "version", "licence")} | {"size": f"{entry['bytes'] / 1e6:.1f}"}
+        {
+            name: str(entry[name]).removeprefix("License :: OSI Approved :: ")
+            for name in ("name", "version", "licence")
+        }
+        | {"size": f"{entry['bytes'] / 1e6:.1f}"}
         for entry in record["packages"]
-    ]  # fmt: skip
+    ]
     total = (
         f"{record['bytes'] / 1e6:.1f} MB of text, {record['words'] / 1e6:.2f} M words, "
         f"{record['documents']} documents (one a module), {record['paragraphs']} paragraphs, no "
@@ -81,31 +84,42 @@ def _corpus(record: dict[str, Any]) -> str:
 
 def _stores(record: dict[str, Any]) -> str:
     headings = {
-        "text": "Text (MB)", "length": "Tokens in a row", "documents": "Documents",
-        "words": "Words", "tokens": "Tokens", "rows": "Rows", "jobs": "Jobs", "seconds": "Seconds",
-        "processor": "Processor seconds", "memory": "Peak memory of all processes",
-    }  # fmt: skip
+        "text": "Text (MB)",
+        "length": "Tokens in a row",
+        "documents": "Documents",
+        "words": "Words",
+        "tokens": "Tokens",
+        "rows": "Rows",
+        "jobs": "Jobs",
+        "seconds": "Seconds",
+        "processor": "Processor seconds",
+        "memory": "Peak memory of all processes",
+    }
     rows, notes = [], []
     for build in record["builds"]:
         manifest, memory = build["manifest"], build["peak_memory_bytes"]
         parts = manifest["parts"].values()
-        total = {name: sum(part[name] for part in parts)
-                 for name in ("documents", "words", "tokens", "rows")}  # fmt: skip
+        total = {
+            name: sum(part[name] for part in parts)
+            for name in ("documents", "words", "tokens", "rows")
+        }
         megabytes = f"{build['text_bytes'] / 1e6:.0f}"
         if "note" in build:
             notes.append(f" {megabytes} MB: {build['note']}")
-        rows.append({
-            "text": megabytes,
-            "length": str(manifest["length"]),
-            "documents": f"{total['documents']}, {manifest['documents']}",
-            "words": f"{total['words'] / 1e6:.1f} M",
-            "tokens": f"{total['tokens'] / 1e6:.1f} M",
-            "rows": str(total["rows"]),
-            "jobs": str(build["jobs"]),
-            "seconds": f"{build['seconds']:.0f}",
-            "processor": f"{build['processor_seconds']:.0f}",
-            "memory": f"{memory['sum'] / 2**20:.0f} MiB ({memory['processes']})",
-        })  # fmt: skip
+        rows.append(
+            {
+                "text": megabytes,
+                "length": str(manifest["length"]),
+                "documents": f"{total['documents']}, {manifest['documents']}",
+                "words": f"{total['words'] / 1e6:.1f} M",
+                "tokens": f"{total['tokens'] / 1e6:.1f} M",
+                "rows": str(total["rows"]),
+                "jobs": str(build["jobs"]),
+                "seconds": f"{build['seconds']:.0f}",
+                "processor": f"{build['processor_seconds']:.0f}",
+                "memory": f"{memory['sum'] / 2**20:.0f} MiB ({memory['processes']})",
+            }
+        )
     where = sorted({build["host"]["device"] for build in record["builds"]})
     return f"{markdown(headings, rows)}\n\nMeasured on {'; '.join(where)}.{''.join(notes)}"
 
@@ -124,7 +138,7 @@ def _memory(record: dict[str, Any]) -> str:
         *map(part_row, ("parameters", "gradients", "optimizer")),
         row("sum, counted", lambda case: case["total_bytes"]),
         row("growth of the process, measured", lambda case: case["measured_growth_bytes"]),
-    ]  # fmt: skip
+    ]
     return f"{markdown(headings, rows)}\n\n{record['what'].capitalize()}. {_where(record)}"
 
 
@@ -136,9 +150,14 @@ def _communication(record: dict[str, Any]) -> str:
         "buckets": "Buckets",
     }
     rows = [
-        {"update": str(u["update"]), "layout": u["layout"], "buckets": str(u["buckets"]),
-         "bytes": f"{u['all_reduced_bytes'] / 1e6:.1f}"} for u in record["updates"]
-    ]  # fmt: skip
+        {
+            "update": str(u["update"]),
+            "layout": u["layout"],
+            "buckets": str(u["buckets"]),
+            "bytes": f"{u['all_reduced_bytes'] / 1e6:.1f}",
+        }
+        for u in record["updates"]
+    ]
     return (
         f"{markdown(headings, rows)}\n\nBERT-{record['size']}, {record['ranks']} ranks, "
         f"{record['what']}. {_where(record)}"
@@ -147,15 +166,27 @@ def _communication(record: dict[str, Any]) -> str:
 
 def _squad(record: dict[str, Any]) -> str:
     chosen, recipe = record["selected"], record["recipe"]
-    [row] = [row for row in record["rows"] if row["rate"] == chosen["rate"]
-             and row["seed"] == chosen["submitted_seed"]]  # fmt: skip
-    headings = {"f1": "F1", "exact": "Exact match", "flag": "Degenerate", "train": "Windows learnt",
-                "steps": "Updates", "dev": "Questions scored"}  # fmt: skip
+    [row] = [
+        row
+        for row in record["rows"]
+        if row["rate"] == chosen["rate"] and row["seed"] == chosen["submitted_seed"]
+    ]
+    headings = {
+        "f1": "F1",
+        "exact": "Exact match",
+        "flag": "Degenerate",
+        "train": "Windows learnt",
+        "steps": "Updates",
+        "dev": "Questions scored",
+    }
     cells = {
-        "f1": f"{row['scores']['f1']:.2f}", "exact": f"{row['scores']['exact_match']:.2f}",
-        "flag": row["reason"] or "no", "train": str(row["rows"]), "steps": str(row["steps"]),
+        "f1": f"{row['scores']['f1']:.2f}",
+        "exact": f"{row['scores']['exact_match']:.2f}",
+        "flag": row["reason"] or "no",
+        "train": str(row["rows"]),
+        "steps": str(row["steps"]),
         "dev": str(record["data"]["dev"]["questions"]),
-    }  # fmt: skip
+    }
     shape = record["model"]
     return (
         f"{markdown(headings, [cells])}\n\nA model of {shape['layers']} layers of width "

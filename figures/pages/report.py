@@ -114,9 +114,16 @@ FIGURES = (
 SECTIONS = ("theory", "toy", "bert")
 """Sections of the page with figures of FIGURES: the verbs that make them."""
 RUN_HEADINGS = {
-    "run": "Run", "steps": "Updates", "tokens": "Tokens", "flops": "FLOP", "seconds": "Seconds",
-    "device": "Device", "versions": "Versions", "commit": "Commit", "command": "Command",
-}  # fmt: skip
+    "run": "Run",
+    "steps": "Updates",
+    "tokens": "Tokens",
+    "flops": "FLOP",
+    "seconds": "Seconds",
+    "device": "Device",
+    "versions": "Versions",
+    "commit": "Commit",
+    "command": "Command",
+}
 
 
 def build(out: Path, studies: Path | None = None) -> Path:
@@ -268,8 +275,11 @@ def _table_runs(result: TableResult) -> dict[str, str]:
 def _origin(where: dict[str, Any], path: Path) -> dict[str, str]:
     """Return device, versions, commit and command of a run, in words."""
     with reading(path):
-        versions = [f"{name} {where[name]}" for name in ("python", "torch", "numpy", "cuda")
-                    if where.get(name)]  # fmt: skip
+        versions = [
+            f"{name} {where[name]}"
+            for name in ("python", "torch", "numpy", "cuda")
+            if where.get(name)
+        ]
         threads = f", {where['threads']} thread(s)" if where.get("threads") else ""
         changed = {True: ", with changes", False: "", None: ""}[where.get("dirty")]
         return {

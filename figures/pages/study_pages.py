@@ -11,14 +11,23 @@ from figures.bert.speedup import ratio_words
 from figures.bert.tables import paper_gain
 
 _TABLE = {
-    "arm": "Arm", "rate": "Peak rate", "n": "n", "loss": "Final loss, nats",
-    "difference": "Minus baseline, 95 %", "verdict": "Verdict", "accuracy": "Accuracy, %",
-    "gain": "Points over baseline, 95 %", "paper": "Paper's points",
-}  # fmt: skip
-_THEORY = {
-    "quantity": "Quantity", "n": "n", "predicted": "Predicted", "measured": "Measured",
+    "arm": "Arm",
+    "rate": "Peak rate",
+    "n": "n",
+    "loss": "Final loss, nats",
+    "difference": "Minus baseline, 95 %",
     "verdict": "Verdict",
-}  # fmt: skip
+    "accuracy": "Accuracy, %",
+    "gain": "Points over baseline, 95 %",
+    "paper": "Paper's points",
+}
+_THEORY = {
+    "quantity": "Quantity",
+    "n": "n",
+    "predicted": "Predicted",
+    "measured": "Measured",
+    "verdict": "Verdict",
+}
 
 
 def study_table(table: dict[str, Any]) -> str:
@@ -30,17 +39,19 @@ def study_table(table: dict[str, Any]) -> str:
             continue
         gap, points = entry.get("difference"), entry["accuracy_percent"]
         paper = paper_gain(table, name)
-        rows.append({
-            "arm": arm_look(name).label,
-            "rate": f"{entry['rate']:g}" + (" (end of grid)" if entry["rate_at_edge"] else ""),
-            "n": str(entry["loss"]["n"]),
-            "loss": fixed(entry["loss"]["mean"]),
-            "difference": "—" if gap is None else interval(gap),
-            "verdict": entry.get("verdict", "reference"),
-            "accuracy": fixed(points["mean"]["mean"], 2),
-            "gain": interval(points["difference"], 2) if "difference" in points else "—",
-            "paper": "—" if paper is None else fixed(paper, 2, sign=True),
-        })  # fmt: skip
+        rows.append(
+            {
+                "arm": arm_look(name).label,
+                "rate": f"{entry['rate']:g}" + (" (end of grid)" if entry["rate_at_edge"] else ""),
+                "n": str(entry["loss"]["n"]),
+                "loss": fixed(entry["loss"]["mean"]),
+                "difference": "—" if gap is None else interval(gap),
+                "verdict": entry.get("verdict", "reference"),
+                "accuracy": fixed(points["mean"]["mean"], 2),
+                "gain": interval(points["difference"], 2) if "difference" in points else "—",
+                "paper": "—" if paper is None else fixed(paper, 2, sign=True),
+            }
+        )
     ratios = "; ".join(
         f"{arm_look(arm).label} {ratio_words(ratio)}"
         for arm, ratio in table.get("speedup", {}).items()
@@ -52,18 +63,26 @@ def study_table(table: dict[str, Any]) -> str:
 def theory_table(table: dict[str, Any]) -> str:
     """Return predictions beside measurements as markdown: carried quantities, gains by tau."""
     rows = [
-        {"quantity": entry["quantity"], "n": str(entry["n"]), "verdict": entry["verdict"],
-         "predicted": _ends(entry["predicted"]), "measured": _ends(entry["measured"])}
+        {
+            "quantity": entry["quantity"],
+            "n": str(entry["n"]),
+            "verdict": entry["verdict"],
+            "predicted": _ends(entry["predicted"]),
+            "measured": _ends(entry["measured"]),
+        }
         for entry in table.get("carried", [])
-    ]  # fmt: skip
+    ]
     rows += [
-        {"quantity": f"gain of SWE-F over the equal start, tau {100 * gain['tau']:g} % (predicted: "
-                     "ratio of descents minus 1; measured: nats)",
-         "n": str(gain["n"]), "predicted": _ends(gain["predicted"]),
-         "measured": _ends(gain["measured"]),
-         "verdict": gain["verdict"] + ("" if gain["same_rate"] else " (rates differ)")}
+        {
+            "quantity": f"gain of SWE-F over the equal start, tau {100 * gain['tau']:g} % "
+            "(predicted: ratio of descents minus 1; measured: nats)",
+            "n": str(gain["n"]),
+            "predicted": _ends(gain["predicted"]),
+            "measured": _ends(gain["measured"]),
+            "verdict": gain["verdict"] + ("" if gain["same_rate"] else " (rates differ)"),
+        }
         for gain in table.get("gains", [])
-    ]  # fmt: skip
+    ]
     return markdown(_THEORY, rows)
 
 

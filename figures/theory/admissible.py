@@ -22,12 +22,16 @@ PANELS = {"theorem4": ("shared", "Theorem 4, sharing"), "theorem3": ("zas", "The
 def draw(out: Path) -> bool:
     """Draw L times the step size, one panel a theorem; False when the result file is absent."""
     return draw_from(
-        out, NAME, SOURCE, _panels, _caption,
+        out,
+        NAME,
+        SOURCE,
+        _panels,
+        _caption,
         title="The step sizes that the theorems allow, and that they could",
         alt="Two panels over depth, both axes logarithmic: depth times step size. The paper's step "
         "sizes fall; the proved ones and the largest for which the inequality holds are flat and "
         "close to each other.",
-    )  # fmt: skip
+    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -44,9 +48,12 @@ def _panels(data: dict[str, Any]) -> Figure:
                 axes.plot(
                     row["depths"],
                     [n * eta for n, eta in zip(row["depths"], row[kind], strict=True)],
-                    color=colour, linestyle=dash, linewidth=1.2, markerfacecolor="white",
+                    color=colour,
+                    linestyle=dash,
+                    linewidth=1.2,
+                    markerfacecolor="white",
                     marker=markers[row["target"]] if kind == "true" else "",
-                )  # fmt: skip
+                )
         axes.set(xscale="log", yscale="log", ylabel="depth × step size")
         style.panel_title(axes, letter, words)
     panels[-1].set_xticks(depths, [str(depth) for depth in depths])
@@ -57,10 +64,17 @@ def _panels(data: dict[str, Any]) -> Figure:
         Line2D([], [], color=style.INK, label="proved here"),
     ]
     handles += [
-        Line2D([], [], color=style.INK, linestyle="none", marker=marker, markerfacecolor="white",
-               label=f"true, {target}")
+        Line2D(
+            [],
+            [],
+            color=style.INK,
+            linestyle="none",
+            marker=marker,
+            markerfacecolor="white",
+            label=f"true, {target}",
+        )
         for target, marker in markers.items()
-    ]  # fmt: skip
+    ]
     style.legend_above(figure, handles, 2)
     return figure
 

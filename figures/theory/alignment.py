@@ -28,13 +28,17 @@ SHOWN = ("rotation", "triangular")
 def draw(out: Path) -> bool:
     """Draw A along the flows, its range given the cosines, its drift with depth."""
     return draw_from(
-        out, NAME, SOURCE, _panels, _caption,
+        out,
+        NAME,
+        SOURCE,
+        _panels,
+        _caption,
         title="How well layer gradients agree, and what SWE-A's rule sees of it",
         alt="Four panels. Above: alignment against falling loss for two target families; one for "
         "flows from the identity, low at first for ZAS. Below left: the wide range of alignment "
         "that adjacent cosines allow, with two examples where the rule errs. Below right: with "
         "depth the least adjacent cosine rises to one while the least alignment stays near a half.",
-    )  # fmt: skip
+    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -61,8 +65,14 @@ def _along(axes: Axes, data: dict[str, Any], family: str) -> None:
         row = next(r for r in data["flows"] if (r["family"], r["flow"]) == (family, flow))
         axes.plot(data["levels"], row["alignment"], color=look.colour, linestyle=look.dash)
     axes.axhline(1.0 / data["depth"], color=style.FAINT, linewidth=1.0, linestyle="--")
-    axes.annotate("$1/L$", (data["levels"][-1], 1.0 / data["depth"]), xytext=(-2, 3), ha="right",
-                  textcoords="offset points", color="#555555")  # fmt: skip
+    axes.annotate(
+        "$1/L$",
+        (data["levels"][-1], 1.0 / data["depth"]),
+        xytext=(-2, 3),
+        ha="right",
+        textcoords="offset points",
+        color="#555555",
+    )
     axes.set(xscale="log", ylim=(0.0, 1.05), xlabel="loss $R/R(0)$")
     axes.invert_xaxis()
 
@@ -76,30 +86,50 @@ def _range(axes: Axes, data: dict[str, Any]) -> None:
     )
     for case, marker, colour in zip(data["cases"], "Xs", ("#D55E00", "#0072B2"), strict=True):
         axes.plot(
-            case["median_cosine"], case["alignment"], marker, color=colour, markersize=7,
+            case["median_cosine"],
+            case["alignment"],
+            marker,
+            color=colour,
+            markersize=7,
             clip_on=False,
-        )  # fmt: skip
+        )
         axes.annotate(
-            case["case"], (case["median_cosine"], case["alignment"]), xytext=(-7, 5), ha="right",
+            case["case"],
+            (case["median_cosine"], case["alignment"]),
+            xytext=(-7, 5),
+            ha="right",
             textcoords="offset points",
-        )  # fmt: skip
+        )
     axes.set(xlabel="adjacent cosines", ylabel="alignment $A$", xlim=(-1, 1), ylim=(0, 1.05))
     style.panel_title(axes, "c", "what the rule can know")
 
 
 def _drift(axes: Axes, data: dict[str, Any]) -> None:
     depths = [row["depth"] for row in data["drift"]]
-    axes.plot(depths, [r["least_cosine"] for r in data["drift"]], "s-", color="#E69F00",
-              markerfacecolor="white")  # fmt: skip
-    axes.plot(depths, [r["least_alignment"] for r in data["drift"]], "o-",
-              color=style.METHODS["shared"].colour, markerfacecolor="white")  # fmt: skip
+    axes.plot(
+        depths,
+        [r["least_cosine"] for r in data["drift"]],
+        "s-",
+        color="#E69F00",
+        markerfacecolor="white",
+    )
+    axes.plot(
+        depths,
+        [r["least_alignment"] for r in data["drift"]],
+        "o-",
+        color=style.METHODS["shared"].colour,
+        markerfacecolor="white",
+    )
     axes.axhline(0.5, color=style.FAINT, linestyle="--", linewidth=1.0)
     middle = depths[len(depths) // 2]
     row = data["drift"][len(depths) // 2]
-    for text, key, up in (("adjacent cosine", "least_cosine", -24),
-                          ("alignment $A$", "least_alignment", -14)):  # fmt: skip
-        axes.annotate(text, (middle, row[key]), xytext=(0, up), ha="center",
-                      textcoords="offset points")  # fmt: skip
+    for text, key, up in (
+        ("adjacent cosine", "least_cosine", -24),
+        ("alignment $A$", "least_alignment", -14),
+    ):
+        axes.annotate(
+            text, (middle, row[key]), xytext=(0, up), ha="center", textcoords="offset points"
+        )
     axes.set(xscale="log", ylim=(0, 1.05), xlabel="depth $L$", ylabel="least on the way")
     axes.set_xticks(depths, [str(depth) for depth in depths])
     axes.minorticks_off()

@@ -30,13 +30,17 @@ CERTIFIED = style.Look("SWE, certified", "#222222", "v", (0, (1, 1)))
 def draw(out: Path) -> bool:
     """Draw losses, times over depth and parts of movement; False when the file is absent."""
     return draw_from(
-        out, NAME, SOURCE, _panels, _caption,
+        out,
+        NAME,
+        SOURCE,
+        _panels,
+        _caption,
         title="Sharing first, then unsharing: a target that sharing alone cannot reach",
         alt="Three panels. Loss against time at one depth: sharing stops at a floor, SWE leaves it "
         "at tau and falls. Time to the goal against depth: SWE and its equal start without sharing "
         "coincide, ZAS is above them in deep networks, the certified time further above. Part of "
         "the movement outside the common component, per family of targets and flow.",
-    )  # fmt: skip
+    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -59,8 +63,14 @@ def _panels(data: dict[str, Any]) -> Figure:
     for key, look in (("certified_time", CERTIFIED), ("zas", LOOKS["zas"]),
                       ("equal start", LOOKS["equal start"]), ("swe", SWE)):  # fmt: skip
         values = [np.nan if v is None else v for v in times[key]]
-        right.plot(depths, values, marker=look.marker, color=look.colour, linestyle=look.dash,
-                   markerfacecolor="white")  # fmt: skip
+        right.plot(
+            depths,
+            values,
+            marker=look.marker,
+            color=look.colour,
+            linestyle=look.dash,
+            markerfacecolor="white",
+        )
     right.set(xscale="log", yscale="log", xlabel="depth $L$", ylabel="time to the goal")
     right.set_xticks(depths, [str(depth) for depth in depths])
     right.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -68,10 +78,17 @@ def _panels(data: dict[str, Any]) -> Figure:
     right.minorticks_off()
     style.panel_title(right, "b", "time to the goal")
     handles = [
-        Line2D([], [], color=look.colour, linestyle=look.dash, marker=look.marker,
-               markerfacecolor="white", label=look.label)
+        Line2D(
+            [],
+            [],
+            color=look.colour,
+            linestyle=look.dash,
+            marker=look.marker,
+            markerfacecolor="white",
+            label=look.label,
+        )
         for look in (LOOKS["shared"], SWE, CERTIFIED, LOOKS["equal start"], LOOKS["zas"])
-    ]  # fmt: skip
+    ]
     upper.legend(handles=handles, loc="outside upper left", ncols=2)
     _parts(lower, data)
     return figure
@@ -87,16 +104,26 @@ def _parts(figure: Any, data: dict[str, Any]) -> None:
             place = at + 0.2 * (k - 1.5)
             axes.bar(place, value, 0.18, color=look.colour, zorder=2)
             text = "0" if value < 1e-6 else plain(value, 1)
-            axes.annotate(text, (place, value), xytext=(0, 2), ha="center", fontsize=7.5,
-                          textcoords="offset points")  # fmt: skip
+            axes.annotate(
+                text,
+                (place, value),
+                xytext=(0, 2),
+                ha="center",
+                fontsize=7.5,
+                textcoords="offset points",
+            )
     axes.set_xticks(range(len(families)), families)
     axes.grid(visible=False, axis="x")
     axes.set(ylabel="part of movement in $u$", ylim=(0, 0.85))
     axes.legend(
-        handles=[Line2D([], [], color=look.colour, linewidth=6, label=look.label)
-                 for look in FLOWS.values()],
-        ncols=2, loc="upper right", handlelength=1.0,
-    )  # fmt: skip
+        handles=[
+            Line2D([], [], color=look.colour, linewidth=6, label=look.label)
+            for look in FLOWS.values()
+        ],
+        ncols=2,
+        loc="upper right",
+        handlelength=1.0,
+    )
     style.panel_title(axes, "c", "movement outside the common component")
 
 

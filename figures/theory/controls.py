@@ -25,13 +25,17 @@ PARTS = {
 def draw(out: Path) -> bool:
     """Draw one panel a target family; False when the result file is absent."""
     return draw_from(
-        out, NAME, SOURCE, _panels, _caption,
+        out,
+        NAME,
+        SOURCE,
+        _panels,
+        _caption,
         title="Start or tying: where the gain over ZAS comes from",
         alt="Four panels, one a family of targets. For each size of perturbation three bars with "
         "standard errors: the part of the gain due to the start, to averaging the start over "
         "layers, and to tying. The start's bar is the large one; tying's is zero for normal "
         "targets from the exact identity and negative for the others.",
-    )  # fmt: skip
+    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -44,9 +48,10 @@ def _panels(data: dict[str, Any]) -> Figure:
         for shift, (part, (_, colour)) in zip((-0.27, 0.0, 0.27), PARTS.items(), strict=True):
             for at, kick in enumerate(kicks):
                 row = next(
-                    r for r in data["rows"]
+                    r
+                    for r in data["rows"]
                     if (r["family"], r["depth"], r["kick"]) == (family, depth, kick)
-                )  # fmt: skip
+                )
                 mean, error = row[part]["mean"], row[part]["error"]
                 axes.bar(at + shift, mean, 0.25, color=colour, zorder=2)
                 axes.errorbar(

@@ -22,13 +22,17 @@ THEOREM = {"shared": "Theorem 4", "zas": "Theorem 3"}
 def draw(out: Path) -> bool:
     """Draw rates per step and error against step size; False when the result file is absent."""
     return draw_from(
-        out, NAME, SOURCE, _panels, _caption,
+        out,
+        NAME,
+        SOURCE,
+        _panels,
+        _caption,
         title="The descent bounds at their own step sizes",
         alt="Two panels, all axes logarithmic. Above: reduction of the log loss per step against "
         "depth; measured points lie above the theorems' lines, and the no-sharing step size "
         "shrinks much faster. Below: descent's distance from the flow is proportional to the "
         "step size.",
-    )  # fmt: skip
+    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -39,14 +43,21 @@ def _panels(data: dict[str, Any]) -> Figure:
         depths = [row["depth"] for row in rows]
         above.plot(depths, [r["bound_rate_per_step"] for r in rows], color=look.colour)
         above.plot(
-            depths, [r["true_rate_per_step"] for r in rows], look.marker, color=look.colour,
+            depths,
+            [r["true_rate_per_step"] for r in rows],
+            look.marker,
+            color=look.colour,
             markerfacecolor="white",
-        )  # fmt: skip
+        )
         for slope in (s for s in data["slopes"] if s["method"] == method):
             below.plot(
-                slope["eta"], slope["error"], look.marker, color=look.colour,
-                markerfacecolor="white", markersize=4,
-            )  # fmt: skip
+                slope["eta"],
+                slope["error"],
+                look.marker,
+                color=look.colour,
+                markerfacecolor="white",
+                markersize=4,
+            )
             # First order through the largest step: theory as a line, measurement as points.
             ends = [min(slope["eta"]), max(slope["eta"])]
             scale = slope["error"][0] / slope["eta"][0]
@@ -61,10 +72,17 @@ def _panels(data: dict[str, Any]) -> Figure:
     style.panel_title(above, "a", "each theorem at its own step size")
     style.panel_title(below, "b", "descent approaches the flow")
     handles = [
-        Line2D([], [], color=look.colour, marker=look.marker, markerfacecolor="white",
-               linestyle="none", label=f"{look.label}, measured")
+        Line2D(
+            [],
+            [],
+            color=look.colour,
+            marker=look.marker,
+            markerfacecolor="white",
+            linestyle="none",
+            label=f"{look.label}, measured",
+        )
         for look in style.METHODS.values()
-    ]  # fmt: skip
+    ]
     handles += [
         Line2D([], [], color=look.colour, label=f"{THEOREM[method]}; slope 1 in b")
         for method, look in style.METHODS.items()

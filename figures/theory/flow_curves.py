@@ -20,11 +20,15 @@ SOURCE = "theory/flow_curves.json"
 def draw(out: Path) -> bool:
     """Draw one panel a depth; False when the result file is absent."""
     return draw_from(
-        out, NAME, SOURCE, _panels, _caption,
+        out,
+        NAME,
+        SOURCE,
+        _panels,
+        _caption,
         title="Loss of the two flows against time",
         alt="Loss on a logarithmic axis against time, one panel a depth. Sharing and no sharing "
         "each fall below the dashed bound of its theorem; gradient descent lies on the lines.",
-    )  # fmt: skip
+    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -40,9 +44,15 @@ def _panels(data: dict[str, Any]) -> Figure:
             axes.plot(curve["time"], curve["bound"], "--", color=look.colour, linewidth=1.0)
             axes.plot(curve["time"], curve["loss"], color=look.colour)
             axes.plot(
-                curve["descent_time"], curve["descent_loss"], look.marker, color=look.colour,
-                markerfacecolor="white", markersize=3.8, clip_on=False, zorder=3,
-            )  # fmt: skip
+                curve["descent_time"],
+                curve["descent_loss"],
+                look.marker,
+                color=look.colour,
+                markerfacecolor="white",
+                markersize=3.8,
+                clip_on=False,
+                zorder=3,
+            )
         axes.set(yscale="log", ylim=(3e-7, 2.0))
         axes.set_xlim(left=0)
         axes.set_title(f"depth $L$ = {depth}")
@@ -50,13 +60,22 @@ def _panels(data: dict[str, Any]) -> Figure:
         axes.set_xlabel("time $t$ (step size × steps)")
     for axes in grid[:, 0]:
         axes.set_ylabel("loss $R(t)\\,/\\,R(0)$")
-    handles = [Line2D([], [], color=look.colour, label=f"{look.label}, flow")
-               for look in style.METHODS.values()]  # fmt: skip
+    handles = [
+        Line2D([], [], color=look.colour, label=f"{look.label}, flow")
+        for look in style.METHODS.values()
+    ]
     handles += [
         Line2D([], [], color=style.INK, linestyle="--", linewidth=1.0, label="theorem's bound"),
-        Line2D([], [], color=style.INK, linestyle="none", marker="o", markerfacecolor="white",
-               label="gradient descent"),
-    ]  # fmt: skip
+        Line2D(
+            [],
+            [],
+            color=style.INK,
+            linestyle="none",
+            marker="o",
+            markerfacecolor="white",
+            label="gradient descent",
+        ),
+    ]
     if len(depths) % 2:  # the free cell holds the legend
         panels[-1].set_axis_off()
         panels[-1].legend(handles=handles, loc="center")

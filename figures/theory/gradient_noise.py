@@ -31,13 +31,17 @@ GAINS = {
 def draw(out: Path) -> bool:
     """Draw floors, losses against the step size, tuned gains; False when the file is absent."""
     return draw_from(
-        out, NAME, SOURCE, _panels, _caption,
+        out,
+        NAME,
+        SOURCE,
+        _panels,
+        _caption,
         title="Under gradient noise tying averages, and gains nothing",
         alt="Noise floors of sharing, of the identity start without it and of ZAS lie on one line "
         "in the step size. Final loss against step size: the three minima, and the arms without "
         "tying diverging first at large steps. Gains at tuned steps: tying at one, the identity "
         "start well above.",
-    )  # fmt: skip
+    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -57,10 +61,14 @@ def _floors(axes: Axes, data: dict[str, Any]) -> None:
         predicted = [row["predicted"] / s for row, s in zip(rows, scale, strict=True)]
         axes.plot(eta, predicted, color=colour, linestyle=line)
         axes.errorbar(
-            eta, [row["floor"] / s for row, s in zip(rows, scale, strict=True)],
+            eta,
+            [row["floor"] / s for row, s in zip(rows, scale, strict=True)],
             [1.96 * row["standard_error"] / s for row, s in zip(rows, scale, strict=True)],
-            fmt=marker, color=colour, markerfacecolor="white", label=label,
-        )  # fmt: skip
+            fmt=marker,
+            color=colour,
+            markerfacecolor="white",
+            label=label,
+        )
     axes.axhline(1.0, color=style.INK, linewidth=0.8)
     axes.set(xlabel="step size η", ylabel="floor / (d²ησ²/4)")
     axes.legend(loc="upper left")
@@ -75,14 +83,19 @@ def _losses(axes: Axes, data: dict[str, Any]) -> None:
         eta = [data["etas"][k] for k in kept]
         lines = [k for k, loss in enumerate(entry["predicted"]) if loss is not None]
         axes.plot(
-            [data["etas"][k] for k in lines], [entry["predicted"][k] for k in lines],
-            color=colour, linestyle=line,
-        )  # fmt: skip
+            [data["etas"][k] for k in lines],
+            [entry["predicted"][k] for k in lines],
+            color=colour,
+            linestyle=line,
+        )
         axes.errorbar(
-            eta, [entry["loss"][k] for k in kept],
-            [1.96 * (entry["standard_error"][k] or 0.0) for k in kept], fmt=marker, color=colour,
+            eta,
+            [entry["loss"][k] for k in kept],
+            [1.96 * (entry["standard_error"][k] or 0.0) for k in kept],
+            fmt=marker,
+            color=colour,
             markerfacecolor="white",
-        )  # fmt: skip
+        )
     axes.set(xscale="log", yscale="log", xlabel="step size η", ylabel="loss R")
     style.panel_title(axes, "b", f"after {count(data['steps'])} steps, σ = {row['sigma']:g}")
 
@@ -92,9 +105,14 @@ def _gains(axes: Axes, data: dict[str, Any]) -> None:
     for name, (label, colour, marker) in GAINS.items():
         found = [row["gains"][name] for row in data["tuned"]]
         axes.errorbar(
-            sigmas, [g["gain"] for g in found], [1.96 * g["standard_error"] for g in found],
-            fmt=marker, color=colour, markerfacecolor="white", label=label,
-        )  # fmt: skip
+            sigmas,
+            [g["gain"] for g in found],
+            [1.96 * g["standard_error"] for g in found],
+            fmt=marker,
+            color=colour,
+            markerfacecolor="white",
+            label=label,
+        )
     axes.axhline(1.0, color=style.INK, linewidth=0.8)
     axes.set(xscale="log", yscale="log", xlabel="gradient noise σ", ylabel="quotient of losses")
     axes.legend(loc="upper left")

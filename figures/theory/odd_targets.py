@@ -26,12 +26,16 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 def draw(out: Path) -> bool:
     """Draw time against angle and log time against depth; False when the file is absent."""
     return draw_from(
-        out, NAME, SOURCE, _panels, _caption,
+        out,
+        NAME,
+        SOURCE,
+        _panels,
+        _caption,
         title="Rotations and one-dimensional nets: outside the theorems",
         alt="Two panels. Above: time to the goal against the angle of a rotation; flat for ZAS, "
         "growing without bound towards a half turn from the identity. Below: log time of "
         "one-dimensional nets grows linearly with depth, sharing the mean of the draws fastest.",
-    )  # fmt: skip
+    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -40,8 +44,15 @@ def _panels(data: dict[str, Any]) -> Figure:
     shared, zas = style.METHODS["shared"].colour, style.METHODS["zas"].colour
     handles = []
     for row, dash in zip(data["rotations"], DASHES, strict=False):
-        above.plot(row["angle_over_pi"], row["identity"], color=shared, linestyle=dash, marker="o",
-                   markersize=3, markerfacecolor="white")  # fmt: skip
+        above.plot(
+            row["angle_over_pi"],
+            row["identity"],
+            color=shared,
+            linestyle=dash,
+            marker="o",
+            markersize=3,
+            markerfacecolor="white",
+        )
         above.plot([0.0, 1.0], [row["zas"]] * 2, color=zas, linestyle=dash)
         handles.append(Line2D([], [], color=style.INK, linestyle=dash, label=f"L = {row['depth']}"))
     handles += [
@@ -49,8 +60,12 @@ def _panels(data: dict[str, Any]) -> Figure:
         Line2D([], [], color=zas, label="ZAS"),
     ]
     above.legend(handles=handles, ncols=2, loc="upper left")
-    above.set(yscale="log", xlabel="angle of the rotation / $\\pi$", ylabel="time to $10^{-6}$",
-              xlim=(0.2, 1.0))  # fmt: skip
+    above.set(
+        yscale="log",
+        xlabel="angle of the rotation / $\\pi$",
+        ylabel="time to $10^{-6}$",
+        xlim=(0.2, 1.0),
+    )
     above.set_ylim(top=100 * max(row["zas"] for row in data["rotations"]))
     style.panel_title(above, "a", "rotations")
     for start, look in STARTS.items():
@@ -58,8 +73,14 @@ def _panels(data: dict[str, Any]) -> Figure:
         quartiles = list(zip(*(row["quartiles"] for row in rows), strict=True))
         depths = [row["depth"] for row in rows]
         below.fill_between(depths, quartiles[0], quartiles[2], color=look.colour, alpha=0.15)
-        below.plot(depths, quartiles[1], color=look.colour, marker=look.marker,
-                   markerfacecolor="white", label=look.label)  # fmt: skip
+        below.plot(
+            depths,
+            quartiles[1],
+            color=look.colour,
+            marker=look.marker,
+            markerfacecolor="white",
+            label=look.label,
+        )
     below.set(xlabel="depth $L$", ylabel="log of time to the goal")
     below.legend(loc="upper left")
     style.panel_title(below, "b", "one-dimensional nets, layers drawn from N(0, 1)")

@@ -21,12 +21,16 @@ LOOKS = (("#0072B2", "o", "-"), ("#E69F00", "^", "--"), ("#009E73", "D", "-."))
 def draw(out: Path) -> bool:
     """Draw loss against tau for two schedules and the best tau; False when the file is absent."""
     return draw_from(
-        out, NAME, SOURCE, _panels, _caption,
+        out,
+        NAME,
+        SOURCE,
+        _panels,
+        _caption,
         title="When to unshare: a quadratic solved exactly",
         alt="Loss at the end against the step at which modules are unshared. Under linear decay "
         "the curves have an inner minimum that moves right as noise grows; with constant steps "
         "they rise or fall throughout. Below, the best step against the ratio of noise to bias.",
-    )  # fmt: skip
+    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -64,23 +68,40 @@ def _one(
 ) -> None:
     axes.plot(curve["tau"], curve["relative"], color=colour, linestyle=line)
     axes.errorbar(
-        curve["simulated_tau"], curve["simulated"],
-        [1.96 * e for e in curve["standard_error"]], fmt=marker, color=colour,
-        markerfacecolor="white", markersize=4, elinewidth=1.0, label=label, clip_on=False,
-    )  # fmt: skip
-    axes.plot(
-        curve["best_tau"], curve["best_relative"], "*", color=colour, markersize=11, zorder=4,
+        curve["simulated_tau"],
+        curve["simulated"],
+        [1.96 * e for e in curve["standard_error"]],
+        fmt=marker,
+        color=colour,
+        markerfacecolor="white",
+        markersize=4,
+        elinewidth=1.0,
+        label=label,
         clip_on=False,
-    )  # fmt: skip
+    )
+    axes.plot(
+        curve["best_tau"],
+        curve["best_relative"],
+        "*",
+        color=colour,
+        markersize=11,
+        zorder=4,
+        clip_on=False,
+    )
 
 
 def _rule(axes: Axes, data: dict[str, Any]) -> None:
     rule, look = data["rule"], style.METHODS["shared"]
     axes.plot(rule["ratio"], rule["formula"], color=look.colour, label="$1 - \\eta^*/\\eta$")
     axes.plot(
-        rule["ratio"][::2], rule["tau"][::2], look.marker, color=look.colour,
-        markerfacecolor="white", label="least exact loss", clip_on=False,
-    )  # fmt: skip
+        rule["ratio"][::2],
+        rule["tau"][::2],
+        look.marker,
+        color=look.colour,
+        markerfacecolor="white",
+        label="least exact loss",
+        clip_on=False,
+    )
     axes.set(xscale="log", ylim=(-0.03, 1.03), ylabel="best $\\tau / T$")
     axes.set_xlabel("noise floor of the differences at peak / bias")
     axes.set_xticks([1, 10, 100], ["1", "10", "100"])

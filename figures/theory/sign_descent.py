@@ -22,12 +22,16 @@ LOOKS = (("#0072B2", "o", "-"), ("#E69F00", "^", "--"), ("#009E73", "D", "-."))
 def draw(out: Path) -> bool:
     """Draw gain against signal-to-noise, steps to reach, floors; False when the file is absent."""
     return draw_from(
-        out, NAME, SOURCE, _panels, _caption,
+        out,
+        NAME,
+        SOURCE,
+        _panels,
+        _caption,
         title="Why sign-like updates may gain by sharing",
         alt="Gain of the common mode's speed by tying layers against signal-to-noise: the root of "
         "the depth where noise dominates, one where it does not, with simulated points on the "
         "lines. Below, steps to reach a tenth of the start, and the noise floors.",
-    )  # fmt: skip
+    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -46,10 +50,16 @@ def _gains(axes: Axes, data: dict[str, Any]) -> None:
         depth = gain["depth"]
         axes.plot(data["snr"], data["lines"][str(depth)], color=colour, linestyle=line)
         axes.errorbar(
-            gain["snr"], gain["gain"], [1.96 * e for e in gain["standard_error"]], fmt=marker,
-            color=colour, markerfacecolor="white", markersize=4, elinewidth=1.0,
+            gain["snr"],
+            gain["gain"],
+            [1.96 * e for e in gain["standard_error"]],
+            fmt=marker,
+            color=colour,
+            markerfacecolor="white",
+            markersize=4,
+            elinewidth=1.0,
             label=f"L = {depth}",
-        )  # fmt: skip
+        )
     axes.set(xscale="log", yscale="log", ylabel="gain of speed")
     axes.set_xlabel("signal-to-noise of one layer's gradient")
     axes.set_yticks([1, 2, 4, 8], ["1", "2", "4", "8"])
@@ -64,10 +74,15 @@ def _reach(axes: Axes, data: dict[str, Any]) -> None:
         label = "tied" if name == "tied" else "no sharing"
         axes.plot(data["start_snr"], data["reach_lines"][name], color=look.colour)
         axes.errorbar(
-            snr, [row[f"{name}_steps"] for row in data["reach"]],
-            [1.96 * row[f"{name}_standard_error"] for row in data["reach"]], fmt=look.marker,
-            color=look.colour, markerfacecolor="white", markersize=4, label=label,
-        )  # fmt: skip
+            snr,
+            [row[f"{name}_steps"] for row in data["reach"]],
+            [1.96 * row[f"{name}_standard_error"] for row in data["reach"]],
+            fmt=look.marker,
+            color=look.colour,
+            markerfacecolor="white",
+            markersize=4,
+            label=label,
+        )
     axes.set(xscale="log", yscale="log", ylabel="steps")
     axes.set_xlabel("signal-to-noise at the start")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -80,19 +95,27 @@ def _reach(axes: Axes, data: dict[str, Any]) -> None:
 
 def _floors(axes: Axes, floors: dict[str, Any]) -> None:
     labels = {
-        "tied": "tied, $\\eta$", "unshared": "no sharing, $\\eta$",
+        "tied": "tied, $\\eta$",
+        "unshared": "no sharing, $\\eta$",
         "unshared, sqrt(L) eta": "no sharing, $\\sqrt{L}\\,\\eta$",
-    }  # fmt: skip
+    }
     for place, (name, arm) in enumerate(floors["arms"].items()):
         look = style.METHODS["shared" if name == "tied" else "zas"]
         axes.plot(
-            [1e3 * arm["predicted"]] * 2, [place - 0.3, place + 0.3], color=look.colour,
+            [1e3 * arm["predicted"]] * 2,
+            [place - 0.3, place + 0.3],
+            color=look.colour,
             linewidth=2.2,
-        )  # fmt: skip
+        )
         axes.errorbar(
-            1e3 * arm["floor"], place, xerr=1.96e3 * arm["standard_error"], fmt=look.marker,
-            color=look.colour, markerfacecolor="white", markersize=4.5,
-        )  # fmt: skip
+            1e3 * arm["floor"],
+            place,
+            xerr=1.96e3 * arm["standard_error"],
+            fmt=look.marker,
+            color=look.colour,
+            markerfacecolor="white",
+            markersize=4.5,
+        )
     axes.set_yticks(range(len(floors["arms"])), [labels[name] for name in floors["arms"]])
     axes.set(ylim=(len(floors["arms"]) - 0.5, -0.5), xlabel="mean square of the common mode × 10³")
     axes.set_xlim(left=0)

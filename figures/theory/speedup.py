@@ -24,12 +24,16 @@ DRAWN_EPS = 1
 def draw(out: Path) -> bool:
     """Draw time ratio, break-even and final ratio over depth; False when the file is absent."""
     return draw_from(
-        out, NAME, SOURCE, _panels, _caption,
+        out,
+        NAME,
+        SOURCE,
+        _panels,
+        _caption,
         title="How much faster sharing is in time",
         alt="Three panels over depth, one line a target. The time ratio rises like the square root "
         "of depth, far below the line L; the loss level beyond which sharing is slower; the ratio "
         "of final rates, below one everywhere.",
-    )  # fmt: skip
+    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -49,9 +53,14 @@ def _panels(data: dict[str, Any]) -> Figure:
     above.plot(depths, [n**0.5 for n in depths], color=style.FAINT, linestyle=":", linewidth=1.4)
     for words, power in (("$L$", 1.0), ("$L^{1/2}$", 0.5)):
         above.annotate(
-            words, (depths[-1], depths[-1] ** power), xytext=(5, 0), textcoords="offset points",
-            va="center", color="#555555", annotation_clip=False,
-        )  # fmt: skip
+            words,
+            (depths[-1], depths[-1] ** power),
+            xytext=(5, 0),
+            textcoords="offset points",
+            va="center",
+            color="#555555",
+            annotation_clip=False,
+        )
     above.set(xscale="log", yscale="log", ylabel="time, no sharing / sharing")
     middle.set(yscale="log", ylabel="decades of loss")
     below.set(ylabel="final rate, sharing / no sharing", ylim=(0, 1.1))
@@ -62,10 +71,16 @@ def _panels(data: dict[str, Any]) -> Figure:
     style.panel_title(middle, "b", "loss reduction beyond which sharing is slower")
     style.panel_title(below, "c", "the end of both flows (below 1: sharing slower)")
     handles = [
-        Line2D([], [], color=style.INK, marker=MARKERS[at], markerfacecolor="white",
-               label=f"target {targets[at]:g}")
+        Line2D(
+            [],
+            [],
+            color=style.INK,
+            marker=MARKERS[at],
+            markerfacecolor="white",
+            label=f"target {targets[at]:g}",
+        )
         for at in drawn
-    ]  # fmt: skip
+    ]
     style.legend_above(figure, handles, 4)
     return figure
 

@@ -26,12 +26,16 @@ RULES = {
 def draw(out: Path) -> bool:
     """Draw one panel a rule for the step size; False when the result file is absent."""
     return draw_from(
-        out, NAME, SOURCE, _panels, _caption,
+        out,
+        NAME,
+        SOURCE,
+        _panels,
+        _caption,
         title="Steps of gradient descent across depth",
         alt="Three panels of steps over depth, both axes logarithmic. At the theorems' step sizes "
         "both counts rise steeply, without sharing more so. At the proved and the best step sizes "
         "sharing is flat and no sharing rises like the root of depth.",
-    )  # fmt: skip
+    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -43,9 +47,13 @@ def _panels(data: dict[str, Any]) -> Figure:
     for letter, axes, (rule, words) in zip("abc", panels, RULES.items(), strict=True):
         for row in (r for r in data["rows"] if r["rule"] == rule):
             axes.plot(
-                depths, row["steps"], color=style.METHODS[row["method"]].colour, linewidth=1.2,
-                marker=markers[row["target"]], markerfacecolor="white",
-            )  # fmt: skip
+                depths,
+                row["steps"],
+                color=style.METHODS[row["method"]].colour,
+                linewidth=1.2,
+                marker=markers[row["target"]],
+                markerfacecolor="white",
+            )
         axes.set(xscale="log", yscale="log", ylabel="steps")
         style.panel_title(axes, letter, words)
     low = min(axes.get_ylim()[0] for axes in panels[1:])
@@ -55,13 +63,21 @@ def _panels(data: dict[str, Any]) -> Figure:
     panels[-1].set_xticks(depths, [str(depth) for depth in depths])
     panels[-1].minorticks_off()
     panels[-1].set_xlabel("depth $L$ (layers)")
-    handles = [Line2D([], [], color=look.colour, label=look.label)
-               for look in style.METHODS.values()]  # fmt: skip
+    handles = [
+        Line2D([], [], color=look.colour, label=look.label) for look in style.METHODS.values()
+    ]
     handles += [
-        Line2D([], [], color=style.INK, linestyle="none", marker=marker, markerfacecolor="white",
-               label=f"eigenvalues {target}")
+        Line2D(
+            [],
+            [],
+            color=style.INK,
+            linestyle="none",
+            marker=marker,
+            markerfacecolor="white",
+            label=f"eigenvalues {target}",
+        )
         for target, marker in markers.items()
-    ]  # fmt: skip
+    ]
     style.legend_above(figure, handles, 2)
     return figure
 

@@ -22,12 +22,16 @@ MARKERS = ("o", "^", "D", "v", "s", "P")
 def draw(out: Path) -> bool:
     """Draw looseness and speed-up against depth; False when the result file is absent."""
     return draw_from(
-        out, NAME, SOURCE, _panels, _caption,
+        out,
+        NAME,
+        SOURCE,
+        _panels,
+        _caption,
         title="The flow bounds against the truth, across depth",
         alt="Two panels over depth, both axes logarithmic. Above: true final rate over the "
         "theorem's rate, for sharing and no sharing and several targets. Below: time without "
         "sharing over time with sharing, beside the line that grows with depth.",
-    )  # fmt: skip
+    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -41,22 +45,33 @@ def _panels(data: dict[str, Any]) -> Figure:
             above.plot(
                 [r["depth"] for r in rows],
                 [r["asymptotic_rate"] / r["bound_rate"] for r in rows],
-                color=look.colour, marker=markers[target], markerfacecolor="white", linewidth=1.2,
-            )  # fmt: skip
+                color=look.colour,
+                marker=markers[target],
+                markerfacecolor="white",
+                linewidth=1.2,
+            )
         found = [s for s in data["speedups"] if s["target"] == target]
         below.plot(
-            [s["depth"] for s in found], [s["zas_over_shared"][-1] for s in found],
-            color=style.INK, marker=markers[target], markerfacecolor="white", linewidth=1.2,
-        )  # fmt: skip
+            [s["depth"] for s in found],
+            [s["zas_over_shared"][-1] for s in found],
+            color=style.INK,
+            marker=markers[target],
+            markerfacecolor="white",
+            linewidth=1.2,
+        )
     depths = data["depths"]
     above.axhline(1.0, color=style.FAINT, linestyle="--", linewidth=1.0)
     below.axhline(1.0, color=style.FAINT, linestyle="--", linewidth=1.0)
     below.plot(depths, depths, color=style.FAINT, linestyle="--", linewidth=1.0)
     at = len(depths) // 2
     below.annotate(
-        "$L$ times as fast", (depths[at], depths[at]), xytext=(-6, 4), ha="right",
-        textcoords="offset points", color="#555555",
-    )  # fmt: skip
+        "$L$ times as fast",
+        (depths[at], depths[at]),
+        xytext=(-6, 4),
+        ha="right",
+        textcoords="offset points",
+        color="#555555",
+    )
     above.set(xscale="log", yscale="log", ylabel="final rate, true / theorem")
     below.set(xscale="log", yscale="log", ylabel="time, no sharing / sharing")
     below.set_xticks(depths, [str(depth) for depth in depths])
@@ -66,13 +81,21 @@ def _panels(data: dict[str, Any]) -> Figure:
     style.panel_title(
         below, "b", f"time to {_power(data['rows'][0]['ratios'][-1])} of the first loss"
     )
-    handles = [Line2D([], [], color=look.colour, label=look.label)
-               for look in style.METHODS.values()]  # fmt: skip
+    handles = [
+        Line2D([], [], color=look.colour, label=look.label) for look in style.METHODS.values()
+    ]
     handles += [
-        Line2D([], [], color=style.INK, linestyle="none", marker=marker, markerfacecolor="white",
-               label=f"eigenvalues {target}")
+        Line2D(
+            [],
+            [],
+            color=style.INK,
+            linestyle="none",
+            marker=marker,
+            markerfacecolor="white",
+            label=f"eigenvalues {target}",
+        )
         for target, marker in markers.items()
-    ]  # fmt: skip
+    ]
     style.legend_above(figure, handles, 2)
     return figure
 

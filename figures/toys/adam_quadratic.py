@@ -21,13 +21,17 @@ LOOKS = (("#0072B2", "o"), ("#E69F00", "^"), ("#009E73", "D"))
 def draw(out: Path) -> bool:
     """Draw gains of speed and time, and the tuned losses; False when the file is absent."""
     return draw_from(
-        out, NAME, SOURCE, _panels, _caption,
+        out,
+        NAME,
+        SOURCE,
+        _panels,
+        _caption,
         title="AdamW gains what the signal-to-noise ratio predicts, at equal learning rate",
         alt="Above, gain of the common mode's speed under AdamW by tying layers, on the line of "
         "the second-moment rule and off that of the sign rule. Middle, gain in steps on a "
         "quadratic. Below, final loss against the peak learning rate: the two methods' curves "
         "are shifted against each other, with nearly the same minimum.",
-    )  # fmt: skip
+    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -45,9 +49,15 @@ def _speeds(axes: Axes, speeds: list[dict[str, Any]], lines: dict[str, Any]) -> 
         axes.plot(lines["snr"], lines["speed"]["adam"][str(speed["depth"])], color=colour)
         axes.plot(lines["snr"], lines["speed"]["sign"][str(speed["depth"])], ":", color=colour)
         axes.errorbar(
-            speed["snr"], speed["gain"], [1.96 * e for e in speed["standard_error"]], fmt=marker,
-            color=colour, markerfacecolor="white", markersize=4.5, label=f"L = {speed['depth']}",
-        )  # fmt: skip
+            speed["snr"],
+            speed["gain"],
+            [1.96 * e for e in speed["standard_error"]],
+            fmt=marker,
+            color=colour,
+            markerfacecolor="white",
+            markersize=4.5,
+            label=f"L = {speed['depth']}",
+        )
     axes.plot([], [], color=style.INK, label="Adam rule")
     axes.plot([], [], ":", color=style.INK, label="sign rule")
     _log(axes)
@@ -61,10 +71,15 @@ def _reach(axes: Axes, reach: list[dict[str, Any]], lines: dict[str, Any]) -> No
     axes.plot(lines["start_snr"], lines["reach"], color=style.INK, label="Adam rule")
     for run, marker, colour in zip(reach, "Xv", ("#CC79A7", "#56B4E9"), strict=False):
         axes.errorbar(
-            run["snr"], run["gain"], [1.96 * e for e in run["standard_error"]], fmt=marker,
-            color=colour, markerfacecolor="white", markersize=5,
+            run["snr"],
+            run["gain"],
+            [1.96 * e for e in run["standard_error"]],
+            fmt=marker,
+            color=colour,
+            markerfacecolor="white",
+            markersize=5,
             label=f"AdamW, $\\beta_2$ = {run['beta2']:g}",
-        )  # fmt: skip
+        )
     _log(axes)
     axes.set(ylabel="ratio of steps", xlabel="signal-to-noise at the start")
     axes.legend(loc="upper right")
@@ -83,9 +98,15 @@ def _tuned(axes: Axes, tuned: dict[str, Any]) -> None:
     for name, label, method in arms:
         look, loss = style.METHODS[method], row[f"loss_{name}"]
         axes.plot(
-            tuned["peaks"], loss, marker=look.marker, color=look.colour, label=label,
-            markerfacecolor="white", markersize=4, linewidth=1.2,
-        )  # fmt: skip
+            tuned["peaks"],
+            loss,
+            marker=look.marker,
+            color=look.colour,
+            label=label,
+            markerfacecolor="white",
+            markersize=4,
+            linewidth=1.2,
+        )
         best = tuned["peaks"].index(row[f"best_peak_{name}"])
         axes.plot(tuned["peaks"][best], loss[best], "*", color=look.colour, markersize=11)
     axes.set(xscale="log", yscale="log", ylabel="final loss / first")

@@ -20,12 +20,16 @@ LOOKS = (("#0072B2", "o"), ("#E69F00", "^"), ("#009E73", "D"))
 def draw(out: Path) -> bool:
     """Draw tuned loss against tau for each bias; False when the file is absent."""
     return draw_from(
-        out, NAME, SOURCE, _panels, _caption,
+        out,
+        NAME,
+        SOURCE,
+        _panels,
+        _caption,
         title="Unsharing under AdamW, every arm at its own best learning rate",
         alt="Final loss relative to the equal start against the first unshared step, for three "
         "amounts of difference between the modules' optima: below one for little difference, "
         "above one for much, with measured points on the predicted lines.",
-    )  # fmt: skip
+    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -50,15 +54,24 @@ def _setting(axes: Any, setting: dict[str, Any], colour: str, marker: str) -> No
     tau = [row["tau"] for row in rows]
     axes.plot(tau, [row["predicted"] / forecast for row in rows], color=colour)
     axes.errorbar(
-        tau, [row["loss"] / base for row in rows],
-        [1.96 * row["standard_error"] / base for row in rows], fmt=marker, color=colour,
-        markerfacecolor="white", markersize=4.5, clip_on=False, label=f"bias {setting['bias']:g}",
-    )  # fmt: skip
+        tau,
+        [row["loss"] / base for row in rows],
+        [1.96 * row["standard_error"] / base for row in rows],
+        fmt=marker,
+        color=colour,
+        markerfacecolor="white",
+        markersize=4.5,
+        clip_on=False,
+        label=f"bias {setting['bias']:g}",
+    )
     copied = [row for row in setting["rows"] if row["moments"] == "copy"]
     axes.plot(
-        [row["tau"] for row in copied], [row["loss"] / base for row in copied], "x", color=colour,
+        [row["tau"] for row in copied],
+        [row["loss"] / base for row in copied],
+        "x",
+        color=colour,
         markersize=5,
-    )  # fmt: skip
+    )
 
 
 def _caption(data: dict[str, Any]) -> str:

@@ -34,7 +34,9 @@ def draw(out: Path) -> bool:
         _finals(lower, distinct)
         caption = _caption(core, distinct)
     style.save(
-        figure, out, NAME,
+        figure,
+        out,
+        NAME,
         title="The training core on deep linear networks",
         caption=caption,
         alt="Above: tied descent of the training core lies on the flow's curve, and its error is "
@@ -42,7 +44,7 @@ def draw(out: Path) -> bool:
         "share-then-unshare arms for three amounts of difference between the true modules. "
         "Below: final differences to the equal start with intervals.",
         sources=[SOURCE],
-    )  # fmt: skip
+    )
     return True
 
 
@@ -52,9 +54,14 @@ def _core(figure: Any, core: dict[str, Any]) -> None:
     every = max(1, len(curve["time"]) // 16)
     left.plot(curve["time"], curve["flow"], color=look.colour, label="flow")
     left.plot(
-        curve["time"][::every], curve["core"][::every], look.marker, color=look.colour,
-        markerfacecolor="white", markersize=4, label="training core",
-    )  # fmt: skip
+        curve["time"][::every],
+        curve["core"][::every],
+        look.marker,
+        color=look.colour,
+        markerfacecolor="white",
+        markersize=4,
+        label="training core",
+    )
     left.set(yscale="log", xlabel="time $t$ (step size × updates)", ylabel="loss $R(t)/R(0)$")
     left.legend(loc="upper right", handlelength=1.4)
     style.panel_title(left, "a", "tied descent")
@@ -103,9 +110,14 @@ def _finals(figure: Any, distinct: dict[str, Any]) -> None:
             seeds = [entry["values"][s] - reference[s] for s in entry["values"] if s in reference]
             x = place + offset
             axes.plot(
-                [x + 0.055] * len(seeds), seeds, "o", color=look.colour, markersize=2.6,
-                markeredgewidth=0.8, markerfacecolor="white",
-            )  # fmt: skip
+                [x + 0.055] * len(seeds),
+                seeds,
+                "o",
+                color=look.colour,
+                markersize=2.6,
+                markeredgewidth=0.8,
+                markerfacecolor="white",
+            )
             if gap["low"] is not None:
                 axes.plot([x, x], [gap["low"], gap["high"]], color=look.colour)
             axes.plot(x, gap["mean"], look.marker, color=look.colour, markersize=5.5)

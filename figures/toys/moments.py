@@ -36,14 +36,16 @@ def draw(out: Path) -> bool:
         style.legend_above(figure, panels[0].get_legend_handles_labels()[0], 3)
         caption = _caption(data, shown)
     style.save(
-        figure, out, NAME,
+        figure,
+        out,
+        NAME,
         title="What becomes of Adam's moments at the untie",
         caption=caption,
         alt="Length of the updates after the untie relative to an optimiser with moments of its "
         "own: near one for copied and rescaled moments, above for reset ones, far below for "
         "moments copied under the sum convention.",
         sources=[SOURCE],
-    )  # fmt: skip
+    )
     return True
 
 

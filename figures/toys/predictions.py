@@ -43,7 +43,9 @@ def draw(out: Path) -> bool:
         style.legend_above(figure, _handles(), columns=4)
         caption = _caption(data)
     style.save(
-        figure, out, NAME,
+        figure,
+        out,
+        NAME,
         title="Best time of unsharing: predicted without a run that shares, and measured",
         caption=caption,
         alt="Five panels of final loss relative to the equal start against the first unshared "
@@ -51,7 +53,7 @@ def draw(out: Path) -> bool:
         "teacher, on the line without exchangeability; for students far from the teacher they "
         "rise where the lines stay flat or fall.",
         sources=[SOURCE],
-    )  # fmt: skip
+    )
     return True
 
 
@@ -64,16 +66,23 @@ def _of(data: dict[str, Any], toy: str, optimiser: str) -> list[dict[str, Any]]:
 
 def _handles() -> list[Line2D]:
     points = [
-        Line2D([], [], color=COLOURS[eps], marker=MARKERS[eps], linestyle="",
-               label=f"$\\varepsilon$ = {eps:g}")
+        Line2D(
+            [],
+            [],
+            color=COLOURS[eps],
+            marker=MARKERS[eps],
+            linestyle="",
+            label=f"$\\varepsilon$ = {eps:g}",
+        )
         for eps in COLOURS
-    ]  # fmt: skip
+    ]
     lines = [
         Line2D([], [], color=style.INK, label="exchangeable"),
         Line2D([], [], color=style.INK, linestyle=(0, (1, 1.2)), label="not exchangeable"),
-        Line2D([], [], color=style.INK, marker="|", markersize=9, linestyle="",
-               label="predicted best"),
-    ]  # fmt: skip
+        Line2D(
+            [], [], color=style.INK, marker="|", markersize=9, linestyle="", label="predicted best"
+        ),
+    ]
     return points + lines
 
 
@@ -90,10 +99,23 @@ def _panel(axes: Axes, settings: list[dict[str, Any]]) -> None:
                 axes.plot([place] * 2, [gap["low"], gap["high"]], color=colour, linewidth=1.0)
             axes.plot(place, gap["mean"], marker, color=colour, markersize=3.8)
         best = np.interp(setting["predicted_best_tau"], setting["tau"], places)
-        axes.plot(best + offset, 0.02, "|", color=colour, markersize=9, markeredgewidth=1.6,
-                  transform=axes.get_xaxis_transform(), clip_on=False)  # fmt: skip
-    seen = [v for s in settings for gap in s["measured"] for v in (gap["mean"], gap["low"],
-            gap["high"]) if v is not None]  # fmt: skip
+        axes.plot(
+            best + offset,
+            0.02,
+            "|",
+            color=colour,
+            markersize=9,
+            markeredgewidth=1.6,
+            transform=axes.get_xaxis_transform(),
+            clip_on=False,
+        )
+    seen = [
+        v
+        for s in settings
+        for gap in s["measured"]
+        for v in (gap["mean"], gap["low"], gap["high"])
+        if v is not None
+    ]
     seen += [v for s in settings for v in s.get("predicted", [])]
     room = 0.12 * (max(seen) - min(seen)) + 1e-3
     axes.set_ylim(min(seen) - room, max(seen) + room)  # lines may leave: the caption has them

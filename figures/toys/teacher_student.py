@@ -26,11 +26,15 @@ TITLES = {"sgd": "SGD", "adamw": "AdamW"}
 def draw(out: Path) -> bool:
     """Draw every arm's difference to the equal start, by optimiser and eps; False when absent."""
     return draw_from(
-        out, NAME, SOURCE, _panels, _caption,
+        out,
+        NAME,
+        SOURCE,
+        _panels,
+        _caption,
         title="Teacher and student of residual modules",
         alt="Final loss of every arm minus that of the equal start, for SGD above and AdamW below, "
         "with a point and an interval for each deviation of the teacher from sharing.",
-    )  # fmt: skip
+    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -43,10 +47,16 @@ def _panels(data: dict[str, Any]) -> Figure:
         style.panel_title(axes, letter, TITLES.get(name, name))
     first = data["settings"][: len(data["settings"]) // len(optimisers)]
     handles = [
-        Line2D([], [], color=colour, marker=marker, linestyle="",
-               label=f"$\\varepsilon$ = {setting['eps']:g}")
+        Line2D(
+            [],
+            [],
+            color=colour,
+            marker=marker,
+            linestyle="",
+            label=f"$\\varepsilon$ = {setting['eps']:g}",
+        )
         for colour, marker, setting in zip(COLOURS, MARKERS, first, strict=False)
-    ]  # fmt: skip
+    ]
     style.legend_above(figure, handles, columns=4)
     return figure
 

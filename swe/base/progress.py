@@ -30,7 +30,10 @@ class Bars:
             self._name = what
             unit = self._units.get(what, "steps")
             self._bar = tqdm(
-                total=total or None, desc=what, unit=f" {unit}",
-                unit_scale=total == 0 or unit == "B", disable=self._quiet,
-            )  # fmt: skip
+                total=total or None,
+                desc=what,
+                unit=f" {unit}",
+                unit_scale=total == 0 or unit == "B",
+                disable=self._quiet,
+            )
         self._bar.update(done - self._bar.n)

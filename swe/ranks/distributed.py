@@ -109,7 +109,9 @@ def _restart_store(environment: Mapping[str, str], timeout: timedelta) -> Store 
             "torchrun's environment; without it restarted ranks look for dead ones"
         )
     store = TCPStore(
-        environment["MASTER_ADDR"], int(environment["MASTER_PORT"]), is_master=False,
+        environment["MASTER_ADDR"],
+        int(environment["MASTER_PORT"]),
+        is_master=False,
         timeout=timeout,
-    )  # fmt: skip
+    )
     return PrefixStore(f"attempt {environment['TORCHELASTIC_RESTART_COUNT']}", store)

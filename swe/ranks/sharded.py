@@ -139,9 +139,14 @@ class Sharded(Parallel):
         taken_over = require_own_stack(find_stack(fresh)[1])
         taken_over.run_as(require_own_stack(find_stack(model)[1]))
         heirs = inheritance(
-            origin, block_of_parameters(prefix, stack), old, layout, handover.moments,
-            handover.statistics, handover.convention,
-        )  # fmt: skip
+            origin,
+            block_of_parameters(prefix, stack),
+            old,
+            layout,
+            handover.moments,
+            handover.statistics,
+            handover.convention,
+        )
         follow(optimizer, before, after, heirs, handover.moments)
         return fresh
 

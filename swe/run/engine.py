@@ -74,9 +74,12 @@ class Engine:
         if self.attention != "default":
             use(self.attention)  # the first rank's, measured there, on all
         self._training_loss = compile_loss(
-            task.loss, self.stack, speed.compile, speed.backend,
+            task.loss,
+            self.stack,
+            speed.compile,
+            speed.backend,
             around=self.parallel.mode == "none",
-        )  # fmt: skip
+        )
         self.batches = Prefetcher(
             partial(rank_batch, task, config.seed, world=self.world),
             speed.prefetch_on(device),

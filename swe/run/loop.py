@@ -118,9 +118,13 @@ class _Loop:
         self.loss_count = 0
         self.world = parallel.world
         self.engine = Engine(
-            task, config, device, str(folder.path), parallel,
+            task,
+            config,
+            device,
+            str(folder.path),
+            parallel,
             self.world.on_first(lambda: _as_begun(speed, folder)),
-        )  # fmt: skip
+        )
         self._resume(warn)
 
     def run(self) -> dict[str, Any]:

@@ -156,10 +156,14 @@ def _train_one(
     try:
         stop_if(told_to_stop)
         run(
-            build(*arguments), job.config, job.folder, device=device, stop=told_to_stop,
+            build(*arguments),
+            job.config,
+            job.folder,
+            device=device,
+            stop=told_to_stop,
             progress=lambda step, row: news.put(("step", key, step)),
             warn=lambda message: news.put(("warning", key, message)),
-        )  # fmt: skip
+        )
         news.put(("step", key, job.config.steps))
     finally:
         _worker["training"] = False

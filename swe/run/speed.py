@@ -48,9 +48,11 @@ class SpeedConfig:
         """Raise ConfigError for what does not work when the model is spread by ``parallel``."""
         if parallel != "none":
             require(
-                self.compile != "model", "compile", self.compile,
+                self.compile != "model",
+                "compile",
+                self.compile,
                 f"none or blocks with parallel = {parallel!r} (an untie rebuilds what it wraps)",
-            )  # fmt: skip
+            )
 
     def prefetch_on(self, device: torch.device) -> int:
         """Batches to build ahead for ``device``."""

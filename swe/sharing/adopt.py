@@ -59,9 +59,15 @@ def adopt(
     share(model, where, schedule, resume=resume)
     drop_parameters(model, optimizer, names)
     return ShareThenUnshare(
-        model, optimizer, schedule, steps, convention=convention, clip_norm=clip_norm,
-        moments=moments, resume=resume,
-    )  # fmt: skip
+        model,
+        optimizer,
+        schedule,
+        steps,
+        convention=convention,
+        clip_norm=clip_norm,
+        moments=moments,
+        resume=resume,
+    )
 
 
 def share(

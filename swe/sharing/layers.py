@@ -105,8 +105,10 @@ class LayerList:
         layers = self._layers()
         views, leaves = [], []
         for layer in layers:
-            own = {name: nn.Parameter(p.detach(), p.requires_grad)
-                   for name, p in layer.named_parameters()}  # fmt: skip
+            own = {
+                name: nn.Parameter(p.detach(), p.requires_grad)
+                for name, p in layer.named_parameters()
+            }
             memo: dict[int, Any] = {id(p): own[name] for name, p in layer.named_parameters()}
             memo |= {id(buffer): buffer for buffer in layer.buffers()}
             views.append(copy.deepcopy(layer, memo))

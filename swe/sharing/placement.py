@@ -191,9 +191,13 @@ class Parallel:
     ) -> nn.Module:
         """Change the layout (see ``swe.sharing.unshare``); returns the model from now on."""
         unshare(
-            model, optimizer, layout, moments=handover.moments, statistics=handover.statistics,
+            model,
+            optimizer,
+            layout,
+            moments=handover.moments,
+            statistics=handover.statistics,
             convention=handover.convention,
-        )  # fmt: skip
+        )
         return model
 
     def weight_energies(self, stack: Stack) -> dict[str, float]:

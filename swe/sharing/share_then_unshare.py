@@ -174,8 +174,12 @@ class ShareThenUnshare:
         restored = ScheduleState.from_json(state["schedule"])
         boundaries = self.stack.layout.repeats - 1
         counters = len(restored.low_checks)
-        require(counters in (0, 1, boundaries), "swe.schedule.low_checks", counters,
-                f"0, 1 or {boundaries} counters")  # fmt: skip
+        require(
+            counters in (0, 1, boundaries),
+            "swe.schedule.low_checks",
+            counters,
+            f"0, 1 or {boundaries} counters",
+        )
         if restored.layout != self.stack.layout:
             self._unshare(restored.layout, "copy", None)
         self.state = restored

@@ -24,9 +24,23 @@ from tests.swe.ranks.ranks import LIMIT, run_ranks
 # differs by 1e-7 of a gradient moved single weights by up to the step size, and the loss by 1e-6.
 CLOSE = 1e-4
 SETTINGS = [
-    "--scale", "smoke", "--size", "3x16", "--steps", "12", "--device", "cpu", "--arm", "swe-f",
-    "--set", "vocabulary=200", "length=16", "rows=4", "validation_rows=20", "tau=0.5",
-]  # fmt: skip
+    "--scale",
+    "smoke",
+    "--size",
+    "3x16",
+    "--steps",
+    "12",
+    "--device",
+    "cpu",
+    "--arm",
+    "swe-f",
+    "--set",
+    "vocabulary=200",
+    "length=16",
+    "rows=4",
+    "validation_rows=20",
+    "tau=0.5",
+]
 
 
 @pytest.fixture(scope="module")
@@ -175,15 +189,24 @@ def test_a_schedulers_sigterm_saves_the_run(text: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_torchrun_runs_the_command(text: Path, tmp_path: Path) -> None:
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        "-m", "bert.pretrain", *arguments(text, tmp_path / "out", "--parallel", "fsdp"),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "bert.pretrain",
+        *arguments(text, tmp_path / "out", "--parallel", "fsdp"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("finished after 12 updates") == 1, "rank 0 alone speaks"
     timed = subprocess.run(
         [*command, "--seed", "1", "--max-minutes", "1e-9"],
-        capture_output=True, text=True, timeout=LIMIT,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
     assert timed.returncode == 0, timed.stderr
     assert "time is up" in timed.stderr

@@ -26,14 +26,27 @@ from tests.figures.samples import (
 from tests.figures.samples.files import dump, record
 
 CLAIMS = [
-    {"id": "THM1", "statement": "R(t) <= exp(-2t) R(0) | any target", "source": "Theorem 1",
-     "verdict": "true as a bound, loose by 3.2",
-     "evidence": "8 targets <script>alert(1)</script>",
-     "rigour": "closed form", "figure": "theorem_bounds",
-     "command": "python paper_repro.py theory"},
-    {"id": "TAB2", "statement": "1M updates", "source": "Table 2", "verdict": "not attempted",
-     "evidence": "not run", "rigour": "", "figure": "", "command": "python paper_repro.py bert"},
-]  # fmt: skip
+    {
+        "id": "THM1",
+        "statement": "R(t) <= exp(-2t) R(0) | any target",
+        "source": "Theorem 1",
+        "verdict": "true as a bound, loose by 3.2",
+        "evidence": "8 targets <script>alert(1)</script>",
+        "rigour": "closed form",
+        "figure": "theorem_bounds",
+        "command": "python paper_repro.py theory",
+    },
+    {
+        "id": "TAB2",
+        "statement": "1M updates",
+        "source": "Table 2",
+        "verdict": "not attempted",
+        "evidence": "not run",
+        "rigour": "",
+        "figure": "",
+        "command": "python paper_repro.py bert",
+    },
+]
 
 
 def write_results(out: Path) -> None:

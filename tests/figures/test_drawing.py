@@ -113,9 +113,16 @@ NUMBERS = [
 
 @pytest.mark.parametrize(("name", "file", "path", "new", "before", "after"), NUMBERS)
 def test_caption_says_the_data(
-    name: str, file: str, path: tuple[str, ...], new: Any, before: str, after: str,
-    results: Path, built: Path, edit: Edit,
-) -> None:  # fmt: skip
+    name: str,
+    file: str,
+    path: tuple[str, ...],
+    new: Any,
+    before: str,
+    after: str,
+    results: Path,
+    built: Path,
+    edit: Edit,
+) -> None:
     assert before in words(built, name)["caption"]
     edit(results / file, lambda value: _set(*path)(value, new))
     DRAW[name](results)
@@ -220,10 +227,14 @@ def test_gradients_that_are_all_zero_are_drawn(results: Path) -> None:
 
 
 def test_looks_differ_in_colour_and_in_marker_or_dash() -> None:
-    bert = [style.ARMS[arm] for arm in ("baseline", "equal-start", "swe-f", "swe-a", "swe-m",
-                                        "always-shared")]  # fmt: skip
-    toy = [style.ARMS[arm] for arm in ("equal-start", "always-shared", "swe-f 5 %", "swe-f 20 %",
-                                       "swe-f 50 %")]  # fmt: skip
+    bert = [
+        style.ARMS[arm]
+        for arm in ("baseline", "equal-start", "swe-f", "swe-a", "swe-m", "always-shared")
+    ]
+    toy = [
+        style.ARMS[arm]
+        for arm in ("equal-start", "always-shared", "swe-f 5 %", "swe-f 20 %", "swe-f 50 %")
+    ]
     for looks in (list(style.METHODS.values()), bert, toy):
         assert len({look.colour for look in looks}) == len(looks)
         assert len({(look.marker, look.dash) for look in looks}) == len(looks)

@@ -152,14 +152,18 @@ def certify_theorem4(count: int, factor: str = "1", reach: float = 1.0) -> tuple
     # with a short step. Eigenvalues at 1 itself start at their target.
     near, short = (0.0, 1e-12), (1e-12, 1e-12)
     inner = boxes(BELOW[0], 0.99, count)
-    faster = [theorem4_certificate.slack(b, near, steps, n, "1.01").high
-              for b in inner for n in DEPTHS]  # fmt: skip
-    faster += [theorem4_certificate.slack(b, whole, short, n, "1.01").high
-               for b in above for n in DEPTHS]  # fmt: skip
-    longer = min(theorem4_certificate.covered(b, near, (1.01, 1.01), n).low
-                 for b in above for n in DEPTHS)  # fmt: skip
-    twice = max(theorem4_certificate.shrinkage(b, near, (2.02, 2.02), n).high
-                for b in above for n in DEPTHS)  # fmt: skip
+    faster = [
+        theorem4_certificate.slack(b, near, steps, n, "1.01").high for b in inner for n in DEPTHS
+    ]
+    faster += [
+        theorem4_certificate.slack(b, whole, short, n, "1.01").high for b in above for n in DEPTHS
+    ]
+    longer = min(
+        theorem4_certificate.covered(b, near, (1.01, 1.01), n).low for b in above for n in DEPTHS
+    )
+    twice = max(
+        theorem4_certificate.shrinkage(b, near, (2.02, 2.02), n).high for b in above for n in DEPTHS
+    )
     proved = covered <= 1.0 and slack >= 0.0 and implied > 0.0
     proved = proved and max(faster) < 0.0 and longer > 1.0 and twice < -1.0
     where = f"eigenvalues in [{BELOW[0]:g}, {ABOVE[1]:g}], {WHERE}, every eta up to the step"

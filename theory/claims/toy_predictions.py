@@ -6,9 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 TITLES = {
-    ("deep linear", "sgd"): "deep linear", ("students", "sgd"): "SGD",
+    ("deep linear", "sgd"): "deep linear",
+    ("students", "sgd"): "SGD",
     ("students", "adamw"): "AdamW",
-}  # fmt: skip
+}
 AGREES = 0.05
 """log10 of loss, 12 %: how close a curve counts as predicted in TOY-PREMISE."""
 
@@ -74,14 +75,21 @@ def gain(data: dict[str, Any]) -> tuple[str, str]:
     """Does the predicted gain lie in the measured interval?"""
     parts, right, count = [], 0, 0
     for name, s in _toys(data):
-        pairs = [("common mode's speed", s["common_speed"]["predicted"],
-                  s["common_speed"]["measured"])]  # fmt: skip
+        pairs = [
+            ("common mode's speed", s["common_speed"]["predicted"], s["common_speed"]["measured"])
+        ]
         if "predicted" in s:
-            pairs = [("over equal start", s["predicted_gain_over_equal_start"],
-                      s["gain_over_equal_start"])]  # fmt: skip
+            pairs = [
+                (
+                    "over equal start",
+                    s["predicted_gain_over_equal_start"],
+                    s["gain_over_equal_start"],
+                )
+            ]
             if s["toy"] == "students":
-                pairs.append(("over baseline", s["predicted_gain_over_baseline"],
-                              s["gain_over_baseline"]))  # fmt: skip
+                pairs.append(
+                    ("over baseline", s["predicted_gain_over_baseline"], s["gain_over_baseline"])
+                )
         for what, predicted, measured in pairs:
             count += 1
             right += _inside(predicted, measured)
@@ -102,9 +110,10 @@ def _largest_gap(setting: dict[str, Any], key: str) -> float:
 def premise(data: dict[str, Any]) -> tuple[str, str]:
     """Which assumption fails where the exchangeable quadratic does."""
     [control] = _only(data, "quadratic")
-    near, far = _only(data, "students near"), [
-        s for s in _only(data, "students") if s["optimiser"] == "sgd"
-    ]  # fmt: skip
+    near, far = (
+        _only(data, "students near"),
+        [s for s in _only(data, "students") if s["optimiser"] == "sgd"],
+    )
     true_gap = _largest_gap(control, "predicted")
     near_gap = max(_largest_gap(s, "general") for s in near)
     exchangeable_gap = max(_largest_gap(s, "predicted") for s in near)

@@ -43,22 +43,54 @@ def toy_claims(out: Path) -> list[dict[str, Any]]:
     placed = _data(out / "toy" / "predictions.json")
     moments = _data(out / "toy" / "moments.json")
     return [
-        _record("TOY-CORE", "The training core's tied step follows the paper's shared flow: its "
-                "error is proportional to the step size", _core(linear), "toy_deep_linear"),
-        _record("TOY-SWE", "Teacher-student residual modules: some SWE schedule ends below the "
-                "never-shared baseline", _swe(student), "toy_teacher_student"),
-        _record("TOY-TYING", "Teacher-student: tying for 10 % of the run gains over the equal "
-                "start alone", _tying(student), "toy_teacher_student"),
-        _record("TOY-RULE", "Teacher-student: SWE-A and SWE-M untie when tying begins to cost",
-                _rule(student), "toy_teacher_student"),
-        *(_record(identity, statement, None if placed is None else find(placed), "toy_predictions")
-          for identity, statement, find in PREDICTIONS),
-        _record("TOY-MOMENTS", "AdamW, residual modules: rescaling the second moments at the untie "
-                "ends below copying them", _moments(moments), "moments"),
-        _record("TOY-MOMENTS-SUM", "AdamW, residual modules: moments copied under the sum "
-                "convention make the updates after the untie less than half as long as those of "
-                "layers with moments of their own", _summed(moments), "moments"),
-    ]  # fmt: skip
+        _record(
+            "TOY-CORE",
+            "The training core's tied step follows the paper's shared flow: its "
+            "error is proportional to the step size",
+            _core(linear),
+            "toy_deep_linear",
+        ),
+        _record(
+            "TOY-SWE",
+            "Teacher-student residual modules: some SWE schedule ends below the "
+            "never-shared baseline",
+            _swe(student),
+            "toy_teacher_student",
+        ),
+        _record(
+            "TOY-TYING",
+            "Teacher-student: tying for 10 % of the run gains over the equal start alone",
+            _tying(student),
+            "toy_teacher_student",
+        ),
+        _record(
+            "TOY-RULE",
+            "Teacher-student: SWE-A and SWE-M untie when tying begins to cost",
+            _rule(student),
+            "toy_teacher_student",
+        ),
+        *(
+            _record(
+                identity, statement, None if placed is None else find(placed), "toy_predictions"
+            )
+            for identity, statement, find in PREDICTIONS
+        ),
+        _record(
+            "TOY-MOMENTS",
+            "AdamW, residual modules: rescaling the second moments at the untie "
+            "ends below copying them",
+            _moments(moments),
+            "moments",
+        ),
+        _record(
+            "TOY-MOMENTS-SUM",
+            "AdamW, residual modules: moments copied under the sum "
+            "convention make the updates after the untie less than half as long as those of "
+            "layers with moments of their own",
+            _summed(moments),
+            "moments",
+        ),
+    ]
 
 
 def _data(path: Path) -> dict[str, Any] | None:
@@ -190,7 +222,12 @@ def _record(
 ) -> dict[str, Any]:
     verdict, evidence = found or ("not attempted", "not run")
     return {
-        "id": identity, "statement": statement, "source": "ours", "verdict": verdict,
-        "evidence": evidence, "rigour": "sampled" if found else "", "command": COMMAND,
+        "id": identity,
+        "statement": statement,
+        "source": "ours",
+        "verdict": verdict,
+        "evidence": evidence,
+        "rigour": "sampled" if found else "",
+        "command": COMMAND,
         "figure": figure if found else "",
-    }  # fmt: skip
+    }

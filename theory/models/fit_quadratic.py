@@ -109,14 +109,18 @@ class Estimate:
             return np.asarray(np.sum((vectors @ directions) ** 2, axis=0))
 
         differences = Quadratic(
-            depth=L, own=own, bias=along(basis, optimum - m),
+            depth=L,
+            own=own,
+            bias=along(basis, optimum - m),
             noise=_variances(noise.differences, basis),
             dispersion=along(basis, draws - center) / (L - 1),
-        )  # fmt: skip
+        )
         common = Quadratic(
-            depth=L, own=mean, noise=_variances(noise.mean, axes),
+            depth=L,
+            own=mean,
+            noise=_variances(noise.mean, axes),
             start=along(axes, (draws[0] - m)[None]),
-        )  # fmt: skip
+        )
         return cls(differences, common, along(axes, (center - m)[None]), (low + high) / 2.0)
 
     def loss_by_tau(self, steps: Array) -> Array:
@@ -129,9 +133,11 @@ class Estimate:
         """Predicted E R at T of the baseline: own draws, never shared."""
         apart = quadratic.unshared_differences(self.differences, steps)[-1]
         mean = Quadratic(
-            depth=self.mean.depth, own=self.mean.own, noise=self.mean.noise,
+            depth=self.mean.depth,
+            own=self.mean.own,
+            noise=self.mean.noise,
             start=self.baseline_start,
-        )  # fmt: skip
+        )
         own = 0.5 * float(np.sum(self.differences.own * apart))
         return own + quadratic.mean_loss(mean, steps)
 

@@ -162,21 +162,32 @@ def table(
         judge(
             f"adjacent correlation, mean over the run, {name}",
             float(np.mean([exchangeable_correlation(r) for r in usable])) if usable else None,
-            float(np.mean(cosines)) if cosines else None, tolerance,
-        )  # fmt: skip
+            float(np.mean(cosines)) if cosines else None,
+            tolerance,
+        )
     if shared:
-        judge("dispersion of the layers while tied", 0.0,
-              max(float(r["weights"]["dispersion"]) for r in shared), 0.0)  # fmt: skip
+        judge(
+            "dispersion of the layers while tied",
+            0.0,
+            max(float(r["weights"]["dispersion"]) for r in shared),
+            0.0,
+        )
     at_end = {r["step"]: r["weights"]["common"] for r in unshared}  # of plain descent only
     common = [(r["weights"]["common"], at_end[r["step"]]) for r in shared if r["step"] in at_end]
     judge(
-        "common energy, tied over never tied, last probe", 1.0 if rule is None else None,
-        float(common[-1][0] / common[-1][1]) if common else None, tolerance,
-    )  # fmt: skip
+        "common energy, tied over never tied, last probe",
+        1.0 if rule is None else None,
+        float(common[-1][0] / common[-1][1]) if common else None,
+        tolerance,
+    )
     first = min(splits, key=lambda s: s.step) if splits else None
     ratio = first.descent_ratio(rule) if first is not None else None
-    judge("descent in the first updates, tied over untied", ratio, first_descent,
-          tolerance * (ratio or 0.0))  # fmt: skip
+    judge(
+        "descent in the first updates, tied over untied",
+        ratio,
+        first_descent,
+        tolerance * (ratio or 0.0),
+    )
     tau = best_tau(splits, steps, rule) if splits else None
     nearest = min(best_taus, key=lambda t: abs(t - (tau or 0))) if best_taus else None
     judge(

@@ -64,9 +64,13 @@ class Quadratic:
     ) -> None:
         object.__setattr__(self, "depth", int(as_depth(depth)))
         fields = {
-            "own": own, "common": common, "bias": bias, "noise": noise, "dispersion": dispersion,
+            "own": own,
+            "common": common,
+            "bias": bias,
+            "noise": noise,
+            "dispersion": dispersion,
             "start": start,
-        }  # fmt: skip
+        }
         arrays = np.broadcast_arrays(*(np.atleast_1d(as_finite(n, v)) for n, v in fields.items()))
         for name, value in zip(fields, arrays, strict=True):
             if value.ndim != 1:

@@ -51,7 +51,7 @@ def run(
     `targets` (d, d), `starts` (B, L, d, d), `etas` (E,), `noise` the sigma of every entry of every
     layer's gradient, drawn per replica and the same at all step sizes. Returns (E, B), infinite
     where a run diverged, and (E, B, L, d, d).
-    """  # fmt: skip
+    """
     start = np.asarray(starts, dtype=np.float64)
     rates = np.asarray(etas, dtype=np.float64)[:, None, None, None, None]
     weights = np.broadcast_to(start, (rates.shape[0], *start.shape)).copy()
@@ -108,13 +108,17 @@ def floors(
             wide, wide_error = mean_and_error(spread[k])
             rows.append(
                 {
-                    "arm": arm, "eta": eta, "floor": floor, "standard_error": error,
+                    "arm": arm,
+                    "eta": eta,
+                    "floor": floor,
+                    "standard_error": error,
                     "predicted": noise_floor(begin, eta, sigma, tied=tied),
                     "first_order": first_order_floor(WIDTH, eta, sigma),
-                    "apart": wide, "apart_error": wide_error,
+                    "apart": wide,
+                    "apart_error": wide_error,
                     "apart_predicted": 0.0 if tied else float(apart(steps, begin, eta, sigma)),
                 }
-            )  # fmt: skip
+            )
     return rows
 
 
@@ -197,18 +201,35 @@ def study(seed: int, scale: str = "small") -> dict[str, Any]:
             entry["best_loss"], entry["best_error"] = mean_and_error(values)
         rows.append({"sigma": sigma, "arms": found, "gains": gains, "fixed": fixed})
     # Tied floors are stationary; without sharing the walk along the valley adds its second order.
-    scores = [(r["floor"] - r["predicted"]) / r["standard_error"]
-              for r in still if r["arm"] == "shared"]  # fmt: skip
+    scores = [
+        (r["floor"] - r["predicted"]) / r["standard_error"] for r in still if r["arm"] == "shared"
+    ]
     gaps = [abs(r["floor"] / r["predicted"] - 1.0) for r in still]
-    between = [(r["floor"], q["floor"]) for r in still for q in still
-               if (r["arm"], q["arm"], r["eta"]) == ("shared", "identity", q["eta"])]  # fmt: skip
+    between = [
+        (r["floor"], q["floor"])
+        for r in still
+        for q in still
+        if (r["arm"], q["arm"], r["eta"]) == ("shared", "identity", q["eta"])
+    ]
     return {
-        "figure": "gradient_noise", "seed": seed, "scale": scale, "depth": DEPTH, "d": WIDTH,
-        "eigenvalues": np.linalg.eigvalsh(target).tolist(), "kick": KICK, "steps": steps,
-        "replicas": replicas, "etas": etas, "floor_sigma": 0.1, "floors": still, "tuned": rows,
+        "figure": "gradient_noise",
+        "seed": seed,
+        "scale": scale,
+        "depth": DEPTH,
+        "d": WIDTH,
+        "eigenvalues": np.linalg.eigvalsh(target).tolist(),
+        "kick": KICK,
+        "steps": steps,
+        "replicas": replicas,
+        "etas": etas,
+        "floor_sigma": 0.1,
+        "floors": still,
+        "tuned": rows,
         "caption_numbers": {
-            "largest_z": float(np.max(np.abs(scores))), "largest_floor_gap": max(gaps),
-            "points": len(still), "deepest_fixed": rows[-1]["fixed"][-2:],
+            "largest_z": float(np.max(np.abs(scores))),
+            "largest_floor_gap": max(gaps),
+            "points": len(still),
+            "deepest_fixed": rows[-1]["fixed"][-2:],
             "largest_floor_saved": max(1.0 - one / two for one, two in between),
             "largest_apart_gap": max(
                 abs(r["apart"] / r["apart_predicted"] - 1.0) for r in still if r["apart_predicted"]
@@ -216,11 +237,12 @@ def study(seed: int, scale: str = "small") -> dict[str, Any]:
             "gains": {name: [r["gains"][name] for r in rows] for name in GAINS},
             "largest_predicted_gap": max(
                 abs(r["arms"][arm]["loss"][k] / r["arms"][arm]["predicted"][k] - 1.0)
-                for r in rows for arm in ("shared", "identity")
+                for r in rows
+                for arm in ("shared", "identity")
                 for k in [etas.index(r["arms"][arm]["best_eta"])]
             ),
         },
-    }  # fmt: skip
+    }
 
 
 def _errors(found: Array) -> Array:

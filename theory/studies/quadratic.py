@@ -80,9 +80,14 @@ def single(ratio: float, T: int, depth: int = 8, dispersion: float = 0.0) -> Qua
     own = HORIZON / (ETA * T / 2.0)
     noise = ratio * own * (2.0 - ETA * own) / (ETA * (depth - 1))
     return Quadratic(
-        depth=depth, own=own, common=own / 2.0, bias=1.0, noise=noise, dispersion=dispersion,
+        depth=depth,
+        own=own,
+        common=own / 2.0,
+        bias=1.0,
+        noise=noise,
+        dispersion=dispersion,
         start=1.0,
-    )  # fmt: skip
+    )
 
 
 def spectrum(T: int, depth: int = 8, dispersion: float = 0.5) -> Quadratic:
@@ -94,9 +99,14 @@ def spectrum(T: int, depth: int = 8, dispersion: float = 0.5) -> Quadratic:
     own = np.geomspace(30.0, 0.3, 5) / (ETA * T / 2.0)
     noise = 2.0 * own[2] * (2.0 - ETA * own[2]) / (ETA * (depth - 1))
     return Quadratic(
-        depth=depth, own=own, common=0.5 * own, bias=1.0, noise=noise, dispersion=dispersion,
+        depth=depth,
+        own=own,
+        common=0.5 * own,
+        bias=1.0,
+        noise=noise,
+        dispersion=dispersion,
         start=1.0,
-    )  # fmt: skip
+    )
 
 
 def tau_curve(

@@ -34,9 +34,11 @@ def sampled_speeds(
         done += count
     tied_mean, tied_square, own_mean, own_square = sums / samples
     return (
-        float(tied_mean), float(np.sqrt((tied_square - tied_mean**2) / (samples - 1))),
-        float(own_mean), float(np.sqrt((own_square - own_mean**2) / (samples - 1))),
-    )  # fmt: skip
+        float(tied_mean),
+        float(np.sqrt((tied_square - tied_mean**2) / (samples - 1))),
+        float(own_mean),
+        float(np.sqrt((own_square - own_mean**2) / (samples - 1))),
+    )
 
 
 def sampled_gain(
@@ -110,9 +112,15 @@ def reach(
             layers = depth if tied else 1
             predicted = float(sign_descent.steps_to_reach(1.0, REACHED, eta, slope, layers, "sign"))
             path = mean_paths(
-                rng, start=1.0, eta=eta, slope=slope, depth=depth, tied=tied,
-                replicas=replicas, steps=int(1.3 * predicted) + 20,
-            )  # fmt: skip
+                rng,
+                start=1.0,
+                eta=eta,
+                slope=slope,
+                depth=depth,
+                tied=tied,
+                replicas=replicas,
+                steps=int(1.3 * predicted) + 20,
+            )
             batches = path.reshape(path.shape[0], 8, -1).mean(axis=2)
             times = np.array([crossing(batches[:, j], REACHED) for j in range(8)])
             row |= {
@@ -147,9 +155,15 @@ def floors(rng: np.random.Generator, depth: int, eta: float, replicas: int) -> d
     out: dict[str, Any] = {"depth": depth, "eta": eta, "arms": {}}
     for name, tied, size in arms:
         path = mean_paths(
-            rng, start=0.0, eta=size, slope=1.0, depth=depth, tied=tied, replicas=replicas,
+            rng,
+            start=0.0,
+            eta=size,
+            slope=1.0,
+            depth=depth,
+            tied=tied,
+            replicas=replicas,
             steps=steps,
-        )  # fmt: skip
+        )
         squares = np.mean(path[steps // 2 :] ** 2, axis=0)
         out["arms"][name] = {
             "floor": float(squares.mean()),

@@ -91,8 +91,9 @@ def check_unshare(seed: int, scale: str, formula: Callable[..., float] | None = 
         "shown" if max(scores) < SCORES and pays else "differs",
         f"AdamW, L = {adam_unshare.DEPTH}, signal-to-noise 0.1 at the start, {len(peaks)} rates, "
         f"four tau, {replicas} replicas: loss off the prediction by {100 * worst:.1f} % at most. "
-        f"Each arm at its own best rate, the equal start's loss over the best sharing arm's: {tuned}. Copied "
-        f"instead of rescaled second moments raise the loss by a factor {copied:.2f} at most",
+        "Each arm at its own best rate, the equal start's loss over the best sharing arm's: "
+        f"{tuned}. Copied instead of rescaled second moments raise the loss by a factor "
+        f"{copied:.2f} at most",
         f"heuristic reduction to SGD, {replicas} replicas of AdamW, room {100 * ROOM:.0f} %",
     )
 

@@ -57,8 +57,11 @@ def run_adamw(
     weights = [nn.Parameter(part[..., None].expand(*part.shape, modules).clone()) for part in parts]
     optimizer = torch.optim.AdamW(
         [{"params": [w], "lr": float(r[0])} for w, r in zip(weights, rates, strict=True)],
-        betas=betas, eps=1e-8, weight_decay=0.0, foreach=True,
-    )  # fmt: skip
+        betas=betas,
+        eps=1e-8,
+        weight_decay=0.0,
+        foreach=True,
+    )
     shape = (*parts[0].shape, depth)
     history = []
     for step in range(rates.shape[1]):
@@ -110,9 +113,16 @@ def speed_gain(
     moved = {}
     for tied in (True, False):
         path = run_adamw(
-            start, torch.ones_like, noise, depth, rates,
-            tied=tied, seed=seed + tied, betas=betas, record_every=steps // 2,
-        )  # fmt: skip
+            start,
+            torch.ones_like,
+            noise,
+            depth,
+            rates,
+            tied=tied,
+            seed=seed + tied,
+            betas=betas,
+            record_every=steps // 2,
+        )
         moved[tied] = path[1] - path[-1]
     gain, error = ratio_with_error(moved[True], moved[False])
     speed = moved[False].mean(-1) / (1e-3 * (steps - steps // 2))
@@ -144,9 +154,15 @@ def reach_gain(
         predicted[tied] = sign_descent.steps_to_reach(1.0, REACHED, eta, snr, layers, "adam")
         steps = int(1.6 * np.max(predicted[tied])) + 400
         path = run_adamw(
-            start, lambda mean: mean, noise, depth, np.full(steps, eta),
-            tied=tied, seed=seed + tied, betas=(0.9, beta2),
-        )  # fmt: skip
+            start,
+            lambda mean: mean,
+            noise,
+            depth,
+            np.full(steps, eta),
+            tied=tied,
+            seed=seed + tied,
+            betas=(0.9, beta2),
+        )
         batches = path.reshape(steps + 1, len(snr), 8, -1).mean(-1)
         counts[tied] = np.array(
             [[crossing(batches[:, i, j], REACHED) for j in range(8)] for i in range(len(snr))]
@@ -181,9 +197,15 @@ def tuned(seed: int, snr: list[float], depth: int, replicas: int, steps: int) ->
     losses = {}
     for tied in (True, False):
         path = run_adamw(
-            start, lambda mean: mean, noise, depth, rates,
-            tied=tied, seed=seed + tied, record_every=steps,
-        )  # fmt: skip
+            start,
+            lambda mean: mean,
+            noise,
+            depth,
+            rates,
+            tied=tied,
+            seed=seed + tied,
+            record_every=steps,
+        )
         losses[tied] = path[-1] ** 2
     rows = []
     for i, r in enumerate(snr):
@@ -204,8 +226,13 @@ def tuned(seed: int, snr: list[float], depth: int, replicas: int, steps: int) ->
                 "gain_at_unshared_best": float(same),
             }
         )
-    return {"depth": depth, "steps": steps, "replicas": replicas, "peaks": peaks.tolist(),
-            "rows": rows}  # fmt: skip
+    return {
+        "depth": depth,
+        "steps": steps,
+        "replicas": replicas,
+        "peaks": peaks.tolist(),
+        "rows": rows,
+    }
 
 
 def study(seed: int, scale: str) -> dict[str, Any]:

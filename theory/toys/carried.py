@@ -81,6 +81,11 @@ def toy_table(
         for schedule in (EqualStart(), AlwaysShared())
     )
     return carried.table(
-        steps=len(rates), unshared=equal.rows, shared=tied.rows, splits=equal.splits, rule=rule,
-        best_taus=best_taus, first_descent=tied.first_descent / equal.first_descent,
-    )  # fmt: skip
+        steps=len(rates),
+        unshared=equal.rows,
+        shared=tied.rows,
+        splits=equal.splits,
+        rule=rule,
+        best_taus=best_taus,
+        first_descent=tied.first_descent / equal.first_descent,
+    )

@@ -53,9 +53,13 @@ class Matrix(nn.Module):
 
 
 def descend(
-    target: Tensor, depth: int, schedule: Schedule, step_size: float, steps: int,
+    target: Tensor,
+    depth: int,
+    schedule: Schedule,
+    step_size: float,
+    steps: int,
     watch: Watch | None = None,
-) -> tuple[np.ndarray, int]:  # fmt: skip
+) -> tuple[np.ndarray, int]:
     """Train n networks from the identity start by gradient descent through the training core.
 
     ``target``: (n, d, d). Returns losses R, (steps + 1, n), and the number of layouts changes.
@@ -103,15 +107,23 @@ def core_against_flow(seed: int, depth: int = 8, size: int = 4) -> dict[str, Any
         }
     slope = float(np.polyfit(np.log(step_sizes), np.log(errors), 1)[0])
     return {
-        "depth": depth, "size": size, "step_sizes": step_sizes, "errors": errors,
-        "slope": slope, "curve": curve,
-    }  # fmt: skip
+        "depth": depth,
+        "size": size,
+        "step_sizes": step_sizes,
+        "errors": errors,
+        "slope": slope,
+        "curve": curve,
+    }
 
 
 def distinct_targets(
-    seed: int, seeds: int, depth: int, size: int, deviations: tuple[float, ...],
+    seed: int,
+    seeds: int,
+    depth: int,
+    size: int,
+    deviations: tuple[float, ...],
     common_scale: float = 0.2,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Draw the targets' modules W* + eps Delta_l, (len(deviations) * seeds, depth, size, size).
 
     Deviation-major; one seed has the same W* = I + `common_scale` G and Delta at every eps.
@@ -143,9 +155,14 @@ def stable_step(target: np.ndarray, depth: int, share: float = 0.3) -> float:
 
 
 def distinct_modules(
-    seed: int, scale: str, depth: int = 6, size: int = 4, *, common_scale: float = 0.2,
+    seed: int,
+    scale: str,
+    depth: int = 6,
+    size: int = 4,
+    *,
+    common_scale: float = 0.2,
     share: float = 0.3,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Arms of SWE and controls on targets prod_l (W* + eps Delta_l), for several eps.
 
     W* = I + `common_scale` G; step size: `share` of 1 / (largest curvature near a balanced
@@ -168,13 +185,21 @@ def distinct_modules(
             final[arm] = dict(enumerate(logs[-1].tolist()))
             curves[arm] = np.median(logs, axis=1)[:: max(1, steps // 200)].tolist()
         out.append(
-            {"eps": eps, "step_size": step_size, "curves": curves,
-             "arms": compare(final, "equal-start")}
-        )  # fmt: skip
+            {
+                "eps": eps,
+                "step_size": step_size,
+                "curves": curves,
+                "arms": compare(final, "equal-start"),
+            }
+        )
     return {
-        "depth": depth, "size": size, "steps": steps, "seeds": seeds,
-        "curve_every": max(1, steps // 200), "settings": out,
-    }  # fmt: skip
+        "depth": depth,
+        "size": size,
+        "steps": steps,
+        "seeds": seeds,
+        "curve_every": max(1, steps // 200),
+        "settings": out,
+    }
 
 
 def study(seed: int, scale: str) -> dict[str, Any]:

@@ -180,8 +180,10 @@ def fit(
     with torch.no_grad():
         kept.append(losses(examples.held).numpy())
     return {
-        "length": np.array(lengths), "losses": np.array(kept), "alignment": np.array([alignment]),
-    }  # fmt: skip
+        "length": np.array(lengths),
+        "losses": np.array(kept),
+        "alignment": np.array([alignment]),
+    }
 
 
 def _interval(values: np.ndarray) -> dict[str, Any]:
@@ -223,12 +225,18 @@ def measure(setting: Setting, networks: int, rates: tuple[float, ...], seed: int
     at = ("before", "after 10", "after 50", "end")
     fixed = {arm: final[arm, middle] for arm in ARMS}
     return {
-        "strength": setting.strength, "alignment": float(found["copy", middle]["alignment"][0]),
-        "rows": setting.rows, "tau": setting.tau, "steps": setting.steps, "rates": list(rates),
-        "windows": windows, "middle_rate": middle, "lengths": lengths, "rate": best,
+        "strength": setting.strength,
+        "alignment": float(found["copy", middle]["alignment"][0]),
+        "rows": setting.rows,
+        "tau": setting.tau,
+        "steps": setting.steps,
+        "rates": list(rates),
+        "windows": windows,
+        "middle_rate": middle,
+        "lengths": lengths,
+        "rate": best,
         "by_rate": {
-            arm: {f"{rate:g}": float(final[arm, rate][-1].mean()) for rate in rates}
-            for arm in ARMS
+            arm: {f"{rate:g}": float(final[arm, rate][-1].mean()) for rate in rates} for arm in ARMS
         },
         "best_rate_end": {
             reference: compare(
@@ -240,7 +248,7 @@ def measure(setting: Setting, networks: int, rates: tuple[float, ...], seed: int
             look: compare({arm: dict(enumerate(fixed[arm][k].tolist())) for arm in ARMS}, "copy")
             for k, look in enumerate(at)
         },
-    }  # fmt: skip
+    }
 
 
 def study(seed: int, scale: str) -> dict[str, Any]:
@@ -258,7 +266,14 @@ def study(seed: int, scale: str) -> dict[str, Any]:
         for tau in taus
     ]
     return {
-        "figure": "moments", "seed": seed, "scale": scale, "depth": DEPTH, "width": WIDTH,
-        "betas": list(BETAS), "deviation": DEVIATION, "networks": networks, "arms": list(ARMS),
+        "figure": "moments",
+        "seed": seed,
+        "scale": scale,
+        "depth": DEPTH,
+        "width": WIDTH,
+        "betas": list(BETAS),
+        "deviation": DEVIATION,
+        "networks": networks,
+        "arms": list(ARMS),
         "settings": settings,
-    }  # fmt: skip
+    }

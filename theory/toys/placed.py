@@ -98,9 +98,12 @@ class Probed:
             np.mean([n.differences for n in noises], axis=0), np.mean([n.mean for n in noises], 0)
         )
         return Estimate.of(
-            Curvature.of(H), noise, problem.optimum[network], problem.draws[network],
+            Curvature.of(H),
+            noise,
+            problem.optimum[network],
+            problem.draws[network],
             float(np.max(rates)),
-        )  # fmt: skip
+        )
 
     def ratio(self, network: int, step: int, rule: sign_descent.Rule) -> tuple[float, float]:
         """`sign_descent.descent_ratio` at a kept step."""
@@ -167,21 +170,29 @@ def place(
         "best_tau": measured.taus[best] / T,
         "best_tau_set": [measured.taus[k] / T for k in kept],
         "alignment": [
-            interval(np.array([float(alignment(probed.gradients[tau][i].mean(axis=0)[..., None]))
-                               for i in networks]))
+            interval(
+                np.array(
+                    [
+                        float(alignment(probed.gradients[tau][i].mean(axis=0)[..., None]))
+                        for i in networks
+                    ]
+                )
+            )
             for tau in measured.taus
         ],
-    }  # fmt: skip
+    }
     ratios = np.array([[probed.ratio(i, tau, rule) for i in networks] for tau in measured.taus])
     drop = [
         measured.held(arm, 0)[rows] - measured.held(arm, measured.early)[rows]
         for arm in (measured.runs[-1], measured.runs[0])
     ]
     out["first_steps"] = {"steps": measured.early, "measured": interval(drop[0] / drop[1])}
-    moved = np.stack([
-        arm.kept[measured.early].mean(axis=1) - arm.kept[0].mean(axis=1)
-        for arm in (measured.runs[-1], measured.runs[0])
-    ])  # fmt: skip
+    moved = np.stack(
+        [
+            arm.kept[measured.early].mean(axis=1) - arm.kept[0].mean(axis=1)
+            for arm in (measured.runs[-1], measured.runs[0])
+        ]
+    )
     uphill = probed.gradients[0].mean(axis=(1, 2))
     along = np.sum(moved * uphill, axis=-1)[:, rows]
     out["common_speed"] = {"measured": interval(along[0] / along[1]), "predicted": 1.0}
@@ -211,13 +222,18 @@ def place(
         }
         out["first_steps"]["predicted"] = out["alignment"][0]["mean"]
         if general:
-            logs = np.log10([
-                general_losses(
-                    np.mean([h[i] for h in probed.hessians], axis=0), measured.problem.optimum[i],
-                    measured.equal.kept[0][i][0], rates, measured.taus,
-                )
-                for i in networks
-            ]).T  # fmt: skip
+            logs = np.log10(
+                [
+                    general_losses(
+                        np.mean([h[i] for h in probed.hessians], axis=0),
+                        measured.problem.optimum[i],
+                        measured.equal.kept[0][i][0],
+                        rates,
+                        measured.taus,
+                    )
+                    for i in networks
+                ]
+            ).T
             out["general"] = (logs - logs[0]).mean(axis=1).tolist()
             out["general_best_tau"] = measured.taus[int(np.argmin(logs.mean(axis=1)))] / T
     out["predicted_best_tau"] = predicted_best / T

@@ -77,9 +77,12 @@ def students(seed: int, steps: int, seeds: int, samples: int, inputs: int) -> li
     teachers, starts = toy_teacher_student.networks(fresh, seeds)
     flat = (len(teachers), toy_teacher_student.DEPTH, -1)
     far = TeacherStudent(
-        optimum=teachers.reshape(flat), draws=starts.reshape(flat),
-        width=toy_teacher_student.WIDTH, data=fresh, samples=inputs,
-    )  # fmt: skip
+        optimum=teachers.reshape(flat),
+        draws=starts.reshape(flat),
+        width=toy_teacher_student.WIDTH,
+        data=fresh,
+        samples=inputs,
+    )
     out = []
     rates = {name: best_rate(far, grid, steps, name) for name, grid in RATES.items()}
     near = far.near(NEAR)
@@ -118,8 +121,9 @@ def deep_linear(seed: int, steps: int, seeds: int) -> list[dict[str, Any]]:
     modules = toy_deep_linear.distinct_targets(fresh, seeds, depth, size, deviations)
     problem = DeepLinear(
         optimum=modules.reshape(len(modules), depth, -1),
-        draws=np.tile(np.eye(size).reshape(-1), (len(modules), depth, 1)), width=size,
-    )  # fmt: skip
+        draws=np.tile(np.eye(size).reshape(-1), (len(modules), depth, 1)),
+        width=size,
+    )
     step_size = toy_deep_linear.stable_step(toy_deep_linear.product(modules), depth)
     measured = Measured(problem, "sgd", np.full(steps, step_size), np.array(FRACTIONS))
     probed = Probed(measured, 2, curved=True)
@@ -157,6 +161,10 @@ def study(seed: int, scale: str) -> dict[str, Any]:
         *students(seed, steps, seeds, samples, inputs),
     ]
     return {
-        "steps": steps, "linear_steps": linear_steps, "seeds": seeds, "samples": samples,
-        "near": NEAR, "settings": settings,
-    }  # fmt: skip
+        "steps": steps,
+        "linear_steps": linear_steps,
+        "seeds": seeds,
+        "samples": samples,
+        "near": NEAR,
+        "settings": settings,
+    }

@@ -137,9 +137,11 @@ class TeacherStudent:
         """
         mean = self.optimum.mean(axis=1, keepdims=True)
         return replace(
-            self, optimum=mean + scale * (self.optimum - mean),
-            draws=mean + scale * (self.draws - mean), full=True,
-        )  # fmt: skip
+            self,
+            optimum=mean + scale * (self.optimum - mean),
+            draws=mean + scale * (self.draws - mean),
+            full=True,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,9 +99,15 @@ def batch_of(seed: int, step: int) -> Tensor:
 
 
 def fit(
-    teacher: np.ndarray, start: np.ndarray, schedule: Schedule, optimiser: str, rate: float,
-    steps: int, seed: int, watch: Watch | None = None,
-) -> tuple[np.ndarray, int]:  # fmt: skip
+    teacher: np.ndarray,
+    start: np.ndarray,
+    schedule: Schedule,
+    optimiser: str,
+    rate: float,
+    steps: int,
+    seed: int,
+    watch: Watch | None = None,
+) -> tuple[np.ndarray, int]:
     """Train n students; returns their final losses on held-out inputs, (n,), and the first untie.
 
     The inputs are a function of (seed, update) and the same for every network. Rate decays linearly
@@ -128,9 +134,14 @@ def fit(
 
 
 def run_arm(
-    arm: str, optimiser: str, rate: float, teachers: np.ndarray, starts: np.ndarray, steps: int,
+    arm: str,
+    optimiser: str,
+    rate: float,
+    teachers: np.ndarray,
+    starts: np.ndarray,
+    steps: int,
     seed: int,
-) -> tuple[np.ndarray, list[int]]:  # fmt: skip
+) -> tuple[np.ndarray, list[int]]:
     """Final losses (n,) and first unties of one arm at one rate.
 
     An adaptive arm is the tied run until it unties: networks whose rule never fires take the tied
@@ -152,9 +163,14 @@ def run_arm(
 
 
 def tied_with_rule(
-    teachers: np.ndarray, starts: np.ndarray, schedule: SweAdaptive | SweMultistage,
-    optimiser: str, rate: float, steps: int, seed: int,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    teachers: np.ndarray,
+    starts: np.ndarray,
+    schedule: SweAdaptive | SweMultistage,
+    optimiser: str,
+    rate: float,
+    steps: int,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray]:
     """Run every network tied to the end; its loss, and whether the rule would have untied it."""
     states = [schedule.start(DEPTH)] * len(teachers)
     fires = np.zeros(len(teachers), dtype=bool)
@@ -208,11 +224,20 @@ def compare_arms(
                     "untied_at": unties[arm][best][index * seeds : (index + 1) * seeds],
                 }
             settings.append(
-                {"optimiser": optimiser, "eps": eps, "chosen": chosen,
-                 "against_equal_start": compare(final, "equal-start"),
-                 "against_baseline": compare(final, "baseline")}
-            )  # fmt: skip
+                {
+                    "optimiser": optimiser,
+                    "eps": eps,
+                    "chosen": chosen,
+                    "against_equal_start": compare(final, "equal-start"),
+                    "against_baseline": compare(final, "baseline"),
+                }
+            )
     return {
-        "depth": DEPTH, "width": WIDTH, "rows": ROWS, "steps": steps, "seeds": seeds,
-        "arms": list(ARMS), "settings": settings,
-    }  # fmt: skip
+        "depth": DEPTH,
+        "width": WIDTH,
+        "rows": ROWS,
+        "steps": steps,
+        "seeds": seeds,
+        "arms": list(ARMS),
+        "settings": settings,
+    }

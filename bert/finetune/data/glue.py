@@ -197,7 +197,8 @@ def _mrpc_from_raw(task: GlueTask, folder: Path, part: str) -> Examples | None:
     if ids_file is None:
         raise DataError(f"{folder}: {path.name} needs {MRPC_DEV_IDS}, which names the dev rows")
     dev = {tuple(line.split("\t")) for line in _lines(ids_file)}
-    kept = [lines[0], *(
-        line for line in lines[1:] if (tuple(line.split("\t")[1:3]) in dev) == (part == "dev")
-    )]  # fmt: skip
+    kept = [
+        lines[0],
+        *(line for line in lines[1:] if (tuple(line.split("\t")[1:3]) in dev) == (part == "dev")),
+    ]
     return _examples(task, spec, path, kept, _digest(kept))

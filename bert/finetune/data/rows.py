@@ -64,9 +64,13 @@ class Rows:
             lengths.append(length)
         tokens = np.concatenate(pieces) if pieces else np.array([], dtype=vocabulary.dtype)
         return cls(
-            tokens, np.cumsum(lengths, dtype=np.int64), np.array(seconds, dtype=np.int64),
-            vocabulary.pad_id, widest, targets or {},
-        )  # fmt: skip
+            tokens,
+            np.cumsum(lengths, dtype=np.int64),
+            np.array(seconds, dtype=np.int64),
+            vocabulary.pad_id,
+            widest,
+            targets or {},
+        )
 
     def __len__(self) -> int:
         return len(self.seconds)

@@ -153,43 +153,71 @@ def _sick() -> dict[str, Part]:
 
 _ALL = (
     GlueTask(
-        name="cola", folder="CoLA", labels=DIGITS, metrics=("matthews", "accuracy"),
+        name="cola",
+        folder="CoLA",
+        labels=DIGITS,
+        metrics=("matthews", "accuracy"),
         parts=_cola(),
     ),
     GlueTask(
-        name="sst-2", folder="SST-2", labels=DIGITS, metrics=("accuracy",),
+        name="sst-2",
+        folder="SST-2",
+        labels=DIGITS,
+        metrics=("accuracy",),
         parts=_plain("sentence", None, "label", "SST-2"),
     ),
     GlueTask(
-        name="mrpc", folder="MRPC", labels=DIGITS, metrics=("f1", "accuracy"),
+        name="mrpc",
+        folder="MRPC",
+        labels=DIGITS,
+        metrics=("f1", "accuracy"),
         parts=_plain("#1 String", "#2 String", "Quality", "MRPC"),
     ),
     GlueTask(
-        name="sts-b", folder="STS-B", labels=None, metrics=("spearman", "pearson"),
+        name="sts-b",
+        folder="STS-B",
+        labels=None,
+        metrics=("spearman", "pearson"),
         parts=_plain("sentence1", "sentence2", "score", "STS-B"),
     ),
     GlueTask(name="qqp", folder="QQP", labels=DIGITS, metrics=("f1", "accuracy"), parts=_qqp()),
     GlueTask(
-        name="mnli", folder="MNLI", labels=NLI_WORDS, metrics=("accuracy", "matthews"),
+        name="mnli",
+        folder="MNLI",
+        labels=NLI_WORDS,
+        metrics=("accuracy", "matthews"),
         parts=_mnli(),
     ),
     GlueTask(
-        name="qnli", folder="QNLI", labels=TWO_WORDS, metrics=("accuracy",),
+        name="qnli",
+        folder="QNLI",
+        labels=TWO_WORDS,
+        metrics=("accuracy",),
         parts=_plain("question", "sentence", "label", "QNLI"),
     ),
     GlueTask(
-        name="rte", folder="RTE", labels=TWO_WORDS, metrics=("accuracy",),
+        name="rte",
+        folder="RTE",
+        labels=TWO_WORDS,
+        metrics=("accuracy",),
         parts=_plain("sentence1", "sentence2", "label", "RTE"),
     ),
     GlueTask(
-        name="wnli", folder="WNLI", labels=DIGITS, metrics=("accuracy",),
+        name="wnli",
+        folder="WNLI",
+        labels=DIGITS,
+        metrics=("accuracy",),
         parts=_plain("sentence1", "sentence2", "label", "WNLI"),
     ),
     GlueTask(
-        name="sick", folder="SICK", labels=NLI_WORDS, metrics=("accuracy", "matthews"),
-        parts=_sick(), words={word.upper(): word for word in NLI_WORDS},
+        name="sick",
+        folder="SICK",
+        labels=NLI_WORDS,
+        metrics=("accuracy", "matthews"),
+        parts=_sick(),
+        words={word.upper(): word for word in NLI_WORDS},
     ),
-)  # fmt: skip
+)
 GLUE = {task.name: task for task in _ALL}
 """The tasks by name, in the order of the GLUE paper's table, SICK last."""
 

@@ -84,8 +84,12 @@ def make_windows(
     They are 0, the [CLS] column, where the window does not hold the whole answer or there is none,
     in both versions, as in the original code.
     """
-    require(max_length > max_query + 3, "max_length", max_length,
-            f"above max_query + 3 = {max_query + 3}")  # fmt: skip
+    require(
+        max_length > max_query + 3,
+        "max_length",
+        max_length,
+        f"above max_query + 3 = {max_query + 3}",
+    )
     contexts = {row.context: number for number, row in enumerate(questions)}
     encoded = dict(zip(contexts, vocabulary.encode_with_offsets(list(contexts)), strict=True))
     asked = vocabulary.encode_batch([row.text for row in questions])

@@ -53,14 +53,23 @@ def fine_tune(
     if (folder / SCORE).exists():
         return dict(read_json(folder / SCORE))
     head = {
-        "task": task.config.task, "rate": config.optimizer.peak_lr, "seed": config.seed,
-        "steps": config.steps, "rows": len(task.rows),
-    }  # fmt: skip
+        "task": task.config.task,
+        "rate": config.optimizer.peak_lr,
+        "seed": config.seed,
+        "steps": config.steps,
+        "rows": len(task.rows),
+    }
     try:
         summary = train(
-            task, config, folder, device=device, speed=speed, progress=progress, stop=stop,
+            task,
+            config,
+            folder,
+            device=device,
+            speed=speed,
+            progress=progress,
+            stop=stop,
             warn=warn,
-        )  # fmt: skip
+        )
     except NonFiniteLossError as error:
         reason = str(error).removeprefix(f"{folder}: ")
         score = head | {"value": None, "degenerate": True, "reason": reason, "scores": {}}
@@ -117,8 +126,9 @@ def _score(
         if part.rows[0].label is not None and name != "dev":
             more[name], constants[name] = task.scores(predicted, part), task.constants(part)
     return _record(judged, loss, task.config.margin) | {
-        "other_parts": more, "other_baselines": constants,
-    }  # fmt: skip
+        "other_parts": more,
+        "other_baselines": constants,
+    }
 
 
 def _record(judged: Judged, loss: float, margin: float) -> dict[str, Any]:

@@ -38,9 +38,11 @@ class SentenceTask(FinetuneTask):
     def rows_of(self, part: Examples) -> Rows:
         """Tokenise a part."""
         return sentence_rows(
-            part.rows, self.pretrained.vocabulary, self.config.max_length,
+            part.rows,
+            self.pretrained.vocabulary,
+            self.config.max_length,
             regression=self.glue.labels is None,
-        )  # fmt: skip
+        )
 
     @property
     def outputs(self) -> int:
@@ -87,10 +89,11 @@ class SentenceTask(FinetuneTask):
         loss = float(sentence_loss(torch.from_numpy(outputs), labels))
         spread = float(np.ptp(predicted))
         judged = Judged(
-            self.scores(predicted, part), self.glue.metrics[0],
+            self.scores(predicted, part),
+            self.glue.metrics[0],
             spread < (0.01 if self.glue.labels is None else 1),
             metrics.best_constant(self.glue.metrics[0], truth),
-        )  # fmt: skip
+        )
         return judged, loss
 
     def _answers(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -52,9 +52,12 @@ class SpanTask(FinetuneTask):
         """Cut paragraphs by the recipe."""
         config = self.config
         return make_windows(
-            questions, self.pretrained.vocabulary,
-            max_length=config.max_length, stride=config.stride, max_query=config.max_query,
-        )  # fmt: skip
+            questions,
+            self.pretrained.vocabulary,
+            max_length=config.max_length,
+            stride=config.stride,
+            max_query=config.max_query,
+        )
 
     def sources(self) -> dict[str, Any]:
         """Checksums and sizes of the files."""

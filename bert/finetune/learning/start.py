@@ -87,8 +87,12 @@ def open_start(folder: Path, vocabulary_file: Path | None = None) -> StartingPoi
     except (OSError, ValueError) as error:
         raise DataError(f"{folder}: config.json cannot be read ({error})") from None
     if isinstance(data, dict) and "model_type" in data:
-        require(vocabulary_file is None, "--vocab", str(vocabulary_file),
-                "absent: the checkpoint has its own")  # fmt: skip
+        require(
+            vocabulary_file is None,
+            "--vocab",
+            str(vocabulary_file),
+            "absent: the checkpoint has its own",
+        )
         found = load_pretrained(folder, head="fresh")
         assert found.vocabulary is not None, "the tokenizer is read by default"
         model, vocabulary = found.model, found.vocabulary

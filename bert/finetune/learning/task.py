@@ -128,5 +128,9 @@ def outputs_of(model: nn.Module, rows: Rows, device: torch.device) -> list[NDArr
 
 def check_length(config: FinetuneConfig, pretrained: StartingPoint) -> None:
     """Refuse rows longer than the model's positions (ConfigError)."""
-    require(config.max_length <= pretrained.config.positions, "max_length", config.max_length,
-            f"at most the model's positions, {pretrained.config.positions}")  # fmt: skip
+    require(
+        config.max_length <= pretrained.config.positions,
+        "max_length",
+        config.max_length,
+        f"at most the model's positions, {pretrained.config.positions}",
+    )

@@ -59,8 +59,12 @@ def spearman(predicted: Numbers, truth: Numbers) -> float:
 
 
 METRICS: dict[str, Callable[[Numbers, Numbers], float]] = {
-    "accuracy": accuracy, "f1": f1, "matthews": matthews, "pearson": pearson, "spearman": spearman,
-}  # fmt: skip
+    "accuracy": accuracy,
+    "f1": f1,
+    "matthews": matthews,
+    "pearson": pearson,
+    "spearman": spearman,
+}
 
 
 def score(names: Sequence[str], predicted: Numbers, truth: Numbers) -> dict[str, float]:

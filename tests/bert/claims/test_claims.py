@@ -45,9 +45,24 @@ def put(out: Path, table: str, losses: dict[str, list[float]]) -> None:
 def test_without_runs_nothing_was_attempted(tmp_path: Path) -> None:
     found = ledger(tmp_path)
     assert {record["verdict"] for record in found.values()} == {"not attempted"}
-    assert {"TAB1-F", "TAB1-A", "TAB1-M", "TAB1-GAP", "TAB2", "TAB3", "TAB4", "EQUAL",
-            "SPEED", "SCALE-CORR", "SCALE-CORR-TIED", "SCALE-DESCENT", "SCALE-TAU", "SCALE-GAIN",
-            "SCALE-RULE", "TAB1-TASKS"} == set(found)  # fmt: skip
+    assert {
+        "TAB1-F",
+        "TAB1-A",
+        "TAB1-M",
+        "TAB1-GAP",
+        "TAB2",
+        "TAB3",
+        "TAB4",
+        "EQUAL",
+        "SPEED",
+        "SCALE-CORR",
+        "SCALE-CORR-TIED",
+        "SCALE-DESCENT",
+        "SCALE-TAU",
+        "SCALE-GAIN",
+        "SCALE-RULE",
+        "TAB1-TASKS",
+    } == set(found)
 
 
 BASE = [6.0, 6.01, 6.02]
@@ -175,8 +190,16 @@ def test_the_scale_claims_count_over_studies(tables: Path, tmp_path: Path) -> No
     quantity = "adjacent correlation, mean over the run, never tied"
 
     def carried(holds: int) -> list[dict[str, Any]]:
-        return [{"quantity": quantity, "n": 3, "holds": holds, "verdict": "", "predicted": ends,
-                 "measured": ends}]  # fmt: skip
+        return [
+            {
+                "quantity": quantity,
+                "n": 3,
+                "holds": holds,
+                "verdict": "",
+                "predicted": ends,
+                "measured": ends,
+            }
+        ]
 
     def gain(mean: float, verdict: str) -> dict[str, Any]:
         return GAIN | {"tau": 0.1, "measured": ends | {"mean": mean}, "verdict": verdict}
@@ -212,19 +235,25 @@ def test_the_adaptive_rules_are_set_against_the_best_fixed_tau(
 
 
 def put_scores(
-    out: Path, gaps: dict[str, list[float]], *, flagged: bool = False, seeds: int = 3,
+    out: Path,
+    gaps: dict[str, list[float]],
+    *,
+    flagged: bool = False,
+    seeds: int = 3,
     table: str = "table2",
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Fine-tuned scores of a table: for each arm the points above the baseline, task by task."""
     names = ("cola", "rte", "sst-2")
     tasks = {}
     for number, task in enumerate(names):
         level = {"baseline": 0.0, **{arm: values[number] for arm, values in gaps.items()}}
         tunes = {
-            arm: {s: [fine_tune(1e-3, 60 + s + by + 0.01 * s * bool(by), flagged=flagged)]
-                  for s in range(seeds)}
+            arm: {
+                s: [fine_tune(1e-3, 60 + s + by + 0.01 * s * bool(by), flagged=flagged)]
+                for s in range(seeds)
+            }
             for arm, by in level.items()
-        }  # fmt: skip
+        }
         found = task_scores(tunes, dict.fromkeys(level, 1e-3), (1e-3,), "baseline")
         tasks[task] = {"task": task, **found["dev"]}
     scores = {"table": table, "tasks": tasks, "study": {"size": "12x64"}}

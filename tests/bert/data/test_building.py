@@ -79,9 +79,13 @@ def test_documents_apart_against_plain_python(
         patch.setattr(building, "CHUNK", chunk)
         patch.setattr(packing, "BATCH_TOKENS", chunk)
         store = build_store(
-            folder / "text.txt", vocabulary, folder / "store", length=length, per_mille=0,
+            folder / "text.txt",
+            vocabulary,
+            folder / "store",
+            length=length,
+            per_mille=0,
             documents="apart",
-        )  # fmt: skip
+        )
     assert store.train.tolist() == expected
     width = length - 2
     kept = [document for document in ids if len(document) >= width]
@@ -114,9 +118,14 @@ def test_interrupted_at_every_chunk_and_with_any_processes_the_same_bytes(
         progress: list[BuildProgress] = []
         try:
             build_store(
-                [text, more], vocabulary, folder, **options, jobs=jobs,
-                progress=progress.append, stop=lambda: len(progress) >= 7,  # noqa: B023
-            )  # fmt: skip
+                [text, more],
+                vocabulary,
+                folder,
+                **options,
+                jobs=jobs,
+                progress=progress.append,
+                stop=lambda: len(progress) >= 7,  # noqa: B023
+            )
             break
         except Stopped:
             calls += 1
@@ -210,15 +219,27 @@ def test_killed_it_goes_on_and_leaves_no_process(
     (tmp_path / "build.py").write_text(SCRIPT)
     folder = tmp_path / "killed"
     command = [
-        sys.executable, str(tmp_path / "build.py"), str(text),
-        "--vocab", str(tmp_path / "vocab.txt"),
-        "--length", "16", "--per-mille", "100", "--out", str(folder),
-    ]  # fmt: skip
+        sys.executable,
+        str(tmp_path / "build.py"),
+        str(text),
+        "--vocab",
+        str(tmp_path / "vocab.txt"),
+        "--length",
+        "16",
+        "--per-mille",
+        "100",
+        "--out",
+        str(folder),
+    ]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
-        [*command, "--jobs", "2", "--slowly"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=environment, start_new_session=True, text=True,
-    ) as process:  # fmt: skip
+        [*command, "--jobs", "2", "--slowly"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+        text=True,
+    ) as process:
         assert process.stdout is not None
         done = next(int(line) for line in process.stdout if int(line) >= 30)
         send(process.pid)
@@ -251,9 +272,13 @@ def stopped(
     seen: list[BuildProgress] = []
     with pytest.raises(Stopped, match=r"store: stopped; the same command goes on$"):
         build_store(
-            text, vocabulary, tmp_path / "store", length=16, progress=seen.append,
+            text,
+            vocabulary,
+            tmp_path / "store",
+            length=16,
+            progress=seen.append,
             stop=lambda: bool(seen),
-        )  # fmt: skip
+        )
     return text, tmp_path / "store"
 
 
@@ -400,10 +425,14 @@ def _die(*arguments: object) -> None:
 
 def test_differences_are_named() -> None:
     inputs = {
-        "vocabulary_sha256": "a", "length": 8, "documents": "across", "per_mille": 2, "format": 1,
+        "vocabulary_sha256": "a",
+        "length": 8,
+        "documents": "across",
+        "per_mille": 2,
+        "format": 1,
         "text": {"files": [{"name": "x", "sha256": "1"}], "errors": "strict", "field": "text"},
         "valid_text": None,
-    }  # fmt: skip
+    }
     assert difference(inputs, inputs | {"parts": {}}) is None
     assert difference(inputs, inputs | {"format": 2}) == "version of this program"
     files: list[dict[str, str]] = [{"name": "y", "sha256": "2"}]

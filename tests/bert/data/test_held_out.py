@@ -89,9 +89,13 @@ def test_a_store_from_before_the_rule_is_readable_but_no_longer_taken_for_the_sa
     TokenStore.open(store.folder, vocabulary, verify=True)
     with pytest.raises(DataError, match="a store of another version of this program"):
         build_store(
-            tmp_path / "both/text.txt", vocabulary, store.folder, length=4,
-            valid=tmp_path / "both/valid.txt", replace=False,
-        )  # fmt: skip
+            tmp_path / "both/text.txt",
+            vocabulary,
+            store.folder,
+            length=4,
+            valid=tmp_path / "both/valid.txt",
+            replace=False,
+        )
 
 
 def test_digests_go_on_from_the_last_checkpoint(tmp_path: Path) -> None:

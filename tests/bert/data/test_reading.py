@@ -31,8 +31,10 @@ def zstd_compress(data: bytes) -> bytes:
 
 
 CODECS: dict[str, Callable[[bytes], bytes]] = {
-    ".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstd_compress,
-}  # fmt: skip
+    ".gz": gzip.compress,
+    ".xz": lzma.compress,
+    ".zst": zstd_compress,
+}
 letters = st.text(" \t\nabé中\u0301\u3000.\r", max_size=120)
 
 
@@ -292,9 +294,12 @@ def test_a_data_set_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert pieces[10].place == (12,)
     assert [one.text for one in source.pieces(pieces[10].place)] == texts[11:]
     assert source.describe() == {
-        "dataset": str(folder), "config": None, "split": "train", "revision": None,
+        "dataset": str(folder),
+        "config": None,
+        "split": "train",
+        "revision": None,
         "field": "body",
-    }  # fmt: skip
+    }
     with pytest.raises(DataError) as caught:
         list(hub.HubSource(str(folder), field="text").pieces())
     assert "text" in str(caught.value)

@@ -327,6 +327,8 @@ def test_progress_counts_up_to_the_totals(
     assert calls == sorted(calls)
     parts = store.manifest["parts"].values()
     assert calls[-1] == (
-        sum(p["documents"] for p in parts), sum(p["tokens"] for p in parts),
-        text.stat().st_size, text.stat().st_size,
-    )  # fmt: skip
+        sum(p["documents"] for p in parts),
+        sum(p["tokens"] for p in parts),
+        text.stat().st_size,
+        text.stat().st_size,
+    )

@@ -25,9 +25,14 @@ NOISE = ("the", "sat", "on", "walked", "a", "b")
 
 def shape(vocabulary: Vocabulary) -> BertConfig:
     return BertConfig(
-        layers=2, hidden=16, heads=2, intermediate=32, vocabulary=vocabulary.size, positions=32,
+        layers=2,
+        hidden=16,
+        heads=2,
+        intermediate=32,
+        vocabulary=vocabulary.size,
+        positions=32,
         initial_std=0.1,
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="session")
@@ -103,10 +108,14 @@ def squad(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 at = int(rng.integers(len(words)))
                 words.insert(at, word)
                 answers = [{"text": word, "answer_start": len(" ".join([*words[:at], ""]))}]
-            qas = [{
-                "id": f"{name}{i}", "question": "cat?", "answers": answers,
-                "is_impossible": not answers,
-            }]  # fmt: skip
+            qas = [
+                {
+                    "id": f"{name}{i}",
+                    "question": "cat?",
+                    "answers": answers,
+                    "is_impossible": not answers,
+                }
+            ]
             paragraphs.append({"context": " ".join(words), "qas": qas})
         data = {"version": "v2.0", "data": [{"title": "t", "paragraphs": paragraphs}]}
         (root / f"{name}-v2.0.json").write_text(json.dumps(data), encoding="utf-8")

@@ -29,8 +29,15 @@ from swe.run.loop import train
 from tests.bert.finetune.conftest import NOISE, shape
 
 STUDY = TableStudy(
-    size="2x16", length=16, rows=4, steps=4, seeds=2, validation_rows=8, rates=(2e-3,), check=0.5,
-)  # fmt: skip
+    size="2x16",
+    length=16,
+    rows=4,
+    steps=4,
+    seeds=2,
+    validation_rows=8,
+    rates=(2e-3,),
+    check=0.5,
+)
 DONE = ("baseline", "swe-f", "equal-start")
 
 
@@ -53,9 +60,10 @@ def results(vocabulary: Vocabulary, tmp_path_factory: pytest.TempPathFactory) ->
         for seed in range(1 if arm.name == "equal-start" else 2):
             if arm.name in DONE:
                 train(
-                    task, STUDY.arm_config(arm, 2e-3, seed),
+                    task,
+                    STUDY.arm_config(arm, 2e-3, seed),
                     run_folder(folder, arm.name, 2e-3, seed),
-                )  # fmt: skip
+                )
     write_table("table2", STUDY, folder)
     write_json(out / "bert" / "tables" / "table2.json", {"folder": "smoke-1", "scale": "smoke"})
     return out
@@ -77,8 +85,9 @@ def test_the_rate_with_the_best_mean_over_models_is_taken() -> None:
 
 def test_differences_are_paired_by_the_pretraining_seed() -> None:
     """Gaps 1, 2, 3: mean 2, t(2) = 4.3027, half width 4.3027 / sqrt(3) = 2.484."""
-    found = contrast({"baseline": {0: 60.0, 1: 50.0, 2: 40.0},
-                      "swe-f": {0: 61.0, 1: 52.0, 2: 43.0}}, "baseline")  # fmt: skip
+    found = contrast(
+        {"baseline": {0: 60.0, 1: 50.0, 2: 40.0}, "swe-f": {0: 61.0, 1: 52.0, 2: 43.0}}, "baseline"
+    )
     gap = found["swe-f"]["difference"]
     assert gap["mean"] == pytest.approx(2.0)
     assert gap["low"] == pytest.approx(2 - 4.302653 / 3**0.5, abs=1e-5)
@@ -96,13 +105,21 @@ def test_lines_of_a_task() -> None:
 
     def rows(*values: float, flagged: bool = False) -> list[dict[str, Any]]:
         return [
-            row(rate, value, flagged, other_parts={"test": {"accuracy": value - 1}},
-                other_baselines={"test": {"accuracy": 49.0}})
-            for rate in (1e-3, 3e-3) for value in values
-        ]  # fmt: skip
+            row(
+                rate,
+                value,
+                flagged,
+                other_parts={"test": {"accuracy": value - 1}},
+                other_baselines={"test": {"accuracy": 49.0}},
+            )
+            for rate in (1e-3, 3e-3)
+            for value in values
+        ]
 
-    tunes = {"baseline": {0: rows(60.0, 62.0), 1: rows(50.0, 54.0)},
-             "swe-f": {0: rows(64.0, 64.0), 1: rows(55.0, 55.0, flagged=True)}}  # fmt: skip
+    tunes = {
+        "baseline": {0: rows(60.0, 62.0), 1: rows(50.0, 54.0)},
+        "swe-f": {0: rows(64.0, 64.0), 1: rows(55.0, 55.0, flagged=True)},
+    }
     found = task_scores(tunes, {"baseline": 1e-3, "swe-f": 3e-3}, (1e-3, 3e-3), "baseline")
     assert list(found) == ["dev", "test"]
     base, arm = found["dev"]["arms"]["baseline"], found["dev"]["arms"]["swe-f"]
@@ -135,8 +152,9 @@ def test_runs_are_those_that_all_arms_have_finished(results: Path) -> None:
     }  # fmt: skip
     both = open_table(results, "table2", ["swe-f"])
     assert {arm: list(seeds) for arm, seeds in both.models.items()} == {
-        "baseline": [0, 1], "swe-f": [0, 1],
-    }  # fmt: skip
+        "baseline": [0, 1],
+        "swe-f": [0, 1],
+    }
     assert list(open_table(results, "table2", ["swe-f"], 1).models["swe-f"]) == [0]
     model = both.models["swe-f"][1]
     digest = read_json(model / "config.json")["task"]["data"]["vocabulary_sha256"]
@@ -156,11 +174,35 @@ def test_what_is_not_there_is_told(results: Path, tmp_path: Path) -> None:
 
 
 def command(results: Path, glue: Path, out: Path, *more: str, task: str = "sst-2") -> int:
-    return main([
-        "table2", "--results", str(results), "--out", str(out), "--data", str(glue),
-        "--task", task, "--arms", "swe-f", "--rates", "1e-6", "1e-2", "--seeds", "1",
-        "--epochs", "2", "--batch", "8", "--max-length", "24", "--device", "cpu", *more,
-    ])  # fmt: skip
+    return main(
+        [
+            "table2",
+            "--results",
+            str(results),
+            "--out",
+            str(out),
+            "--data",
+            str(glue),
+            "--task",
+            task,
+            "--arms",
+            "swe-f",
+            "--rates",
+            "1e-6",
+            "1e-2",
+            "--seeds",
+            "1",
+            "--epochs",
+            "2",
+            "--batch",
+            "8",
+            "--max-length",
+            "24",
+            "--device",
+            "cpu",
+            *more,
+        ]
+    )
 
 
 def test_the_command_from_models_to_scores(
@@ -182,14 +224,18 @@ def test_the_command_from_models_to_scores(
         entry = line["arms"][arm]
         assert entry["rate"] == 1e-2
         assert entry["values"]["0"] == first["tasks"]["sst-2"]["arms"][arm]["values"]["0"]
-        tried = {path.parent.name: read_json(path)["value"] for path in
-                 (place / folder / "runs").glob(f"{arm}-lr*/sst-2/*/{SCORE}")}  # fmt: skip
+        tried = {
+            path.parent.name: read_json(path)["value"]
+            for path in (place / folder / "runs").glob(f"{arm}-lr*/sst-2/*/{SCORE}")
+        }
         assert set(tried) == {"1e-06-s0", "0.01-s0"}
         other = place / folder / "runs" / f"{arm}-lr0.002-s1" / "sst-2"
         assert [path.name for path in other.iterdir()] == ["0.01-s0"], "only the chosen rate"
         assert entry["values"]["1"] == read_json(other / "0.01-s0" / SCORE)["value"]
-    gaps = [line["arms"]["swe-f"]["values"][s] - line["arms"]["baseline"]["values"][s]
-            for s in ("0", "1")]  # fmt: skip
+    gaps = [
+        line["arms"]["swe-f"]["values"][s] - line["arms"]["baseline"]["values"][s]
+        for s in ("0", "1")
+    ]
     assert line["arms"]["swe-f"]["difference"]["mean"] == pytest.approx(sum(gaps) / 2)
     assert found["paper"]["sst-2"]["swe-f"] == FINE_TUNED["table2"]["SST-2"]["swe-f"]
     assert command(results, glue, tmp_path, task="sts-b") == 0
@@ -225,8 +271,10 @@ def test_mistakes_are_told_in_one_line(
 def test_workers_give_what_this_process_gives(results: Path, glue: Path, tmp_path: Path) -> None:
     for jobs in ("1", "2"):
         assert command(results, glue, tmp_path / jobs, "--jobs", jobs) == 0
-    found = [read_json(tmp_path / jobs / "bert" / "finetune" / "smoke-1" / "table2.json")
-             for jobs in ("1", "2")]  # fmt: skip
+    found = [
+        read_json(tmp_path / jobs / "bert" / "finetune" / "smoke-1" / "table2.json")
+        for jobs in ("1", "2")
+    ]
     assert found[0]["tasks"]["sst-2"]["arms"] == found[1]["tasks"]["sst-2"]["arms"]
 
 

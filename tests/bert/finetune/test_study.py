@@ -118,9 +118,11 @@ def test_interrupted_is_unbroken(start: StartingPoint, glue: Path, tmp_path: Pat
         countdown = iter(range(after))
         with pytest.raises(Interrupted):
             run(
-                task_of(start, glue, epochs=1.0), 1e-2, tmp_path / "broken",
+                task_of(start, glue, epochs=1.0),
+                1e-2,
+                tmp_path / "broken",
                 stop=lambda left=countdown: next(left, None) is None,
-            )  # fmt: skip
+            )
         assert not (tmp_path / "broken" / "score.json").exists()
     again = run(task_of(start, glue, epochs=1.0), 1e-2, tmp_path / "broken")
     assert again["scores"] == whole["scores"]
@@ -168,12 +170,16 @@ def test_scores_are_learnt_as_numbers(start: StartingPoint, glue: Path, tmp_path
 
 def test_words_of_a_submission() -> None:
     assert label_words(glue_task("mnli"), np.array([0.0, 1.0, 2.0])) == [
-        "contradiction", "entailment", "neutral",
-    ]  # fmt: skip
+        "contradiction",
+        "entailment",
+        "neutral",
+    ]
     assert label_words(glue_task("rte"), np.array([1.0])) == ["not_entailment"]
     assert label_words(glue_task("sts-b"), np.array([-0.2, 3.14159, 6.0])) == [
-        "0.000", "3.142", "5.000",
-    ]  # fmt: skip
+        "0.000",
+        "3.142",
+        "5.000",
+    ]
 
 
 def test_squad_2_is_learnt_and_its_files_score_again(
@@ -241,16 +247,36 @@ def test_missing_parts_and_long_rows(start: StartingPoint, glue: Path, tmp_path:
 
 
 def command(model: Path, data: Path, out: Path, *more: str) -> int:
-    return main([
-        str(model), "--data", str(data), "--out", str(out), "--task", "sst-2", "--rates", "0.01",
-        "--seeds", "2", "--epochs", "1", "--max-length", "24", "--device", "cpu", *more,
-    ])  # fmt: skip
+    return main(
+        [
+            str(model),
+            "--data",
+            str(data),
+            "--out",
+            str(out),
+            "--task",
+            "sst-2",
+            "--rates",
+            "0.01",
+            "--seeds",
+            "2",
+            "--epochs",
+            "1",
+            "--max-length",
+            "24",
+            "--device",
+            "cpu",
+            *more,
+        ]
+    )
 
 
 def test_mistakes_are_told_in_one_line(
-    run_folder: Callable[[str], Path], glue: Path, tmp_path: Path,
+    run_folder: Callable[[str], Path],
+    glue: Path,
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     untied = run_folder("untied")
     cases: list[tuple[Path, Path, list[str], int, str]] = [
         (untied, glue, ["--max-length", "500"], 2, "max_length = 500: must be at most the model"),
@@ -299,10 +325,27 @@ def test_signals_to_the_workers_end_the_command_with_all_that_live_saved(
     words: str,
 ) -> None:
     arguments = [
-        str(run_folder("untied")), "--task", "sst-2", "--data", str(glue), "--out", str(tmp_path),
-        "--seeds", "1", "--batch", "8", "--max-length", "24", "--rates", "1e-3", "1e-4",
-        "--epochs", "1000", "--jobs", "2",
-    ]  # fmt: skip
+        str(run_folder("untied")),
+        "--task",
+        "sst-2",
+        "--data",
+        str(glue),
+        "--out",
+        str(tmp_path),
+        "--seeds",
+        "1",
+        "--batch",
+        "8",
+        "--max-length",
+        "24",
+        "--rates",
+        "1e-3",
+        "1e-4",
+        "--epochs",
+        "1000",
+        "--jobs",
+        "2",
+    ]
 
     def ready() -> bool:
         return len(list(tmp_path.glob("sst-2/*/metrics.jsonl"))) == 2
@@ -315,9 +358,13 @@ def test_signals_to_the_workers_end_the_command_with_all_that_live_saved(
 
 
 def test_the_commands_of_the_documentation(
-    run_folder: Callable[[str], Path], glue: Path, squad: Path, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    run_folder: Callable[[str], Path],
+    glue: Path,
+    squad: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """Word for word, from a run that stayed tied, on small files under the names used there."""
     page = (Path(__file__).parents[3] / "docs" / "finetune.md").read_text(encoding="utf-8")
     block = page.split("<!-- run -->\n```bash\n")[1].split("```")[0]
@@ -344,12 +391,18 @@ def test_the_commands_of_the_documentation(
     ]  # fmt: skip
     for table in tables.values():
         assert " ".join(f"{value:.1f}" for value in table["selected"]["values"]) in out
-    made = {path.relative_to(tmp_path / "tuned").as_posix() for path in tmp_path.rglob("*")
-            if path.is_relative_to(tmp_path / "tuned")}  # fmt: skip
+    made = {
+        path.relative_to(tmp_path / "tuned").as_posix()
+        for path in tmp_path.rglob("*")
+        if path.is_relative_to(tmp_path / "tuned")
+    }
     assert made >= {
-        "submission/SST-2.tsv", "submission/squad-2.0/predictions.json",
-        "submission/squad-2.0/na_prob.json", "tables/finetune.csv", "figures/finetune.png",
-    }  # fmt: skip
+        "submission/SST-2.tsv",
+        "submission/squad-2.0/predictions.json",
+        "submission/squad-2.0/na_prob.json",
+        "tables/finetune.csv",
+        "figures/finetune.png",
+    }
 
 
 @pytest.mark.gpu

@@ -30,9 +30,12 @@ from swe.sharing.schedule import AlwaysShared, Schedule, SweFixed
 
 LOGITS = 1e-5  # float32: two orders of the same sums
 TEXTS = (
-    "The cat sat on the mat, walking.", "CAFÉ naïve café’s 中文 x\tit's \u00a0 ok...",
-    "walked walks unknowable ☃ walking-sat", "", "a" * 101 + " the",
-)  # fmt: skip
+    "The cat sat on the mat, walking.",
+    "CAFÉ naïve café’s 中文 x\tit's \u00a0 ok...",
+    "walked walks unknowable ☃ walking-sat",
+    "",
+    "a" * 101 + " the",
+)
 CASES: list[tuple[Placement, Layout, str]] = [
     ("post", Layout.untied(6), "BertForMaskedLM"),
     ("pre", Layout.untied(6), "RobertaPreLayerNormForMaskedLM"),

@@ -20,10 +20,19 @@ from swe.base.errors import ConfigError
 from swe.run.loop import train
 
 STUDY = StudyConfig(
-    size="2x16", vocabulary=200, length=16, rows=8, steps=30, seeds=1, check=0.2,
-    validation_rows=40, arms=("baseline", "swe-f"), documents="apart", pairs="next-sentence",
+    size="2x16",
+    vocabulary=200,
+    length=16,
+    rows=8,
+    steps=30,
+    seeds=1,
+    check=0.2,
+    validation_rows=40,
+    arms=("baseline", "swe-f"),
+    documents="apart",
+    pairs="next-sentence",
     peak_lr=0.03,
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +108,12 @@ def test_it_trains_on_the_core(task: NextSentenceTask, tmp_path: Path) -> None:
     config = replace(STUDY, steps=12).train_config("swe-f", 0)
     summary = train(task, config, tmp_path / "run")
     assert set(summary["valid"]) == {
-        "loss", "accuracy", "next_loss", "next_accuracy", "predictions",
-    }  # fmt: skip
+        "loss",
+        "accuracy",
+        "next_loss",
+        "next_accuracy",
+        "predictions",
+    }
     assert summary["valid"]["predictions"] == 40 * task.masked
     model = task.build(0)
     assert task.evaluate(model, torch.device("cpu")) == task.evaluate(model, torch.device("cpu"))
@@ -121,9 +134,11 @@ def test_both_heads_learn_a_batch_by_heart(task: NextSentenceTask) -> None:
 def test_a_store_with_documents_across_is_refused(data: StudyData, tmp_path: Path) -> None:
     text = data.store.parent.parent / "text.txt"
     across = prepare_data(
-        replace(STUDY, documents="across", pairs="none"), tmp_path, text=[text],
+        replace(STUDY, documents="across", pairs="none"),
+        tmp_path,
+        text=[text],
         vocabulary_file=data.vocabulary_file,
-    )  # fmt: skip
+    )
     with pytest.raises(DataError, match="a store with documents apart"):
         build_task(STUDY, across)
     # A finished store stands for its text, if it is what the study asks for.

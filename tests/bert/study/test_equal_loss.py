@@ -53,8 +53,9 @@ def test_speed_up_over_seeds_has_an_interval_on_the_logarithm() -> None:
     half = 4.302652729911275 * math.sqrt(math.fsum((x - mean) ** 2 for x in logs) / 2 / 3)
     assert noisy["ratio"] == pytest.approx(math.exp(mean))
     assert (noisy["low"], noisy["high"]) == (
-        pytest.approx(math.exp(mean - half)), pytest.approx(math.exp(mean + half)),
-    )  # fmt: skip
+        pytest.approx(math.exp(mean - half)),
+        pytest.approx(math.exp(mean + half)),
+    )
 
 
 def test_one_seed_outside_the_range_leaves_a_bound_and_no_mean() -> None:

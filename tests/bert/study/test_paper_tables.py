@@ -34,9 +34,16 @@ from swe.sharing.schedule import ShamUntie, SweFixed, SweMultistage
 from tests.swe.sharing.residual import RegressionTask
 
 STUDY = TableStudy(
-    size="4x16", vocabulary=200, length=16, rows=4, steps=8, seeds=2, check=0.3,
-    validation_rows=20, rates=(2e-3, 4e-3),
-)  # fmt: skip
+    size="4x16",
+    vocabulary=200,
+    length=16,
+    rows=4,
+    steps=8,
+    seeds=2,
+    check=0.3,
+    validation_rows=20,
+    rates=(2e-3, 4e-3),
+)
 
 
 def names(table: str, study: TableStudy) -> list[str]:
@@ -46,24 +53,63 @@ def names(table: str, study: TableStudy) -> list[str]:
 def test_the_arms_of_a_twelve_layer_study_are_these() -> None:
     study = SCALES["small"]
     assert names("table1", study) == [
-        "baseline", "baseline x2", "equal-start", "swe-f", "swe-a", "swe-m", "always-shared",
-        "swe-f 6x2", "swe-f reset", "swe-f rescale", "swe-f sum", "sham reset",
-    ]  # fmt: skip
+        "baseline",
+        "baseline x2",
+        "equal-start",
+        "swe-f",
+        "swe-a",
+        "swe-m",
+        "always-shared",
+        "swe-f 6x2",
+        "swe-f reset",
+        "swe-f rescale",
+        "swe-f sum",
+        "sham reset",
+    ]
     assert names("table2", study) == ["baseline", "baseline x2", "equal-start", "swe-f", "swe-m"]
     assert names("table3", study) == [
-        "baseline", "equal-start", "swe-f tau 2 %", "swe-f tau 5 %", "swe-f", "swe-f tau 20 %",
-        "swe-f tau 40 %", "swe-m rho 0.1", "swe-m rho 0.3", "swe-m", "swe-m rho 0.7",
+        "baseline",
+        "equal-start",
+        "swe-f tau 2 %",
+        "swe-f tau 5 %",
+        "swe-f",
+        "swe-f tau 20 %",
+        "swe-f tau 40 %",
+        "swe-m rho 0.1",
+        "swe-m rho 0.3",
+        "swe-m",
+        "swe-m rho 0.7",
         "swe-m rho 0.9",
-    ]  # fmt: skip
+    ]
     assert names("table4", study) == [
-        "baseline", "equal-start", "swe-f 6x2", "swe-f 4x3", "swe-f 3x4", "swe-f 2x6", "swe-f",
-    ]  # fmt: skip
+        "baseline",
+        "equal-start",
+        "swe-f 6x2",
+        "swe-f 4x3",
+        "swe-f 3x4",
+        "swe-f 2x6",
+        "swe-f",
+    ]
     assert names("sweep", study) == [
-        "baseline", "baseline x2", "equal-start", "swe-f tau 2 %", "swe-f tau 5 %", "swe-f",
-        "swe-f tau 20 %", "swe-f tau 40 %", "swe-a", "swe-m", "always-shared", "swe-f 6x2",
-    ]  # fmt: skip
-    assert names("speedup", study)[:4] == ["baseline", "baseline x0.5", "baseline x0.7",
-                                           "baseline x2"]  # fmt: skip
+        "baseline",
+        "baseline x2",
+        "equal-start",
+        "swe-f tau 2 %",
+        "swe-f tau 5 %",
+        "swe-f",
+        "swe-f tau 20 %",
+        "swe-f tau 40 %",
+        "swe-a",
+        "swe-m",
+        "always-shared",
+        "swe-f 6x2",
+    ]
+    assert names("speedup", study)[:4] == [
+        "baseline",
+        "baseline x0.5",
+        "baseline x0.7",
+        "baseline x2",
+    ]
 
 
 def test_the_full_scale_is_the_papers_setting() -> None:
@@ -71,8 +117,11 @@ def test_the_full_scale_is_the_papers_setting() -> None:
     one, two = table_study("table1", "full"), table_study("table2", "full")
     assert (one.steps, one.rates, one.placement) == (500_000, (3e-4,), "pre")
     assert (two.steps, two.rates, two.placement, two.whole_word) == (
-        1_000_000, (1e-4,), "post", True,
-    )  # fmt: skip
+        1_000_000,
+        (1e-4,),
+        "post",
+        True,
+    )
     for study in (one, two):
         assert study.rows * study.accumulation == study.length == 512
         assert study.warmup * study.steps == 10_000
@@ -185,8 +234,13 @@ def test_the_sign_of_the_gain_is_judged_by_the_measured_interval(tmp_path: Path)
 
     def probe(step: int, share: float) -> dict[str, Any]:
         half = {"gradient_norms": [2.0, 2.0], "alignment": share}
-        return {"kind": "probe", "step": step, "gradient_norms": [2.0, 2.0], "alignment": share,
-                "halves": [half, half]}  # fmt: skip
+        return {
+            "kind": "probe",
+            "step": step,
+            "gradient_norms": [2.0, 2.0],
+            "alignment": share,
+            "halves": [half, half],
+        }
 
     for seed in (0, 1, 2):
         write_lines(
@@ -199,9 +253,13 @@ def test_the_sign_of_the_gain_is_judged_by_the_measured_interval(tmp_path: Path)
         return {"values": ends, "rate": 1.0, "schedule": {"until": until}}
 
     equal = arm(0, 0, 0) | {"steps": 10, "folders": {s: f"e{s}" for s in values}}
-    arms = {"equal-start": equal, "swe-f": arm(-0.1, 0.01, 0.9),
-            "swe-f tau 2 %": arm(0, 0.1, 0.02), "swe-f tau 40 %": arm(0, -0.1, 0.4),
-            "swe-f tau 80 %": arm(0.1, 0.01, 0.8)}  # fmt: skip
+    arms = {
+        "equal-start": equal,
+        "swe-f": arm(-0.1, 0.01, 0.9),
+        "swe-f tau 2 %": arm(0, 0.1, 0.02),
+        "swe-f tau 40 %": arm(0, -0.1, 0.4),
+        "swe-f tau 80 %": arm(0.1, 0.01, 0.8),
+    }
     found = {entry["tau"]: entry for entry in gain_signs(arms, tmp_path)}
     late = {"0.02": 0.0, "0.4": 0.0, "0.8": (0.5**0.5 - 1) / 2, "0.9": (0.5**0.5 - 1) / 2}
     for tau, entry in found.items():

@@ -21,9 +21,15 @@ from swe.base.interrupt import Interrupted
 from swe.sharing.schedule import EqualStart, NeverShared, SweAdaptive, SweFixed, SweMultistage
 
 STUDY = StudyConfig(
-    size="3x16", vocabulary=200, length=16, rows=4, steps=12, seeds=2, check=0.2,
+    size="3x16",
+    vocabulary=200,
+    length=16,
+    rows=4,
+    steps=12,
+    seeds=2,
+    check=0.2,
     validation_rows=20,
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +55,11 @@ def test_arms_are_the_papers(data: StudyData) -> None:
     adaptive = study.schedule("swe-a")
     assert isinstance(adaptive, SweAdaptive)
     assert (adaptive.rho, adaptive.interval, adaptive.patience, adaptive.majority) == (
-        0.5, 10, 3, 0.5,
-    )  # fmt: skip
+        0.5,
+        10,
+        3,
+        0.5,
+    )
     fixed = study.schedule("swe-f")
     assert isinstance(fixed, SweFixed)
     assert fixed.tau(1000) == 200
@@ -131,8 +140,9 @@ def test_a_study_end_to_end(data: StudyData, tmp_path: Path) -> None:
     second = run_study(STUDY, data, tmp_path / "two", jobs=2)
     assert losses(first) == losses(second)
     assert {arm: entry["untied_at"] for arm, entry in first["arms"].items()}["swe-f"] == {
-        "0": [1], "1": [1],
-    }  # fmt: skip
+        "0": [1],
+        "1": [1],
+    }
     assert first == read_json(tmp_path / "one" / "comparison.json")
     assert set(first["arms"]) == set(STUDY.arms)
     config = build_task(STUDY, data).config
@@ -163,12 +173,15 @@ def test_claims_follow_the_comparison(tmp_path: Path) -> None:
         return {"difference": gap, "verdict": verdict, "steps": 5, "tokens": 10}
 
     comparison = {
-        "study": asdict(STUDY), "reference": "baseline",
+        "study": asdict(STUDY),
+        "reference": "baseline",
         "arms": {
-            "baseline": {}, "swe-f": entry("helps"), "swe-a": entry("hurts"),
+            "baseline": {},
+            "swe-f": entry("helps"),
+            "swe-a": entry("hurts"),
             "swe-m": entry("no gain"),
         },
-    }  # fmt: skip
+    }
     write_json(tmp_path / "bert" / "current.json", {"folder": "x"})
     write_json(tmp_path / "bert" / "x" / "comparison.json", comparison)
     verdicts = {record["id"]: record["verdict"] for record in bert_claims(tmp_path)}

@@ -19,8 +19,12 @@ Edit = Callable[[Path, Callable[[Any], None]], None]
 
 def test_numbers_in_words() -> None:
     assert [plain(v) for v in (0.0, 1.0, 0.4123, -2.5, 123.4)] == [
-        "0", "1.00", "0.412", "−2.50", "123",
-    ]  # fmt: skip
+        "0",
+        "1.00",
+        "0.412",
+        "−2.50",
+        "123",
+    ]
     assert plain(1234.5) == "1\u202f234"
     assert plain(2.8e-9, 2) == "2.8 × 10⁻⁹"
     assert plain(-1.5e7) == "−1.50 × 10⁷"
@@ -37,10 +41,16 @@ def test_comparison_in_words(built: Path) -> None:
     comparison = json.loads((built / "bert/smoke-abc/comparison.json").read_text("utf-8"))
     cells = comparison_cells(comparison_rows(comparison))
     assert cells[0] == {
-        "arm": "baseline", "n": "3", "loss": "6.0100 ± 0.0248", "difference": "—",
-        "verdict": "reference", "accuracy": "10.0 %", "untied_at": "—",
-        "parameters": "603\u202f584 → 603\u202f584", "seconds": "7",
-    }  # fmt: skip
+        "arm": "baseline",
+        "n": "3",
+        "loss": "6.0100 ± 0.0248",
+        "difference": "—",
+        "verdict": "reference",
+        "accuracy": "10.0 %",
+        "untied_at": "—",
+        "parameters": "603\u202f584 → 603\u202f584",
+        "seconds": "7",
+    }
     assert cells[1]["difference"] == "−0.0480 [−0.0530, −0.0430]"
 
 
@@ -78,8 +88,14 @@ def records(built: Path, tmp_path: Path) -> Path:
     folder.mkdir()
     for source in ("bert/smoke-abc/comparison.json", "claims.json"):
         (folder / Path(source).name).write_bytes((built / source).read_bytes())
-    times = {"device": "Some Processor", "cores": 2, "steps": {"theory": 31.4, "bert": 400.2},
-             "total": 431.6, "commit": "0123abc", "command": "python x.py"}  # fmt: skip
+    times = {
+        "device": "Some Processor",
+        "cores": 2,
+        "steps": {"theory": 31.4, "bert": 400.2},
+        "total": 431.6,
+        "commit": "0123abc",
+        "command": "python x.py",
+    }
     (folder / "times.json").write_text(json.dumps(times))
     return folder
 

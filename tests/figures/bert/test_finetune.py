@@ -32,10 +32,15 @@ def test_tables_and_figure(tmp_path: Path) -> None:
     assert [row["selected"] for row in rows[:4]] == ["True", "True", "False", "False"]
     [_, cell] = finetune.selected_cells([table("rte"), table()])
     assert cell == {
-        "task": "sst-2", "metric": "accuracy", "rate": "1.0 × 10⁻⁵", "n": "2",
-        "mean": "70.00 [−57.10, 197.10]", "values": "60.0, 80.0", "degenerate": "1 of 2",
+        "task": "sst-2",
+        "metric": "accuracy",
+        "rate": "1.0 × 10⁻⁵",
+        "n": "2",
+        "mean": "70.00 [−57.10, 197.10]",
+        "values": "60.0, 80.0",
+        "degenerate": "1 of 2",
         "baseline": "60.0",
-    }  # fmt: skip
+    }
     page = (tmp_path / "tables" / "finetune.md").read_text()
     assert page.count("\n") == 4
     words = json.loads((tmp_path / "figures" / "finetune.json").read_text())

@@ -51,8 +51,11 @@ def test_csv_and_page_hold_the_same_numbers() -> None:
     page = bert_finetune.page(found)
     assert page.count("\n| ") == 2 + 9 - 1
     assert "`python arms.py sweep --task sst-2 --data glue`" in page
-    [test] = [cell for cell in bert_finetune.cells(found)
-              if (cell["task"], cell["arm"]) == ("SICK, test", "SWE-F")]  # fmt: skip
+    [test] = [
+        cell
+        for cell in bert_finetune.cells(found)
+        if (cell["task"], cell["arm"]) == ("SICK, test", "SWE-F")
+    ]
     assert test["degenerate"] == "—", "flags are the development part's"
 
 

@@ -107,8 +107,10 @@ def test_a_study_is_put_on_record_and_drawn_from_there(results: Path, tmp_path: 
     assert "python paper_repro.py sweep --text a.txt --out o" in text
     assert "/home" not in text
     names = draw_tables(results, [again])
-    assert names == [f"study_12x64_sweep{part}" for part in
-                     ("", "_tau", "_theory", "_loss", "_correlations", "_dispersion")]  # fmt: skip
+    assert names == [
+        f"study_12x64_sweep{part}"
+        for part in ("", "_tau", "_theory", "_loss", "_correlations", "_dispersion")
+    ]
     assert (results / "tables" / "study-12x64-sweep.csv").exists()
     page = build(results, records).read_text("utf-8")
     assert "Studies on record" in page
@@ -155,8 +157,14 @@ def test_commands_lose_their_folders(command: str, shown: str) -> None:
 
 
 def test_a_speed_up_outside_the_baselines_is_a_bound_in_words(results: Path, edit: Edit) -> None:
-    found = {"ratio": None, "low": None, "high": None, "n": 3, "values": {"0": 0.5},
-             "censored": {"0": "below", "2": "above"}}  # fmt: skip
+    found = {
+        "ratio": None,
+        "low": None,
+        "high": None,
+        "n": 3,
+        "values": {"0": 0.5},
+        "censored": {"0": "below", "2": "above"},
+    }
     assert "1 of 3 seeds worse than the shortest, 1 better" in ratio_words(found)
     path = results / "bert" / "tables" / FOLDER / "speedup.json"
     edit(path, lambda table: table["speedup"].update({"swe-f": found}))

@@ -91,8 +91,13 @@ def test_claims_are_counted_and_escaped(built: Path) -> None:
 
 def test_runs_are_recorded(built: Path) -> None:
     text = Page(read(built)).text
-    for part in ("SWE-M, seed 2", "0123456789, with changes", "Some Processor, 1 thread(s)",
-                 "python 3.11.7, torch 2.13.0, numpy 2.4.6", "1.23 × 10¹²"):  # fmt: skip
+    for part in (
+        "SWE-M, seed 2",
+        "0123456789, with changes",
+        "Some Processor, 1 thread(s)",
+        "python 3.11.7, torch 2.13.0, numpy 2.4.6",
+        "1.23 × 10¹²",
+    ):
         assert part in text
 
 

@@ -27,8 +27,16 @@ def write_run(folder: Path, seed: int, loss: float, untied: list[int]) -> None:
         )  # fmt: skip
         if step:
             decay = loss + 2 * math.exp(-step / 8)
-            rows.append({"kind": "train", "step": step, "loss": decay, "gradient_norm": 1.0,
-                         "learning_rate": 1e-3, "seconds": 0.1 * step})  # fmt: skip
+            rows.append(
+                {
+                    "kind": "train",
+                    "step": step,
+                    "loss": decay,
+                    "gradient_norm": 1.0,
+                    "learning_rate": 1e-3,
+                    "seconds": 0.1 * step,
+                }
+            )
         if step and step % 20 == 0:
             value = loss if step == STEPS else loss + 0.5
             rows.append({"kind": "valid", "step": step, "loss": value, "accuracy": 0.1})
@@ -36,23 +44,36 @@ def write_run(folder: Path, seed: int, loss: float, untied: list[int]) -> None:
     dump(
         folder / "environment.json",
         {
-            "command": "python paper_repro.py bert", "commit": "0123456789abcdef", "cuda": None,
-            "device": "Some Processor", "dirty": True, "machine": "Linux x86_64",
-            "numpy": "2.4.6", "python": "3.11.7", "threads": 1, "torch": "2.13.0",
+            "command": "python paper_repro.py bert",
+            "commit": "0123456789abcdef",
+            "cuda": None,
+            "device": "Some Processor",
+            "dirty": True,
+            "machine": "Linux x86_64",
+            "numpy": "2.4.6",
+            "python": "3.11.7",
+            "threads": 1,
+            "torch": "2.13.0",
         },
-    )  # fmt: skip
+    )
     dump_lines(folder / "metrics.jsonl", rows)
     if untied:
         dump_lines(folder / "events.jsonl", [{"kind": "unshare", "step": step} for step in untied])
     dump(
         folder / "summary.json",
         {
-            "steps": STEPS, "tokens": 10240, "flops": 1.234e12, "seconds": 7.0, "probes": 11,
-            "parameters_at_start": 603584, "parameters_at_end": 603584, "layout_at_end": "4x1",
+            "steps": STEPS,
+            "tokens": 10240,
+            "flops": 1.234e12,
+            "seconds": 7.0,
+            "probes": 11,
+            "parameters_at_start": 603584,
+            "parameters_at_end": 603584,
+            "layout_at_end": "4x1",
             "valid": {"loss": loss, "accuracy": 0.1},
             "weights": {"common": 9.0, "deviation": 1.0, "dispersion": 0.1},
         },
-    )  # fmt: skip
+    )
 
 
 def write_bert(out: Path, seeds: int = 3) -> None:
@@ -69,14 +90,19 @@ def write_bert(out: Path, seeds: int = 3) -> None:
             "accuracy": {str(s): 0.1 for s in range(seeds)},
             "seconds": {str(s): 7.0 for s in range(seeds)},
             "untied_at": {str(s): untied for s in range(seeds)},
-            "steps": STEPS, "tokens": 10240, "flops": 1.234e12,
-            "parameters_at_start": 353664 if untied else 603584, "parameters_at_end": 603584,
-        }  # fmt: skip
+            "steps": STEPS,
+            "tokens": 10240,
+            "flops": 1.234e12,
+            "parameters_at_start": 353664 if untied else 603584,
+            "parameters_at_end": 603584,
+        }
     dump(
         folder / "comparison.json",
         {
             "study": {"size": "4x32", "rho": 0.5, "peak_lr": 0.002, "arms": list(ARMS)},
-            "reference": "baseline", "environment": {}, "arms": dict(sorted(arms.items())),
+            "reference": "baseline",
+            "environment": {},
+            "arms": dict(sorted(arms.items())),
         },
-    )  # fmt: skip
+    )
     dump(out / "bert" / "current.json", {"folder": "smoke-abc"})

@@ -25,30 +25,36 @@ def sample(table: str) -> dict[str, Any]:
     arms = table_arms(table, study)
     done = [arm for arm in arms if arm.name != UNFINISHED.get(table)]
     losses = {
-        arm.name: [6.0 - 0.2 * (arm.budget - 1) + 0.01 * s + 0.004 * k * (-1) ** (k + s)
-                   for s in range(3)]
+        arm.name: [
+            6.0 - 0.2 * (arm.budget - 1) + 0.01 * s + 0.004 * k * (-1) ** (k + s) for s in range(3)
+        ]
         for k, arm in enumerate(done)
-    }  # fmt: skip
+    }
     entries = compared(losses, "baseline")
     points = compared({a: [30 - v for v in values] for a, values in losses.items()}, "baseline")
     rows: dict[str, Any] = {}
     for arm in arms:
         rows[arm.name] = {
-            "budget": arm.budget, "schedule": to_dict(arm.schedule), "moments": arm.moments,
-            "convention": arm.convention, "tuning": {"0.001": [6.1], "0.002": [6.0]},
-        }  # fmt: skip
+            "budget": arm.budget,
+            "schedule": to_dict(arm.schedule),
+            "moments": arm.moments,
+            "convention": arm.convention,
+            "tuning": {"0.001": [6.1], "0.002": [6.0]},
+        }
         if arm not in done:
             continue
         percent = points[arm.name]
         rows[arm.name] |= entries[arm.name] | {
-            "rate": 0.002, "rate_at_edge": arm.name == "swe-f", "steps": arm.steps(study),
+            "rate": 0.002,
+            "rate_at_edge": arm.name == "swe-f",
+            "steps": arm.steps(study),
             "tokens": 512 * arm.steps(study),
             "flops": {str(seed): 1e12 for seed in range(3)},
             "seconds": {str(seed): 60.0 for seed in range(3)},
             "untied_at": {str(seed): [150] for seed in range(3)},
             "accuracy_percent": {"mean": percent["loss"]}
             | ({"difference": percent["difference"]} if "difference" in percent else {}),
-        }  # fmt: skip
+        }
     result: dict[str, Any] = {
         "table": table, "study": to_dict(study), "reference": "baseline", "arms": rows,
         "order": [arm.name for arm in arms], "complete": len(done) == len(arms),

@@ -14,19 +14,33 @@ def flow_curves() -> dict[str, Any]:
             loss = [math.exp(-1.5 * rate * t) for t in time]
             curves.append(
                 {
-                    "depth": depth, "method": method, "time": time, "loss": loss,
-                    "bound": [math.exp(-rate * t) for t in time], "descent_time": time,
-                    "descent_loss": loss, "eta": 0.01, "largest_descent_difference": 0.00321,
+                    "depth": depth,
+                    "method": method,
+                    "time": time,
+                    "loss": loss,
+                    "bound": [math.exp(-rate * t) for t in time],
+                    "descent_time": time,
+                    "descent_loss": loss,
+                    "eta": 0.01,
+                    "largest_descent_difference": 0.00321,
                 }
-            )  # fmt: skip
+            )
     return {
-        "figure": "flow_curves", "target_eigenvalues": [0.5, 1.25], "curves": curves,
+        "figure": "flow_curves",
+        "target_eigenvalues": [0.5, 1.25],
+        "curves": curves,
         "caption_numbers": {
-            "least_eigenvalue": 0.5, "steps": 200, "largest_descent_difference": 0.00321,
-            "time_to_1e-6": {"shared L=2": 7.11, "zas L=2": 4.22, "shared L=8": 3.33,
-                             "zas L=8": 2.44},
+            "least_eigenvalue": 0.5,
+            "steps": 200,
+            "largest_descent_difference": 0.00321,
+            "time_to_1e-6": {
+                "shared L=2": 7.11,
+                "zas L=2": 4.22,
+                "shared L=8": 3.33,
+                "zas L=8": 2.44,
+            },
         },
-    }  # fmt: skip
+    }
 
 
 def theorem_bounds() -> dict[str, Any]:
@@ -46,16 +60,21 @@ def theorem_bounds() -> dict[str, Any]:
                 {"target": target, "depth": depth, "zas_over_shared": [1.0, 1.5, depth / 4]}
             )
     return {
-        "figure": "theorem_bounds", "depths": [2, 16], "rows": rows, "speedups": speedups,
+        "figure": "theorem_bounds",
+        "depths": [2, 16],
+        "rows": rows,
+        "speedups": speedups,
         "caption_numbers": {
             "deepest": 16,
             "asymptotic_over_bound_rate": {
-                "shared, all above one": 2.25, "zas, all above one": 83.5,
-                "shared, one small": 1.01, "zas, one small": 6.54,
+                "shared, all above one": 2.25,
+                "zas, all above one": 83.5,
+                "shared, one small": 1.01,
+                "zas, one small": 6.54,
             },
             "time_zas_over_shared_1e-6": {"all above one": 4.56, "one small": 1.23},
         },
-    }  # fmt: skip
+    }
 
 
 def descent_bounds() -> dict[str, Any]:
@@ -74,14 +93,22 @@ def descent_bounds() -> dict[str, Any]:
         for method in ("shared", "zas")
     ]
     return {
-        "figure": "descent_bounds", "target_eigenvalues": [0.7, 1.3], "rows": rows,
+        "figure": "descent_bounds",
+        "target_eigenvalues": [0.7, 1.3],
+        "rows": rows,
         "slopes": slopes,
         "caption_numbers": {
-            "all_hold": True, "least_slope": 0.987, "largest_slope": 1.012,
-            "true_over_bound_rate": {"shared L=2": 1.31, "shared L=8": 1.62, "zas L=2": 4.13,
-                                     "zas L=8": 4.04},
+            "all_hold": True,
+            "least_slope": 0.987,
+            "largest_slope": 1.012,
+            "true_over_bound_rate": {
+                "shared L=2": 1.31,
+                "shared L=8": 1.62,
+                "zas L=2": 4.13,
+                "zas L=8": 4.04,
+            },
         },
-    }  # fmt: skip
+    }
 
 
 FILES = {

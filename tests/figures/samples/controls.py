@@ -84,39 +84,77 @@ def common_component() -> dict[str, Any]:
         for flow, part in (("shared", 0.0), ("identity", 0.01), ("perturbed", 0.5), ("zas", 0.4))
     ]
     return {
-        "figure": "common_component", "depths": [4, 8], "beyond": rows, "energy": energy,
-        "caption_numbers": {"gap": 0.04, "goal": 1e-6, "times": times, "sharing_arrived": 0,
-                            "guaranteed": {"gap": 0.01, "swe_slope": -1.01, "zas_slope": -0.71,
-                                           "deepest": 256, "swe": 0.023, "zas": 0.101}},
-    }  # fmt: skip
+        "figure": "common_component",
+        "depths": [4, 8],
+        "beyond": rows,
+        "energy": energy,
+        "caption_numbers": {
+            "gap": 0.04,
+            "goal": 1e-6,
+            "times": times,
+            "sharing_arrived": 0,
+            "guaranteed": {
+                "gap": 0.01,
+                "swe_slope": -1.01,
+                "zas_slope": -0.71,
+                "deepest": 256,
+                "swe": 0.023,
+                "zas": 0.101,
+            },
+        },
+    }
 
 
 def gradient_noise() -> dict[str, Any]:
     etas = [0.01, 0.02]
     still = [
-        {"arm": arm, "eta": eta, "floor": 0.011 * eta, "standard_error": 1e-4 * eta,
-         "predicted": 0.0105 * eta, "first_order": 0.01 * eta, "apart": 0.1, "apart_error": 0.01,
-         "apart_predicted": 0.1}
-        for arm in ("shared", "identity", "zas") for eta in etas
-    ]  # fmt: skip
+        {
+            "arm": arm,
+            "eta": eta,
+            "floor": 0.011 * eta,
+            "standard_error": 1e-4 * eta,
+            "predicted": 0.0105 * eta,
+            "first_order": 0.01 * eta,
+            "apart": 0.1,
+            "apart_error": 0.01,
+            "apart_predicted": 0.1,
+        }
+        for arm in ("shared", "identity", "zas")
+        for eta in etas
+    ]
     entry = {"loss": [0.01, None], "standard_error": [1e-3, None], "predicted": [0.011, 0.02],
              "best_eta": 0.01, "best_loss": 0.01, "best_error": 1e-3}  # fmt: skip
     one = {"gain": 1.0, "standard_error": 0.01}
-    gains = {"tying": one, "tying, perturbed": one, "averaging, perturbed": one,
-             "start": {"gain": 3.21, "standard_error": 0.2}}  # fmt: skip
+    gains = {
+        "tying": one,
+        "tying, perturbed": one,
+        "averaging, perturbed": one,
+        "start": {"gain": 3.21, "standard_error": 0.2},
+    }
     arms = {arm: dict(entry) for arm in ("shared", "identity", "zas")}
     return {
-        "figure": "gradient_noise", "depth": 8, "d": 2, "steps": 100, "replicas": 64,
-        "etas": etas, "floor_sigma": 0.1, "floors": still,
-        "tuned": [{"sigma": s, "arms": arms, "gains": gains, "fixed": [1.0, None]}
-                  for s in (0.1, 1.0)],
+        "figure": "gradient_noise",
+        "depth": 8,
+        "d": 2,
+        "steps": 100,
+        "replicas": 64,
+        "etas": etas,
+        "floor_sigma": 0.1,
+        "floors": still,
+        "tuned": [
+            {"sigma": s, "arms": arms, "gains": gains, "fixed": [1.0, None]} for s in (0.1, 1.0)
+        ],
         "caption_numbers": {
-            "largest_z": 1.44, "largest_floor_gap": 0.0312, "points": 6,
-            "deepest_fixed": [1.0, None], "largest_floor_saved": 0.0021, "largest_apart_gap": 0.01,
+            "largest_z": 1.44,
+            "largest_floor_gap": 0.0312,
+            "points": 6,
+            "deepest_fixed": [1.0, None],
+            "largest_floor_saved": 0.0021,
+            "largest_apart_gap": 0.01,
             "gains": {name: [gain, gain] for name, gain in gains.items()},
             "largest_predicted_gap": 0.05,
         },
-    }  # fmt: skip
+    }
 
 
 def odd_targets() -> dict[str, Any]:
@@ -129,17 +167,26 @@ def odd_targets() -> dict[str, Any]:
             for depth in (4, 16)
         ],
         "nets": [
-            {"start": start, "depth": depth, "quartiles": [0.1 * depth, 0.2 * depth, 0.4 * depth],
-             "never": 0.0, "mean": None}
+            {
+                "start": start,
+                "depth": depth,
+                "quartiles": [0.1 * depth, 0.2 * depth, 0.4 * depth],
+                "never": 0.0,
+                "mean": None,
+            }
             for start in starts
             for depth in (4, 8)
         ],
         "caption_numbers": {
-            "draws": 200, "slopes": dict.fromkeys(starts, fit), "predicted_unshared": 0.635,
-            "predicted_one_draw": 0.394, "deepest": 16, "largest_angle": 0.99,
+            "draws": 200,
+            "slopes": dict.fromkeys(starts, fit),
+            "predicted_unshared": 0.635,
+            "predicted_one_draw": 0.394,
+            "deepest": 16,
+            "largest_angle": 0.99,
             "identity_over_zas": 11.37,
         },
-    }  # fmt: skip
+    }
 
 
 FILES = {

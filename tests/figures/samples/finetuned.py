@@ -17,16 +17,25 @@ TABLES = ("table1", "table2", "sweep", "headline")
 ARMS = ("baseline", "equal-start", "swe-f")
 RATES = (3e-4, 1e-3)
 ENVIRONMENT = {
-    "device": "Some Processor", "commit": "0123456789abcdef", "torch": "2.13.0",
+    "device": "Some Processor",
+    "commit": "0123456789abcdef",
+    "torch": "2.13.0",
     "command": "python arms.py sweep --task sst-2 --data glue",
-}  # fmt: skip
+}
 
 
 def fine_tune(rate: float, value: float, *, flagged: bool, part: str = "") -> dict[str, Any]:
-    row = {"rate": rate, "value": value, "degenerate": flagged, "metric": "accuracy",
-           "baseline": 50.9}  # fmt: skip
-    more = {"other_parts": {part: {"accuracy": value - 1.0}},
-            "other_baselines": {part: {"accuracy": 50.0}}}  # fmt: skip
+    row = {
+        "rate": rate,
+        "value": value,
+        "degenerate": flagged,
+        "metric": "accuracy",
+        "baseline": 50.9,
+    }
+    more = {
+        "other_parts": {part: {"accuracy": value - 1.0}},
+        "other_baselines": {part: {"accuracy": 50.0}},
+    }
     return row | (more if part else {"other_parts": {}})
 
 
@@ -34,16 +43,26 @@ def lines(task: str, part: str = "", seeds: int = 3) -> dict[str, Any]:
     """Arms 0, 1 and 2 points apart at the higher rate; one run of the last is degenerate."""
     tunes = {
         arm: {
-            s: [fine_tune(r, 60.0 + k + s + (r > 5e-4) + 0.1 * k * s, part=part,
-                          flagged=k == 2 and s == 1) for r in RATES]
+            s: [
+                fine_tune(
+                    r, 60.0 + k + s + (r > 5e-4) + 0.1 * k * s, part=part, flagged=k == 2 and s == 1
+                )
+                for r in RATES
+            ]
             for s in range(seeds)
         }
         for k, arm in enumerate(ARMS)
-    }  # fmt: skip
+    }
     found = task_scores(tunes, dict.fromkeys(ARMS, 1e-3), RATES, "baseline")
     config = FinetuneConfig(task=task, rates=RATES, seeds=1, max_length=64)
-    about = {"task": task, "recipe": to_dict(config), "data": {}, "environment": ENVIRONMENT,
-             "pretraining_seeds": list(range(seeds)), "choosing_seeds": [0]}  # fmt: skip
+    about = {
+        "task": task,
+        "recipe": to_dict(config),
+        "data": {},
+        "environment": ENVIRONMENT,
+        "pretraining_seeds": list(range(seeds)),
+        "choosing_seeds": [0],
+    }
     return {name: about | line for name, line in named(found, task).items()}
 
 
@@ -51,36 +70,91 @@ def sample(table: str, seeds: int = 3) -> dict[str, Any]:
     below = table_sample(table)
     tasks = lines("sst-2", seeds=seeds) | lines("sick", "test", seeds=seeds)
     return {
-        "table": table, "reference": "baseline", "order": list(ARMS), "tasks": tasks,
-        "task_order": list(tasks), "unit": "points", "rule": DEGENERATE_RULE.format(margin=1.0),
-        "paper": fine_tuned(table, below["study"]["placement"]), "study": below["study"],
-        "pretraining": {arm: {name: below["arms"][arm].get(name)
-                              for name in ("steps", "tokens", "rate", "loss")} for arm in ARMS},
-    }  # fmt: skip
+        "table": table,
+        "reference": "baseline",
+        "order": list(ARMS),
+        "tasks": tasks,
+        "task_order": list(tasks),
+        "unit": "points",
+        "rule": DEGENERATE_RULE.format(margin=1.0),
+        "paper": fine_tuned(table, below["study"]["placement"]),
+        "study": below["study"],
+        "pretraining": {
+            arm: {
+                name: below["arms"][arm].get(name) for name in ("steps", "tokens", "rate", "loss")
+            }
+            for arm in ARMS
+        },
+    }
 
 
 def one_model(task: str = "sst-2") -> dict[str, Any]:
     """Two rates with two seeds; one run degenerate, one without a score."""
     rows = [
-        {"task": task, "rate": 1e-5, "seed": 0, "value": 60.0, "degenerate": True,
-         "reason": "constant answers", "baseline": 60.0},
-        {"task": task, "rate": 1e-5, "seed": 1, "value": 80.0, "degenerate": False, "reason": "",
-         "baseline": 60.0},
-        {"task": task, "rate": 1.5e-5, "seed": 0, "value": 82.0, "degenerate": False, "reason": "",
-         "baseline": 60.0},
-        {"task": task, "rate": 1.5e-5, "seed": 1, "value": None, "degenerate": True,
-         "reason": "not finite"},
-    ]  # fmt: skip
+        {
+            "task": task,
+            "rate": 1e-5,
+            "seed": 0,
+            "value": 60.0,
+            "degenerate": True,
+            "reason": "constant answers",
+            "baseline": 60.0,
+        },
+        {
+            "task": task,
+            "rate": 1e-5,
+            "seed": 1,
+            "value": 80.0,
+            "degenerate": False,
+            "reason": "",
+            "baseline": 60.0,
+        },
+        {
+            "task": task,
+            "rate": 1.5e-5,
+            "seed": 0,
+            "value": 82.0,
+            "degenerate": False,
+            "reason": "",
+            "baseline": 60.0,
+        },
+        {
+            "task": task,
+            "rate": 1.5e-5,
+            "seed": 1,
+            "value": None,
+            "degenerate": True,
+            "reason": "not finite",
+        },
+    ]
     rates: list[dict[str, Any]] = [
-        {"rate": 1e-5, "n": 2, "mean": 70.0, "low": -57.1, "high": 197.1, "values": [60.0, 80.0],
-         "degenerate": 1},
-        {"rate": 1.5e-5, "n": 2, "mean": 41.0, "low": None, "high": None, "values": [82.0, 0.0],
-         "degenerate": 1},
-    ]  # fmt: skip
+        {
+            "rate": 1e-5,
+            "n": 2,
+            "mean": 70.0,
+            "low": -57.1,
+            "high": 197.1,
+            "values": [60.0, 80.0],
+            "degenerate": 1,
+        },
+        {
+            "rate": 1.5e-5,
+            "n": 2,
+            "mean": 41.0,
+            "low": None,
+            "high": None,
+            "values": [82.0, 0.0],
+            "degenerate": 1,
+        },
+    ]
     return {
-        "task": task, "metric": "accuracy", "rows": rows, "rates": rates, "selected": rates[0],
+        "task": task,
+        "metric": "accuracy",
+        "rows": rows,
+        "rates": rates,
+        "selected": rates[0],
         "rule": "The rule.",
-    }  # fmt: skip
+    }
 
 
 def write_scores(out: Path) -> None:

@@ -12,25 +12,35 @@ def toy() -> dict[str, Any]:
     arms = ("equal-start", "always-shared", "swe-f 5 %", "swe-f 20 %", "swe-f 50 %")
     settings = []
     for eps in (0.0, 0.3):
-        final = {arm: [-4 + k / 5 + s / 50 + s * k / 90 for s in range(3)]
-                 for k, arm in enumerate(arms)}  # fmt: skip
+        final = {
+            arm: [-4 + k / 5 + s / 50 + s * k / 90 for s in range(3)] for k, arm in enumerate(arms)
+        }
         settings.append(
             {
-                "eps": eps, "step_size": 0.01,
+                "eps": eps,
+                "step_size": 0.01,
                 "curves": {arm: [0.0, -2.0, values[0]] for arm, values in final.items()},
                 "arms": compared(final, "equal-start"),
             }
-        )  # fmt: skip
+        )
     return {
         "core_against_flow": {
-            "depth": 8, "size": 4, "step_sizes": [1e-2, 5e-3, 2.5e-3, 1.25e-3],
-            "errors": [0.016, 0.008, 0.004, 0.00234], "slope": 1.017, "curve": curve,
+            "depth": 8,
+            "size": 4,
+            "step_sizes": [1e-2, 5e-3, 2.5e-3, 1.25e-3],
+            "errors": [0.016, 0.008, 0.004, 0.00234],
+            "slope": 1.017,
+            "curve": curve,
         },
         "distinct_modules": {
-            "depth": 6, "size": 4, "steps": 300, "seeds": 3, "curve_every": 150,
+            "depth": 6,
+            "size": 4,
+            "steps": 300,
+            "seeds": 3,
+            "curve_every": 150,
             "settings": settings,
         },
-    }  # fmt: skip
+    }
 
 
 def teacher_student() -> dict[str, Any]:
@@ -38,19 +48,28 @@ def teacher_student() -> dict[str, Any]:
     settings = []
     for optimiser in ("sgd", "adamw"):
         for eps in (0.0, 1.0):
-            final = {arm: [-2 + k / 10 + s / 50 + s * k / 90 for s in range(3)]
-                     for k, arm in enumerate(arms)}  # fmt: skip
+            final = {
+                arm: [-2 + k / 10 + s / 50 + s * k / 90 for s in range(3)]
+                for k, arm in enumerate(arms)
+            }
             settings.append(
                 {
-                    "optimiser": optimiser, "eps": eps, "chosen": {},
+                    "optimiser": optimiser,
+                    "eps": eps,
+                    "chosen": {},
                     "against_equal_start": compared(final, "equal-start"),
                     "against_baseline": compared(final, "baseline"),
                 }
-            )  # fmt: skip
+            )
     return {
-        "depth": 6, "width": 8, "rows": 16, "steps": 400, "seeds": 3, "arms": list(arms),
+        "depth": 6,
+        "width": 8,
+        "rows": 16,
+        "steps": 400,
+        "seeds": 3,
+        "arms": list(arms),
         "settings": settings,
-    }  # fmt: skip
+    }
 
 
 def quadratic() -> dict[str, Any]:
@@ -58,9 +77,15 @@ def quadratic() -> dict[str, Any]:
         tau = [0.0, 0.5, 1.0]
         values = [1.0, 0.8, ratio]
         return {
-            "tau": tau, "relative": values, "simulated_tau": tau, "simulated": values,
-            "standard_error": [0.01] * 3, "best_tau": 0.5, "best_relative": 0.8, "unshared": 1.1,
-        }  # fmt: skip
+            "tau": tau,
+            "relative": values,
+            "simulated_tau": tau,
+            "simulated": values,
+            "standard_error": [0.01] * 3,
+            "best_tau": 0.5,
+            "best_relative": 0.8,
+            "unshared": 1.1,
+        }
 
     return {
         "curves": [
@@ -78,8 +103,14 @@ def quadratic() -> dict[str, Any]:
 
 
 def sign_descent() -> dict[str, Any]:
-    reach = {"tied_steps": 90.0, "tied_standard_error": 1.0, "unshared_steps": 180.0,
-             "unshared_standard_error": 2.0, "gain": 2.02, "predicted": 2.06}  # fmt: skip
+    reach = {
+        "tied_steps": 90.0,
+        "tied_standard_error": 1.0,
+        "unshared_steps": 180.0,
+        "unshared_standard_error": 2.0,
+        "gain": 2.02,
+        "predicted": 2.06,
+    }
     arm = {"floor": 0.0016, "standard_error": 0.00001, "predicted": 0.0015}
     return {
         "snr": [0.01, 10.0], "lines": {"16": [4.0, 1.0]},
@@ -100,10 +131,14 @@ def adam_quadratic() -> dict[str, Any]:
     speed = gains | {"depth": 16, "predicted": {"adam": [3.7, 1.37], "sign": [3.9, 1.5]}}
     reach = gains | {"depth": 16, "predicted": [3.9, 1.8]}
     row = {
-        "snr": 0.1, "loss_tied": [0.5, 0.1, 0.2], "loss_unshared": [0.9, 0.4, 0.11],
-        "best_peak_tied": 0.02, "best_peak_unshared": 0.04, "best_gain": 1.125,
+        "snr": 0.1,
+        "loss_tied": [0.5, 0.1, 0.2],
+        "loss_unshared": [0.9, 0.4, 0.11],
+        "best_peak_tied": 0.02,
+        "best_peak_unshared": 0.04,
+        "best_gain": 1.125,
         "standard_error": 0.0625,
-    }  # fmt: skip
+    }
     line = {"16": [4.0, 1.3]}
     return {
         "speeds": [speed], "reach": [reach | {"beta2": 0.999}, reach | {"beta2": 0.99}],
@@ -121,22 +156,40 @@ def adam_quadratic() -> dict[str, Any]:
 
 def adam_unshare() -> dict[str, Any]:
     def row(tau: float, moments: str, loss: float) -> dict[str, Any]:
-        return {"tau": tau, "moments": moments, "predicted": loss * 1.01, "peak": 0.02,
-                "loss": loss, "standard_error": 0.02}  # fmt: skip
+        return {
+            "tau": tau,
+            "moments": moments,
+            "predicted": loss * 1.01,
+            "peak": 0.02,
+            "loss": loss,
+            "standard_error": 0.02,
+        }
 
-    rows = [row(0.0, "rescale", 1.4), row(0.5, "copy", 1.1), row(0.5, "rescale", 0.9),
-            row(1.0, "rescale", 1.2)]  # fmt: skip
+    rows = [
+        row(0.0, "rescale", 1.4),
+        row(0.5, "copy", 1.1),
+        row(0.5, "rescale", 0.9),
+        row(1.0, "rescale", 1.2),
+    ]
     both = {"copy": 1.27, "rescale": 1.55}
     setting = {
-        "rows": rows, "best_tau": {"copy": 0.5, "rescale": 0.5}, "gain": both,
-        "gain_error": {"copy": 0.04, "rescale": 0.04}, "predicted_gain": 1.6,
-        "predicted_best_tau": 0.5, "largest_gap": 0.02,
-    }  # fmt: skip
+        "rows": rows,
+        "best_tau": {"copy": 0.5, "rescale": 0.5},
+        "gain": both,
+        "gain_error": {"copy": 0.04, "rescale": 0.04},
+        "predicted_gain": 1.6,
+        "predicted_best_tau": 0.5,
+        "largest_gap": 0.02,
+    }
     return {
-        "depth": 16, "steps": 200, "replicas": 64, "start_snr": 0.1, "peaks": [0.01, 0.02],
+        "depth": 16,
+        "steps": 200,
+        "replicas": 64,
+        "start_snr": 0.1,
+        "peaks": [0.01, 0.02],
         "settings": [{"bias": bias, **setting} for bias in (2.0, 6.0, 20.0)],
         "caption_numbers": {"largest_gap": 0.0234, "gain": {"2": 1.55}},
-    }  # fmt: skip
+    }
 
 
 def predictions() -> dict[str, Any]:
@@ -152,23 +205,39 @@ def predictions() -> dict[str, Any]:
         }  # fmt: skip
         if optimiser == "adamw":
             return found
-        names = ("defect", "force_cosine_start", "force_cosine_end", "log10_noise_end_over_start",
-                 "alignment_start", "alignment_start_predicted", "mean_paths_apart")  # fmt: skip
+        names = (
+            "defect",
+            "force_cosine_start",
+            "force_cosine_end",
+            "log10_noise_end_over_start",
+            "alignment_start",
+            "alignment_start_predicted",
+            "mean_paths_apart",
+        )
         return found | {
-            "predicted": [0.0, 0.01, 0.28], "general": [0.0, 0.02, 0.31],
-            "predicted_baseline": -0.02, "gain_over_equal_start": gap(-0.02),
-            "gain_over_baseline": gap(-0.13), "predicted_gain_over_equal_start": -0.01,
+            "predicted": [0.0, 0.01, 0.28],
+            "general": [0.0, 0.02, 0.31],
+            "predicted_baseline": -0.02,
+            "gain_over_equal_start": gap(-0.02),
+            "gain_over_baseline": gap(-0.13),
+            "predicted_gain_over_equal_start": -0.01,
             "predicted_gain_over_baseline": -0.03,
             "premises": {name: gap(0.5 + k / 100) for k, name in enumerate(names)},
-        }  # fmt: skip
+        }
 
     kinds = [("quadratic", "sgd"), ("deep linear", "sgd"), ("students near", "sgd"),
              ("students", "sgd"), ("students", "adamw")]  # fmt: skip
     return {
-        "steps": 300, "linear_steps": 2000, "seeds": 3, "near": 0.01,
-        "settings": [setting(*kind, eps) for kind in kinds
-                     for eps in ((1.0,) if kind[0] == "quadratic" else (0.0, 0.3))],
-    }  # fmt: skip
+        "steps": 300,
+        "linear_steps": 2000,
+        "seeds": 3,
+        "near": 0.01,
+        "settings": [
+            setting(*kind, eps)
+            for kind in kinds
+            for eps in ((1.0,) if kind[0] == "quadratic" else (0.0, 0.3))
+        ],
+    }
 
 
 def moments() -> dict[str, Any]:
@@ -178,23 +247,36 @@ def moments() -> dict[str, Any]:
     def lengths(level: float) -> dict[str, Any]:
         over = [{"n": 4, "mean": level, "low": level - 0.1, "high": level + 0.1} for _ in windows]
         curve = [level] * 56
-        return {"over own": over, "curve over own": curve, "over untied": over,
-                "curve over untied": curve}  # fmt: skip
+        return {
+            "over own": over,
+            "curve over own": curve,
+            "over untied": over,
+            "curve over untied": curve,
+        }
 
     runs = {arm: [-1.0 + 0.1 * k, -1.2 + 0.11 * k, -0.9 + 0.12 * k] for k, arm in enumerate(arms)}
     setting = {
-        "rows": 4, "tau": 24, "steps": 80, "rates": [0.01], "windows": windows,
-        "middle_rate": 0.01, "rate": dict.fromkeys(arms, 0.01),
+        "rows": 4,
+        "tau": 24,
+        "steps": 80,
+        "rates": [0.01],
+        "windows": windows,
+        "middle_rate": 0.01,
+        "rate": dict.fromkeys(arms, 0.01),
         "lengths": {arm: lengths(0.3 - 0.5 * k) for k, arm in enumerate(arms)},
         "best_rate_end": {r: compared(runs, r) for r in ("copy", "untied")},
-    }  # fmt: skip
+    }
     return {
-        "figure": "moments", "depth": 12, "width": 8, "betas": [0.9, 0.999], "networks": 6,
+        "figure": "moments",
+        "depth": 12,
+        "width": 8,
+        "betas": [0.9, 0.999],
+        "networks": 6,
         "settings": [
             {"strength": strength, "alignment": alignment, **setting}
             for strength, alignment in ((0.3, 0.88), (3.0, 0.32))
         ],
-    }  # fmt: skip
+    }
 
 
 FILES = {

@@ -9,10 +9,18 @@ from tests.figures.samples.files import exponent
 
 def speedup() -> dict[str, Any]:
     scalars = [
-        {"target": target, "eps": eps, "ratio": [target, 3 * target], "exponent": exponent(0.4),
-         "limit_slope": 0.49, "limit_error": 1e-6, "slower_at": [2] if target < 1 else []}
-        for target in (0.5, 2.0) for eps in (1e-2, 1e-4)
-    ]  # fmt: skip
+        {
+            "target": target,
+            "eps": eps,
+            "ratio": [target, 3 * target],
+            "exponent": exponent(0.4),
+            "limit_slope": 0.49,
+            "limit_error": 1e-6,
+            "slower_at": [2] if target < 1 else [],
+        }
+        for target in (0.5, 2.0)
+        for eps in (1e-2, 1e-4)
+    ]
     return {
         "figure": "speedup", "depths": [2, 16], "targets": [0.5, 2.0], "eps": [1e-2, 1e-4],
         "scalars": scalars, "spectra": [], "final": [[0.4, 0.5], [0.8, 0.9]],
@@ -40,8 +48,14 @@ def steps() -> dict[str, Any]:
                         "exponent": exponent(0.5),
                     }
                 )  # fmt: skip
-            quotients.append({"target": target, "rule": rule, "zas_over_shared": [2.0, 2.0],
-                              "exponent": exponent(0.0)})  # fmt: skip
+            quotients.append(
+                {
+                    "target": target,
+                    "rule": rule,
+                    "zas_over_shared": [2.0, 2.0],
+                    "exponent": exponent(0.0),
+                }
+            )
     hull = {"slope_low": 0.12, "slope_high": 0.34, "low": 0.1, "high": 0.4}
     return {
         "figure": "steps", "depths": [2, 16], "eps": 1e-6, "rows": rows, "quotients": quotients,
@@ -58,23 +72,37 @@ def steps() -> dict[str, Any]:
 
 def admissible() -> dict[str, Any]:
     rows = [
-        {"theorem": theorem, "target": target, "eigenvalues": [0.5, 2.0], "depths": depths,
-         "paper": [1e-3 / n**2 for n in depths], "proved": [0.5 / n for n in depths],
-         "true": [0.9 / n for n in depths], "true_exponent": exponent(-1.0),
-         "loose_exponent": exponent(1.0)}
+        {
+            "theorem": theorem,
+            "target": target,
+            "eigenvalues": [0.5, 2.0],
+            "depths": depths,
+            "paper": [1e-3 / n**2 for n in depths],
+            "proved": [0.5 / n for n in depths],
+            "true": [0.9 / n for n in depths],
+            "true_exponent": exponent(-1.0),
+            "loose_exponent": exponent(1.0),
+        }
         for theorem, depths in (("theorem3", [2, 8]), ("theorem4", [2, 8, 16]))
         for target in ("all above one", "across one")
-    ]  # fmt: skip
+    ]
     hull = {"slope_low": -1.01, "slope_high": -0.99, "low": -1.02, "high": -0.98}
     numbers = {
-        "deepest": 16, "window": [2, 16], "true_over_proved_low": 1.8, "true_over_proved_high": 1.9,
-        "true_over_paper_shallow": 9.0, "true_over_paper_deep_low": 123.0,
-        "true_over_paper_deep_high": 456.0, "true_exponent": hull, "loose_exponent": hull,
-    }  # fmt: skip
+        "deepest": 16,
+        "window": [2, 16],
+        "true_over_proved_low": 1.8,
+        "true_over_proved_high": 1.9,
+        "true_over_paper_shallow": 9.0,
+        "true_over_paper_deep_low": 123.0,
+        "true_over_paper_deep_high": 456.0,
+        "true_exponent": hull,
+        "loose_exponent": hull,
+    }
     return {
-        "figure": "admissible", "rows": rows,
+        "figure": "admissible",
+        "rows": rows,
         "caption_numbers": {"theorem3": dict(numbers), "theorem4": dict(numbers)},
-    }  # fmt: skip
+    }
 
 
 FILES = {

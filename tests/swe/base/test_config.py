@@ -16,9 +16,11 @@ from swe.sharing.schedule import SweMultistage
 
 def test_round_trip_through_json() -> None:
     config = TrainConfig(
-        steps=100, seed=3, schedule=SweMultistage(rho=0.3, interval=10),
+        steps=100,
+        seed=3,
+        schedule=SweMultistage(rho=0.3, interval=10),
         optimizer=OptimizerConfig(peak_lr=1e-3, warmup=5, clip_norm=None),
-    )  # fmt: skip
+    )
     assert from_dict(TrainConfig, json.loads(json.dumps(to_dict(config)))) == config
 
 

@@ -14,9 +14,13 @@ CODE = "import json; from swe.base.environment import host; print(json.dumps(hos
 
 def recorded(*program: str, folder: Path) -> str:
     done = subprocess.run(
-        [sys.executable, *program, "--out", "x"], capture_output=True, text=True, check=True,
-        cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+        [sys.executable, *program, "--out", "x"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
     return str(json.loads(done.stdout))
 
 

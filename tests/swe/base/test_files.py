@@ -48,8 +48,10 @@ def test_nan_is_never_written(tmp_path: Path) -> None:
     """NaN is no JSON: another reader would refuse the whole file."""
     path = tmp_path / "rows.jsonl"
     append_line(path, {"loss": 1.0})
-    for write in (lambda: append_line(path, {"loss": float("nan")}),
-                  lambda: write_lines(path, [{"loss": float("inf")}])):  # fmt: skip
+    for write in (
+        lambda: append_line(path, {"loss": float("nan")}),
+        lambda: write_lines(path, [{"loss": float("inf")}]),
+    ):
         with pytest.raises(ValueError, match="not JSON compliant"):
             write()
     assert read_lines(path) == [{"loss": 1.0}]

@@ -94,8 +94,12 @@ def test_signals_to_the_whole_group_are_the_parents_from_the_first_moment(tmp_pa
         "        print([answer for answer, _ in workers.in_order((n, 0) for n in range(5))])\n"
     )
     done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, start_new_session=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, timeout=60,
-    )  # fmt: skip
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        timeout=60,
+    )
     assert done.stdout == "[0, 1, 4, 9, 16]\n", done.stderr
     assert not done.stderr

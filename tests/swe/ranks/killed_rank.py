@@ -25,10 +25,14 @@ from tests.swe.sharing.residual import RegressionTask
 
 TASK = RegressionTask(depth=4, dropout=0.1)
 CONFIG = TrainConfig(
-    steps=12, seed=3, schedule=SweMultistage(rho=1.0, interval=5), log_interval=1,
-    eval_interval=6, checkpoint_interval=4,
+    steps=12,
+    seed=3,
+    schedule=SweMultistage(rho=1.0, interval=5),
+    log_interval=1,
+    eval_interval=6,
+    checkpoint_interval=4,
     optimizer=OptimizerConfig(peak_lr=2e-2, warmup=2, clip_norm=0.5),
-)  # fmt: skip
+)
 LAST_CHECKPOINT, KILLED_AT = 8, 9
 
 

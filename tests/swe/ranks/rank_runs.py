@@ -41,10 +41,16 @@ from tests.swe.sharing.residual import RegressionTask
 CLOSE = 1e-11
 TASK = RegressionTask(depth=4, dtype=torch.float64)
 BASE = TrainConfig(
-    steps=12, seed=3, schedule=SweFixed(until=5), log_interval=1, eval_interval=6,
-    probe_interval=4, checkpoint_interval=100, accumulation=2,
+    steps=12,
+    seed=3,
+    schedule=SweFixed(until=5),
+    log_interval=1,
+    eval_interval=6,
+    probe_interval=4,
+    checkpoint_interval=100,
+    accumulation=2,
     optimizer=OptimizerConfig(peak_lr=5e-2, warmup=2, clip_norm=0.5),
-)  # fmt: skip
+)
 CONFIGS = {
     "swe-f": BASE,
     "swe-f-units": replace(BASE, schedule=SweFixed(until=5, unit=2), moments="rescale"),
@@ -96,9 +102,12 @@ def job(out: Path, size: int) -> None:
         for chain, modes in CHAINS.items():
             with pytest.raises(Interrupted):
                 train(
-                    TASK, CONFIGS["swe-m"], out / chain, parallel=modes[size],
+                    TASK,
+                    CONFIGS["swe-m"],
+                    out / chain,
+                    parallel=modes[size],
                     stop=StopAfter(STOPS[size]),
-                )  # fmt: skip
+                )
         if size == 2:
             graphs = {mode: compiled(mode, out / f"2-{mode}-blocks") for mode in MODES}
             for mode in MODES:
@@ -214,9 +223,14 @@ def refusals(out: Path) -> dict[str, list[str]]:
         if world.rank == 1:
             patch.setattr(os, "fsync", no_space)
         refused(
-            "disk full", CheckpointError, TASK, BASE, out / "stop", parallel="fsdp",
+            "disk full",
+            CheckpointError,
+            TASK,
+            BASE,
+            out / "stop",
+            parallel="fsdp",
             stop=StopAfter(1),
-        )  # fmt: skip
+        )
     return {what: world.gather(message) for what, message in said.items()}
 
 

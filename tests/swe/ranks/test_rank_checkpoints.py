@@ -77,9 +77,19 @@ def test_a_killed_rank_is_restarted_to_the_same_end(
 ) -> None:
     """torchrun restarts all ranks from the last checkpoint; bit for bit, dropout included."""
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        "--max-restarts", "1", "-m", killed_rank.__name__, str(tmp_path), mode,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "--max-restarts",
+        "1",
+        "-m",
+        killed_rank.__name__,
+        str(tmp_path),
+        mode,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "attempts").read_text().split() == ["1", "1"], "nobody ended at first try"

@@ -36,8 +36,10 @@ def test_compiled_blocks_train_as_one_process_does(rank_runs: Path, mode: Mode) 
     assert_close(numbers(rank_runs / "1-none-swe-m"), numbers(rank_runs / f"2-{mode}-blocks"))
     here = read_json(rank_runs / f"2-{mode}-blocks" / "environment.json")
     assert (here["parallel"], here["speed"]["compile"], here["speed"]["prefetch"]) == (
-        mode, "blocks", 2,
-    )  # fmt: skip
+        mode,
+        "blocks",
+        2,
+    )
     counts = read_json(rank_runs / "facts.json")["graphs"][mode]
     assert counts[:2] == [0, 1]
     assert counts[-1] == {"ddp": 1, "fsdp": 2}[mode]
@@ -118,10 +120,13 @@ def test_a_task_may_offer_its_rows_of_a_batch() -> None:
 
 def test_restarts_on_several_nodes_need_torchruns_way_out() -> None:
     environment = dict.fromkeys(("RANK", "LOCAL_RANK"), "0") | {
-        "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1",
-        "TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_MAX_RESTARTS": "3",
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": "1",
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "TORCHELASTIC_MAX_RESTARTS": "3",
         "GROUP_WORLD_SIZE": "2",
-    }  # fmt: skip
+    }
     with (
         pytest.raises(ConfigError, match=r"on 2 nodes needs TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"),
         process_group(environment=environment),

@@ -32,10 +32,16 @@ from swe.sharing.schedule import SweMultistage
 from tests.swe.sharing.residual import RegressionTask
 
 SPLITTING = TrainConfig(
-    steps=24, seed=3, schedule=SweMultistage(rho=0.8, interval=3, patience=2), log_interval=2,
-    eval_interval=8, probe_interval=5, checkpoint_interval=4, accumulation=2,
+    steps=24,
+    seed=3,
+    schedule=SweMultistage(rho=0.8, interval=3, patience=2),
+    log_interval=2,
+    eval_interval=8,
+    probe_interval=5,
+    checkpoint_interval=4,
+    accumulation=2,
     optimizer=OptimizerConfig(peak_lr=1e-2, warmup=4, clip_norm=0.5),
-)  # fmt: skip
+)
 """SWE-M splits more than once on TASK; a test asserts it."""
 TASK = RegressionTask(depth=4, dropout=0.1)
 OPERATIONS = frozenset({"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod"})

@@ -44,8 +44,12 @@ def on_a_disk_of(size: int, disk: Path, whole: Path) -> dict[str, object]:
     finally:
         subprocess.run(["umount", str(disk)], check=True)
     return {
-        "size": size, "said": said, "saved": [p.name for p in saved], "rows": rows, "wrong": wrong,
-    }  # fmt: skip
+        "size": size,
+        "said": said,
+        "saved": [p.name for p in saved],
+        "rows": rows,
+        "wrong": wrong,
+    }
 
 
 if __name__ == "__main__":

@@ -32,10 +32,16 @@ from tests.swe.sharing.residual import RegressionTask
 pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 
 CONFIG = TrainConfig(
-    steps=12, seed=3, schedule=SweFixed(until=5), log_interval=4, eval_interval=4,
-    probe_interval=3, checkpoint_interval=4, accumulation=2,
+    steps=12,
+    seed=3,
+    schedule=SweFixed(until=5),
+    log_interval=4,
+    eval_interval=4,
+    probe_interval=3,
+    checkpoint_interval=4,
+    accumulation=2,
     optimizer=OptimizerConfig(peak_lr=1e-2, warmup=4, clip_norm=0.5),
-)  # fmt: skip
+)
 TASK = RegressionTask(depth=4, dropout=0.1)
 CPU = torch.device("cpu")
 
@@ -147,8 +153,9 @@ def test_resume_is_exact_and_may_change_the_speed(stop: int, tmp_path: Path) -> 
 
 def test_a_copy_of_a_compiled_model_runs_by_itself() -> None:
     """Deep copies (an average of weights, a pickle-free clone) keep names and use the same code."""
-    engine = engine_of(replace(CONFIG, schedule=AlwaysShared()), SpeedConfig(
-        compile="blocks", backend="eager"))  # fmt: skip
+    engine = engine_of(
+        replace(CONFIG, schedule=AlwaysShared()), SpeedConfig(compile="blocks", backend="eager")
+    )
     graphs_by_step(engine)
     twin = copy.deepcopy(engine.model)
     assert list(twin.state_dict()) == list(engine.model.state_dict())
@@ -212,9 +219,16 @@ def test_the_attention_kernel_of_the_first_start_is_kept(tmp_path: Path) -> None
     for asked, kept in (("measured", "cudnn"), ("flash", "flash")):
         write_json(path, here | {"speed": {"attention": "cudnn"}})
         loop = _Loop(
-            TASK, CONFIG, RunFolder(tmp_path, read_json(tmp_path / "config.json")), CPU,
-            Parallel(), SpeedConfig(attention=asked), None, lambda: False, print,
-        )  # fmt: skip
+            TASK,
+            CONFIG,
+            RunFolder(tmp_path, read_json(tmp_path / "config.json")),
+            CPU,
+            Parallel(),
+            SpeedConfig(attention=asked),
+            None,
+            lambda: False,
+            print,
+        )
         assert loop.engine.speed.attention == kept
 
 

@@ -35,10 +35,16 @@ pytestmark = [
 ]
 
 CONFIG = TrainConfig(
-    steps=24, seed=3, schedule=SweFixed(until=10), log_interval=4, eval_interval=8,
-    probe_interval=5, checkpoint_interval=6, accumulation=2,
+    steps=24,
+    seed=3,
+    schedule=SweFixed(until=10),
+    log_interval=4,
+    eval_interval=8,
+    probe_interval=5,
+    checkpoint_interval=6,
+    accumulation=2,
     optimizer=OptimizerConfig(peak_lr=1e-2, warmup=4, clip_norm=0.5),
-)  # fmt: skip
+)
 TASK = RegressionTask(depth=4, width=64, batch=32, dropout=0.1)
 
 

@@ -86,8 +86,10 @@ def campaign(
         found[died, source] += 1
     dead = sum(n for (died, _), n in found.items() if died != "finished")
     writing = sum(n for (died, _), n in found.items() if "checkpoints/" in died)
-    print(f"{dead} of {len(chosen)} runs killed, {writing} of them known to be in a checkpoint's "
-          "write; all ended with the unbroken run's bits")  # fmt: skip
+    print(
+        f"{dead} of {len(chosen)} runs killed, {writing} of them known to be in a checkpoint's "
+        "write; all ended with the unbroken run's bits"
+    )
     assert writing, "no moment fell into the writing of a checkpoint"
     return found
 

@@ -83,13 +83,19 @@ def test_a_result_that_finds_no_room_leaves_the_old_one(tmp_path: Path) -> None:
 def test_a_disk_that_is_really_full(whole: Path) -> None:
     """Full at the first file, in a row, in a checkpoint, or not at all: sizes of a memory disk."""
     namespace = ["unshare", "--user", "--map-root-user", "--mount"]
-    if subprocess.run([*namespace, "mount", "-t", "tmpfs", "none", str(whole.parent)],
-                      capture_output=True, check=False).returncode:  # fmt: skip
+    if subprocess.run(
+        [*namespace, "mount", "-t", "tmpfs", "none", str(whole.parent)],
+        capture_output=True,
+        check=False,
+    ).returncode:
         pytest.skip("no memory disk may be mounted here; the limit on file sizes stands for it")
     done = subprocess.run(
         [*namespace, sys.executable, "-m", "tests.swe.run.small_disk", str(whole.parent)],
-        cwd=Path(paper_repro.__file__).parent, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=Path(paper_repro.__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert [f["size"] for f in found] == list(small_disk.SIZES)
@@ -157,5 +163,6 @@ def test_without_locks_the_run_goes_on_and_says_so(
     said: list[str] = []
     with exclusive(tmp_path, said.append):
         pass
-    assert said == [f"{tmp_path}: no locks on this file system; see to it that one process runs "
-                    "here"]  # fmt: skip
+    assert said == [
+        f"{tmp_path}: no locks on this file system; see to it that one process runs here"
+    ]

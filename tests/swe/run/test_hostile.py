@@ -202,15 +202,41 @@ def test_any_bytes_for_the_tensors_header_end_well(
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
     | st.sampled_from(["../../../tmp/x", "__import__('os').system('x')", "swe-f", "os.system"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from([
-        "steps", "schedule", "kind", "until", "unit", "seed", "optimizer", "layout", "groups",
-        "depth", "low_checks", "rows", "swe", "config", "__class__", "__reduce__",
-    ]), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "steps",
+                    "schedule",
+                    "kind",
+                    "until",
+                    "unit",
+                    "seed",
+                    "optimizer",
+                    "layout",
+                    "groups",
+                    "depth",
+                    "low_checks",
+                    "rows",
+                    "swe",
+                    "config",
+                    "__class__",
+                    "__reduce__",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
     max_leaves=12,
-)  # fmt: skip
+)
 
 
 def places(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -228,9 +254,15 @@ def planted(whole: dict[str, Any], where: tuple[str, ...], value: Any) -> Any:
 
 
 STATE = to_dict(
-    SavedState(config="x", swe={}, rows={"metrics": 1, "events": 0}, seconds=1.0, loss_sum=0.0,
-               loss_count=2)
-)  # fmt: skip
+    SavedState(
+        config="x",
+        swe={},
+        rows={"metrics": 1, "events": 0},
+        seconds=1.0,
+        loss_sum=0.0,
+        loss_count=2,
+    )
+)
 SCHEDULE = {"layout": {"depth": 4, "unit": 1, "groups": [2, 2]}, "low_checks": [0, 1, 0]}
 READERS: dict[str, tuple[dict[str, Any], Callable[[Any], Any]]] = {
     "config": (to_dict(CONFIG), lambda value: from_dict(TrainConfig, value)),

@@ -23,10 +23,16 @@ from tests.swe.run.damage import forge
 from tests.swe.sharing.residual import RegressionTask
 
 CONFIG = TrainConfig(
-    steps=24, seed=3, schedule=SweFixed(until=10), log_interval=4, eval_interval=8,
-    probe_interval=5, checkpoint_interval=6, accumulation=2,
+    steps=24,
+    seed=3,
+    schedule=SweFixed(until=10),
+    log_interval=4,
+    eval_interval=8,
+    probe_interval=5,
+    checkpoint_interval=6,
+    accumulation=2,
     optimizer=OptimizerConfig(peak_lr=1e-2, warmup=4, clip_norm=0.5),
-)  # fmt: skip
+)
 TASK = RegressionTask(depth=4, dropout=0.1)
 
 
@@ -167,9 +173,12 @@ def test_a_finished_run_is_not_run_again(unbroken: Path) -> None:
 
 def test_training_learns(tmp_path: Path) -> None:
     config = TrainConfig(
-        steps=150, schedule=NeverShared(), eval_interval=150, log_interval=10,
+        steps=150,
+        schedule=NeverShared(),
+        eval_interval=150,
+        log_interval=10,
         optimizer=OptimizerConfig(peak_lr=3e-2, warmup=10),
-    )  # fmt: skip
+    )
     train(RegressionTask(depth=2), config, tmp_path)
     rows = [r for r in read_lines(tmp_path / "metrics.jsonl") if r["kind"] == "train"]
     assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]

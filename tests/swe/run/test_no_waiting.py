@@ -60,9 +60,11 @@ class Waits(TorchDispatchMode):
 
 def engine_of(schedule: Schedule, monkeypatch: pytest.MonkeyPatch) -> Engine:
     config = TrainConfig(
-        steps=20, schedule=schedule, accumulation=2,
+        steps=20,
+        schedule=schedule,
+        accumulation=2,
         optimizer=OptimizerConfig(warmup=2, clip_norm=0.5),
-    )  # fmt: skip
+    )
     engine = Engine(RegressionTask(depth=4, dropout=0.1), config, torch.device("cpu"), "here")
     monkeypatch.setattr(engine, "raise_if_bad", lambda: None)
     return engine

@@ -100,10 +100,15 @@ def test_the_same_call_meets_the_same_batch_and_keeps_what_was_saved(tmp_path: P
 def test_a_run_that_diverges_stops_before_its_weights_are_lost(tmp_path: Path) -> None:
     """No bad batch but a bad rate: the last weights saved are finite, and the step is told."""
     config = replace(
-        crash.SPLITTING, accumulation=1, checkpoint_interval=1,
+        crash.SPLITTING,
+        accumulation=1,
+        checkpoint_interval=1,
         optimizer=OptimizerConfig(peak_lr=10.0, warmup=0, clip_norm=None, weight_decay=0.0),
-        steps=400, log_interval=400, eval_interval=400, probe_interval=0,
-    )  # fmt: skip
+        steps=400,
+        log_interval=400,
+        eval_interval=400,
+        probe_interval=0,
+    )
     with pytest.raises(NonFiniteLossError, match=r"update \d+; nothing was updated"):
         train(Exploding(), config, tmp_path)
     newest = max((tmp_path / "checkpoints").iterdir())

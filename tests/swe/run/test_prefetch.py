@@ -83,9 +83,13 @@ def test_closing_twice_and_going_on_is_fine() -> None:
 
 
 CONFIG = TrainConfig(
-    steps=6, schedule=NeverShared(), log_interval=2, eval_interval=6, accumulation=2,
+    steps=6,
+    schedule=NeverShared(),
+    log_interval=2,
+    eval_interval=6,
+    accumulation=2,
     optimizer=OptimizerConfig(warmup=0),
-)  # fmt: skip
+)
 TASK = RegressionTask(depth=2)
 
 

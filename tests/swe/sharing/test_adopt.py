@@ -131,9 +131,13 @@ def test_a_foreign_list_trains_as_our_stack_does(schedule: Schedule, moments: Mo
     prepare(ours.stack, schedule)
     options: dict[str, Any] = {"lr": 0.05, "weight_decay": 0.1}
     reference = ShareThenUnshare(
-        model, torch.optim.AdamW(model.parameters(), **options), schedule, STEPS, clip_norm=0.5,
+        model,
+        torch.optim.AdamW(model.parameters(), **options),
+        schedule,
+        STEPS,
+        clip_norm=0.5,
         moments=moments,
-    )  # fmt: skip
+    )
     optimizer = torch.optim.AdamW(foreign.parameters(), **options)
     swe = adopt(foreign, "body.layers", schedule, optimizer, STEPS, clip_norm=0.5, moments=moments)
     changed = run(swe)
@@ -183,12 +187,16 @@ def test_probe_sees_the_layers_own_gradients(schedule: Schedule) -> None:
     loss_of(plain, 0).backward()
     unit = schedule.unit
     own = [
-        torch.cat([
-            p.grad.flatten() for layer in list(plain.features)[r * unit : (r + 1) * unit]
-            for p in layer.parameters() if p.grad is not None
-        ])
+        torch.cat(
+            [
+                p.grad.flatten()
+                for layer in list(plain.features)[r * unit : (r + 1) * unit]
+                for p in layer.parameters()
+                if p.grad is not None
+            ]
+        )
         for r in range(DEPTH // unit)
-    ]  # fmt: skip
+    ]
     gram = torch.tensor(statistics.gram)
     expected = torch.stack(own) @ torch.stack(own).T
     torch.testing.assert_close(gram, expected, rtol=1e-5, atol=1e-7)
@@ -242,9 +250,14 @@ def test_resuming_is_exact(schedule: Schedule, at: int) -> None:
         if state:
             model.load_state_dict(state["model"])
         swe = adopt(
-            model, "body.layers", schedule, optimizer, STEPS, clip_norm=0.5,
+            model,
+            "body.layers",
+            schedule,
+            optimizer,
+            STEPS,
+            clip_norm=0.5,
             resume=state["swe"] if state else None,
-        )  # fmt: skip
+        )
         scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, STEPS)
         if state:
             optimizer.load_state_dict(state["optimizer"])

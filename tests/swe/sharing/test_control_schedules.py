@@ -18,9 +18,12 @@ from swe.sharing.schedule import NeverShared, Schedule, ShamUntie, SweAdaptive, 
 from tests.swe.sharing.residual import RegressionTask
 
 CONFIG = TrainConfig(
-    steps=24, seed=3, log_interval=8, eval_interval=24,
+    steps=24,
+    seed=3,
+    log_interval=8,
+    eval_interval=24,
     optimizer=OptimizerConfig(peak_lr=1e-2, warmup=4, clip_norm=0.5),
-)  # fmt: skip
+)
 TASK = RegressionTask(depth=4)
 
 
@@ -51,9 +54,13 @@ def test_a_sham_untie_that_resets_the_moments_is_not(tmp_path: Path) -> None:
     base = fitted(tmp_path / "base", NeverShared())
     assert not same(fitted(tmp_path / "sham", ShamUntie(until=10), moments="reset"), base)
     losses = [
-        [row["loss"] for row in read_lines(tmp_path / run / "metrics.jsonl")
-         if row["kind"] == "train"] for run in ("sham", "base")
-    ]  # fmt: skip
+        [
+            row["loss"]
+            for row in read_lines(tmp_path / run / "metrics.jsonl")
+            if row["kind"] == "train"
+        ]
+        for run in ("sham", "base")
+    ]
     assert losses[0][0] == losses[1][0]
     assert losses[0][1] != losses[1][1]
 

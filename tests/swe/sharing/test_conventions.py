@@ -41,8 +41,9 @@ def sum_by_hand(stack: Stack, layout: Layout) -> None:
             parameter.grad *= layout.uses[layout.owner[index]]
 
 
-def clip_by_hand(model: nn.Module, stack: Stack, layout: Layout, most: float, convention: str
-                 ) -> None:  # fmt: skip
+def clip_by_hand(
+    model: nn.Module, stack: Stack, layout: Layout, most: float, convention: str
+) -> None:
     """Clip by the norm over all layers (mean), or over each tied parameter once (sum)."""
     once = {id(p): 1.0 for p in model.parameters()}
     if convention == "sum":
@@ -56,9 +57,13 @@ def clip_by_hand(model: nn.Module, stack: Stack, layout: Layout, most: float, co
 
 
 def pair(
-    kind: str, unit: int, convention: Convention, clip: float | None, accumulation: int,
+    kind: str,
+    unit: int,
+    convention: Convention,
+    clip: float | None,
+    accumulation: int,
     dtype: torch.dtype,
-) -> tuple[list[Tensor], list[Tensor]]:  # fmt: skip
+) -> tuple[list[Tensor], list[Tensor]]:
     """Layer weights of a tied run and of the untied one by hand, after STEPS updates."""
     task, tied, tied_stack = build(unit, dtype=dtype)
     layout = Layout.tied(DEPTH, unit)
@@ -116,9 +121,10 @@ def test_in_single_precision_to_rounding(kind: str, clip: float | None) -> None:
 
 
 def weights_after(
-    optimiser: Callable[[list[nn.Parameter]], Optimizer], convention: Convention,
+    optimiser: Callable[[list[nn.Parameter]], Optimizer],
+    convention: Convention,
     clip: float | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """The tied block's weights after STEPS updates."""
     task, model, stack = build(1)
     outside = [p for n, p in model.named_parameters() if not n.startswith("stack.")]
@@ -146,10 +152,13 @@ def test_adam_sees_the_factor_through_its_epsilon_alone() -> None:
     torch.testing.assert_close(same[0], same[1], rtol=1e-10, atol=1e-10)
     start = layer_weights(build(1)[2])[0]
     moved = {
-        c: float((weights_after(lambda p: AdamW(p, lr=0.01, eps=1.0, weight_decay=0.0), c) - start)
-                 .norm())
+        c: float(
+            (
+                weights_after(lambda p: AdamW(p, lr=0.01, eps=1.0, weight_decay=0.0), c) - start
+            ).norm()
+        )
         for c in ("mean", "sum")
-    }  # fmt: skip
+    }
     assert moved["sum"] > 1.5 * moved["mean"]
 
 
@@ -201,10 +210,7 @@ def state_after_untie(convention: Convention, moments: Moments) -> dict[str, dic
 
 def test_after_an_untie_the_summed_moments_are_n_times_too_large_unless_rescaled() -> None:
     """Copied: n and n^2 times the mean's. Rescaled: the same under both conventions."""
-    by = {
-        (c, m): state_after_untie(c, m)
-        for c in ("mean", "sum") for m in ("copy", "rescale")
-    }  # fmt: skip
+    by = {(c, m): state_after_untie(c, m) for c in ("mean", "sum") for m in ("copy", "rescale")}
     for name, state in by["mean", "copy"].items():
         copied, other = by["sum", "copy"][name], by["sum", "rescale"][name]
         torch.testing.assert_close(copied["exp_avg"], DEPTH * state["exp_avg"], rtol=1e-9, atol=0)
@@ -239,10 +245,12 @@ def test_the_weight_cache_of_autocast_adds_the_uses_gradients_in_bfloat16() -> N
     stack = find_stack(untied)[1]
     stack.equalise()
     bf16_gradient(untied, task, cache=False)
-    wanted = torch.stack([
-        torch.cat([p.grad.flatten() for p in block.parameters() if p.grad is not None])
-        for block in stack.blocks
-    ]).sum(0)  # fmt: skip
+    wanted = torch.stack(
+        [
+            torch.cat([p.grad.flatten() for p in block.parameters() if p.grad is not None])
+            for block in stack.blocks
+        ]
+    ).sum(0)
     error = {
         cache: float((bf16_gradient(tied, task, cache=cache) - wanted).norm() / wanted.norm())
         for cache in (False, True)

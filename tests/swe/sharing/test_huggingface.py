@@ -28,19 +28,26 @@ from swe.sharing.huggingface import (  # noqa: E402
 
 DEPTH, STEPS = 4, 8
 SHAPE = {
-    "vocab_size": 40, "hidden_size": 16, "num_hidden_layers": DEPTH, "num_attention_heads": 2,
-    "intermediate_size": 32, "max_position_embeddings": 16, "hidden_act": "gelu",
-}  # fmt: skip
+    "vocab_size": 40,
+    "hidden_size": 16,
+    "num_hidden_layers": DEPTH,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 16,
+    "hidden_act": "gelu",
+}
 
 
 def bert(seed: int = 0, dropout: float = 0.0) -> Any:
     torch.manual_seed(seed)
     return transformers.BertForMaskedLM(
         transformers.BertConfig(
-            **SHAPE, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout,
+            **SHAPE,
+            hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout,
             initializer_range=0.2,
         )
-    )  # fmt: skip
+    )
 
 
 def albert(inner: int = 1) -> Any:
@@ -185,11 +192,20 @@ class Seen(list[dict[str, Tensor]]):
 
 def a_trainer(model: Any, folder: Path, collator: Any = collate, **changes: Any) -> Any:
     options: dict[str, Any] = {
-        "max_steps": STEPS, "per_device_train_batch_size": 4, "learning_rate": 1e-2,
-        "max_grad_norm": 0.5, "weight_decay": 0.1, "lr_scheduler_type": "constant", "seed": 3,
-        "save_strategy": "no", "logging_steps": 2, "report_to": "none", "use_cpu": True,
-        "disable_tqdm": True, "dataloader_pin_memory": False,
-    }  # fmt: skip
+        "max_steps": STEPS,
+        "per_device_train_batch_size": 4,
+        "learning_rate": 1e-2,
+        "max_grad_norm": 0.5,
+        "weight_decay": 0.1,
+        "lr_scheduler_type": "constant",
+        "seed": 3,
+        "save_strategy": "no",
+        "logging_steps": 2,
+        "report_to": "none",
+        "use_cpu": True,
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,
+    }
     args = transformers.TrainingArguments(output_dir=str(folder), **(options | changes))
     return transformers.Trainer(
         model=model, args=args, train_dataset=rows(), data_collator=collator
@@ -220,9 +236,11 @@ def test_the_trainer_makes_the_updates_of_a_plain_loop(
     decayed = [n for n, p in model.named_parameters() if p.ndim > 1]
     groups = [
         {"params": [p for n, p in model.named_parameters() if n in decayed], "weight_decay": 0.1},
-        {"params": [p for n, p in model.named_parameters() if n not in decayed],
-         "weight_decay": 0.0},
-    ]  # fmt: skip
+        {
+            "params": [p for n, p in model.named_parameters() if n not in decayed],
+            "weight_decay": 0.0,
+        },
+    ]
     optimizer = torch.optim.AdamW(groups, lr=1e-2, fused=True)
     swe = adopt(model, "bert.encoder.layer", schedule, optimizer, STEPS, clip_norm=0.5)
     held, events = collate(rows(4)), []
@@ -280,9 +298,11 @@ def test_what_the_callback_cannot_drive_is_refused(tmp_path: Path) -> None:
     held = collate(rows(4))
     with pytest.raises(ConfigError, match="auto_find_batch_size = True: the Trainer callback"):
         share_then_unshare(
-            a_trainer(bert(), tmp_path, auto_find_batch_size=True), "bert.encoder.layer",
-            SweFixed(until=3), held,
-        )  # fmt: skip
+            a_trainer(bert(), tmp_path, auto_find_batch_size=True),
+            "bert.encoder.layer",
+            SweFixed(until=3),
+            held,
+        )
     trainer = a_trainer(bert(), tmp_path)
     share_then_unshare(trainer, "bert.encoder.layer", SweFixed(until=STEPS), held)
     with pytest.raises(ConfigError, match="until = 8: must be a step in"):

@@ -87,9 +87,11 @@ def test_tied_equals_untied_with_averaged_gradients(
             rule.apply()
             optimizer.step()
         torch.testing.assert_close(
-            torch.stack(layer_weights(tied_stack)), torch.stack(layer_weights(untied_stack)),
-            rtol=1e-12, atol=1e-12,
-        )  # fmt: skip
+            torch.stack(layer_weights(tied_stack)),
+            torch.stack(layer_weights(untied_stack)),
+            rtol=1e-12,
+            atol=1e-12,
+        )
     for a, b in zip(tied.head.parameters(), untied.head.parameters(), strict=True):  # type: ignore[union-attr]
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
@@ -203,9 +205,11 @@ def test_copied_moments_continue_as_the_averaged_run_would() -> None:
             GradientRule(model).apply()
             optimizer.step()
     torch.testing.assert_close(
-        torch.stack(layer_weights(stack)), torch.stack(layer_weights(untied_stack)),
-        rtol=1e-12, atol=1e-12,
-    )  # fmt: skip
+        torch.stack(layer_weights(stack)),
+        torch.stack(layer_weights(untied_stack)),
+        rtol=1e-12,
+        atol=1e-12,
+    )
 
 
 def test_reset_drops_the_state_of_split_layers_only() -> None:

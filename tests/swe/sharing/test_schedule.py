@@ -65,8 +65,13 @@ def test_multistage_splits_at_each_low_boundary() -> None:
     schedule = SweMultistage(rho=0.5, interval=1)
     seen = {2: [0.9, 0.2, 0.9], 4: [0.4, 0.9, 0.9]}
     assert layouts(schedule, 4, 6, seen) == [
-        "1x4", "1x4", "1x(2+2)", "1x(2+2)", "1x(1+1+2)", "1x(1+1+2)",
-    ]  # fmt: skip
+        "1x4",
+        "1x4",
+        "1x(2+2)",
+        "1x(2+2)",
+        "1x(1+1+2)",
+        "1x(1+1+2)",
+    ]
 
 
 def test_multistage_patience_is_kept_for_each_boundary() -> None:
@@ -108,12 +113,20 @@ def test_adaptive_refuses_a_missing_or_short_measurement() -> None:
 
 some_schedule = st.one_of(
     st.builds(SweFixed, until=st.integers(1, 29)),
-    st.builds(SweAdaptive, rho=st.floats(-1, 1), interval=st.integers(1, 4),
-              patience=st.integers(1, 3), majority=st.floats(0, 0.9)),
-    st.builds(SweMultistage, rho=st.floats(-1, 1), interval=st.integers(1, 4),
-              patience=st.integers(1, 3)),
-    st.builds(AlwaysShared), st.builds(NeverShared), st.builds(EqualStart),
-)  # fmt: skip
+    st.builds(
+        SweAdaptive,
+        rho=st.floats(-1, 1),
+        interval=st.integers(1, 4),
+        patience=st.integers(1, 3),
+        majority=st.floats(0, 0.9),
+    ),
+    st.builds(
+        SweMultistage, rho=st.floats(-1, 1), interval=st.integers(1, 4), patience=st.integers(1, 3)
+    ),
+    st.builds(AlwaysShared),
+    st.builds(NeverShared),
+    st.builds(EqualStart),
+)
 
 
 @given(schedule=some_schedule, cut=st.integers(0, 29), data=st.data())

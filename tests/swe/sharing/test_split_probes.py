@@ -21,9 +21,15 @@ from tests.swe.sharing.residual import RegressionTask
 from theory.models.predictions import Split
 
 CONFIG = TrainConfig(
-    steps=12, seed=3, schedule=SweFixed(until=6), log_interval=4, eval_interval=12,
-    probe_interval=3, split_probes=True, optimizer=OptimizerConfig(peak_lr=1e-2, warmup=2),
-)  # fmt: skip
+    steps=12,
+    seed=3,
+    schedule=SweFixed(until=6),
+    log_interval=4,
+    eval_interval=12,
+    probe_interval=3,
+    split_probes=True,
+    optimizer=OptimizerConfig(peak_lr=1e-2, warmup=2),
+)
 TASK = RegressionTask(depth=4, dtype=torch.float64)
 
 
@@ -71,10 +77,13 @@ def test_signal_to_noise_of_known_gradients() -> None:
     for _ in range(draws):
         one, two = signal + 2.0 * rng.normal(size=(2, layers, size))
         rows = [
-            {"step": 0, "gradient_norms": list(np.linalg.norm(g, axis=1)),
-             "alignment": float(np.sum(g.sum(0) ** 2) / (layers * np.sum(g**2)))}
+            {
+                "step": 0,
+                "gradient_norms": list(np.linalg.norm(g, axis=1)),
+                "alignment": float(np.sum(g.sum(0) ** 2) / (layers * np.sum(g**2))),
+            }
             for g in (one, two, (one + two) / 2)
-        ]  # fmt: skip
+        ]
         found.append(Split.of(*rows).noise.mean())
     error = np.std(found) / math.sqrt(draws)
     assert abs(np.mean(found) - 4.0 * size) < 5 * error

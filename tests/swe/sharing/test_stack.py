@@ -56,9 +56,11 @@ def test_relayout_copies_and_names_the_origin() -> None:
     assert stack.blocks[1] is not kept
     assert torch.equal(stack.blocks[1].weight, kept.weight)  # type: ignore[arg-type]
     assert origin == {
-        "blocks.0.weight": "blocks.0.weight", "blocks.0.bias": "blocks.0.bias",
-        "blocks.1.weight": "blocks.0.weight", "blocks.1.bias": "blocks.0.bias",
-    }  # fmt: skip
+        "blocks.0.weight": "blocks.0.weight",
+        "blocks.0.bias": "blocks.0.bias",
+        "blocks.1.weight": "blocks.0.weight",
+        "blocks.1.bias": "blocks.0.bias",
+    }
 
 
 def test_a_copied_block_carries_no_gradient() -> None:

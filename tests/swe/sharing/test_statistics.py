@@ -71,8 +71,10 @@ def test_small_gram_matrix_written_out() -> None:
 
 def test_zero_gradients_have_no_correlation() -> None:
     layers: list[dict[str, Tensor | None]] = [
-        {"w": torch.zeros(2)}, {"w": torch.ones(2)}, {"w": None},
-    ]  # fmt: skip
+        {"w": torch.zeros(2)},
+        {"w": torch.ones(2)},
+        {"w": None},
+    ]
     statistics = GradientStatistics(gram_matrix(layers, 1))
     assert all(math.isnan(c) for c in statistics.correlations)
     assert statistics.to_json()["correlations"] == [None, None]
@@ -82,9 +84,10 @@ def test_zero_gradients_have_no_correlation() -> None:
 @given(
     rows=st.lists(
         st.lists(st.floats(-10, 10).map(lambda x: round(x, 3)), min_size=4, max_size=4),
-        min_size=1, max_size=6,
+        min_size=1,
+        max_size=6,
     )
-)  # fmt: skip
+)
 def test_alignment_is_the_share_of_the_common_component(rows: list[list[float]]) -> None:
     """A in [0, 1], and A = ||g_0||^2 / sum ||g_l||^2 by the orthonormal split."""
     gradients = torch.tensor(rows, dtype=torch.float64)

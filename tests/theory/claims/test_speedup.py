@@ -47,9 +47,14 @@ def test_verdicts() -> None:
         for claim in (*speedup_claims.CLAIMS, *sharper_claims.CLAIMS)
     }
     assert found == {
-        "ACC": "differs", "ACC-STEPS": "differs", "ACC-LIMITS": "shown", "THM2-EXACT": "shown",
-        "THM2-PROSE": "differs", "THM3-STEP": "shown", "THM4-STEP": "shown",
-    }  # fmt: skip
+        "ACC": "differs",
+        "ACC-STEPS": "differs",
+        "ACC-LIMITS": "shown",
+        "THM2-EXACT": "shown",
+        "THM2-PROSE": "differs",
+        "THM3-STEP": "shown",
+        "THM4-STEP": "shown",
+    }
 
 
 RIGHT: list[tuple[str, Callable[[], Finding]]] = [

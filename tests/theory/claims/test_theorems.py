@@ -25,8 +25,15 @@ def test_ledger_at_smoke_scale() -> None:
     assert all(r["verdict"] not in {"shown", "differs"} for r in records[:6])
     for record in records:
         assert set(record) == {
-            "id", "statement", "source", "verdict", "evidence", "rigour", "figure", "command",
-        }  # fmt: skip
+            "id",
+            "statement",
+            "source",
+            "verdict",
+            "evidence",
+            "rigour",
+            "figure",
+            "command",
+        }
         assert record["verdict"] in {"reproduced", "shown", "differs"} or re.fullmatch(
             r"true as a bound, loose by [0-9.].*|refuted under control.*", record["verdict"]
         )

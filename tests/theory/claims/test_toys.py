@@ -23,33 +23,43 @@ def student(shift: float) -> dict[str, Any]:
         "seeds": 3,
         "settings": [
             {
-                "optimiser": "sgd", "eps": 0.3, "chosen": chosen,
+                "optimiser": "sgd",
+                "eps": 0.3,
+                "chosen": chosen,
                 "against_equal_start": compare(final, "equal-start"),
                 "against_baseline": compare(final, "baseline"),
             }
         ],
-    }  # fmt: skip
+    }
 
 
 def core(slope: float) -> dict[str, Any]:
     return {
         "core_against_flow": {
-            "depth": 8, "size": 4, "step_sizes": [0.01, 0.005], "errors": [0.02, 0.01],
+            "depth": 8,
+            "size": 4,
+            "step_sizes": [0.01, 0.005],
+            "errors": [0.02, 0.01],
             "slope": slope,
         }
-    }  # fmt: skip
+    }
 
 
-def placed(
-    best: bool, gain: float, general: float, *, control: float = 0.0
-) -> dict[str, Any]:  # fmt: skip
+def placed(best: bool, gain: float, general: float, *, control: float = 0.0) -> dict[str, Any]:
     """Predictions with these hits; `general` and `control` are added to the measured curve."""
 
     def gap(mean: float) -> dict[str, Any]:
         return {"n": 5, "mean": mean, "low": mean - 0.02, "high": mean + 0.02}
 
-    names = ("defect", "force_cosine_start", "force_cosine_end", "log10_noise_end_over_start",
-             "alignment_start", "alignment_start_predicted", "mean_paths_apart")  # fmt: skip
+    names = (
+        "defect",
+        "force_cosine_start",
+        "force_cosine_end",
+        "log10_noise_end_over_start",
+        "alignment_start",
+        "alignment_start_predicted",
+        "mean_paths_apart",
+    )
 
     def setting(toy: str, optimiser: str, shift: float) -> dict[str, Any]:
         found = {
@@ -61,22 +71,28 @@ def placed(
         }  # fmt: skip
         if optimiser == "sgd":
             found |= {
-                "predicted": [0.0, 0.2 + shift], "general": [0.0, 0.2 + shift],
-                "predicted_baseline": -0.1, "gain_over_equal_start": gap(-0.2),
-                "gain_over_baseline": gap(-0.3), "predicted_gain_over_equal_start": -0.2 + gain,
+                "predicted": [0.0, 0.2 + shift],
+                "general": [0.0, 0.2 + shift],
+                "predicted_baseline": -0.1,
+                "gain_over_equal_start": gap(-0.2),
+                "gain_over_baseline": gap(-0.3),
+                "predicted_gain_over_equal_start": -0.2 + gain,
                 "predicted_gain_over_baseline": -0.3 + gain,
                 "premises": {name: gap(0.5) for name in names},
-            }  # fmt: skip
+            }
         return found
 
     return {
-        "seeds": 5, "near": 0.01,
+        "seeds": 5,
+        "near": 0.01,
         "settings": [
-            setting("quadratic", "sgd", control), setting("deep linear", "sgd", 0.0),
-            setting("students near", "sgd", general), setting("students", "sgd", 0.4),
+            setting("quadratic", "sgd", control),
+            setting("deep linear", "sgd", 0.0),
+            setting("students near", "sgd", general),
+            setting("students", "sgd", 0.4),
             setting("students", "adamw", 0.0),
         ],
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(

@@ -83,9 +83,14 @@ def test_eigen_directions_are_those_of_the_matrices() -> None:
     L, k, T, tau = 4, 3, 25, 9
     problem = problem_of(5, k)
     problem = Quadratic(
-        depth=L, own=problem.own, common=problem.common, bias=problem.bias, noise=0.3,
-        dispersion=0.4, start=1.0,
-    )  # fmt: skip
+        depth=L,
+        own=problem.own,
+        common=problem.common,
+        bias=problem.bias,
+        noise=0.3,
+        dispersion=0.4,
+        start=1.0,
+    )
     basis = np.linalg.qr(rng.normal(size=(k, k)))[0]
     A, B = ((basis * v) @ basis.T for v in (problem.own, problem.common))
     ones = np.ones((L, L)) / L

@@ -103,8 +103,12 @@ def test_steps_to_reach_solve_the_drift_equation(rule: Rule) -> None:
     steps = float(sign_descent.steps_to_reach(2.0, 0.1, eta, slope, depth, rule))
     path = solve_ivp(
         lambda _, x: -eta * sign_descent.drift(np.sqrt(depth) * slope * x, rule),
-        (0.0, steps), [2.0], method="DOP853", rtol=1e-11, atol=1e-13,
-    )  # fmt: skip
+        (0.0, steps),
+        [2.0],
+        method="DOP853",
+        rtol=1e-11,
+        atol=1e-13,
+    )
     assert path.y[0, -1] == pytest.approx(0.1, rel=1e-8)
 
 

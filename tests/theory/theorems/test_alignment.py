@@ -32,8 +32,10 @@ def test_sharing_never_descends_faster_at_one_point(
     size = max(1.0, float(np.max(np.abs(gradients))))
     h = 1e-6 / size
     for rate, move in ((own, gradients), (mean, np.broadcast_to(gradients.mean(0), weights.shape))):
-        slope = (deep_linear.loss(weights + h * move, target)
-                 - deep_linear.loss(weights - h * move, target)) / (2 * h)  # fmt: skip
+        slope = (
+            deep_linear.loss(weights + h * move, target)
+            - deep_linear.loss(weights - h * move, target)
+        ) / (2 * h)
         # Rounding of R over h, and h^2 times third derivatives.
         room = 1e-9 * size * (1.0 + float(deep_linear.loss(weights, target))) + 1e-5 * float(own)
         assert abs(float(slope) - float(rate)) < room

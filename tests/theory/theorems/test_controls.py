@@ -53,8 +53,10 @@ def test_early_deviation_of_other_targets(family: str, depth: int) -> None:
 
 def test_commutator_tells_normal_targets() -> None:
     rng = np.random.default_rng(1)
-    normal = [np.max(np.abs(controls.commutator(controls.draw_target(rng, f, 4))))
-              for f in controls.FAMILIES]  # fmt: skip
+    normal = [
+        np.max(np.abs(controls.commutator(controls.draw_target(rng, f, 4))))
+        for f in controls.FAMILIES
+    ]
     assert max(normal[:2]) < 1e-13
     assert min(normal[2:]) > 0.05
 

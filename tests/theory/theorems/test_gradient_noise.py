@@ -40,8 +40,9 @@ def test_curvature_of_a_tied_minimum_is_its_formula() -> None:
     own = [
         sum(a ** (2 * i) * b ** (2 * (depth - 1 - i)) for i in range(depth)) for a in v for b in v
     ]
-    common = [sum(a**i * b ** (depth - 1 - i) for i in range(depth)) ** 2 / depth
-              for a in v for b in v]  # fmt: skip
+    common = [
+        sum(a**i * b ** (depth - 1 - i) for i in range(depth)) ** 2 / depth for a in v for b in v
+    ]
     for tied, values in ((False, own), (True, common)):
         found = np.linalg.eigvalsh(curvature(WEIGHTS, tied=tied))
         np.testing.assert_allclose(found, np.sort(values), rtol=1e-12)

@@ -122,8 +122,9 @@ def scalar_time(weights: np.ndarray, target: float, eps: float, tied: bool) -> f
 
     arrived.terminal = True  # type: ignore[attr-defined]
     with np.errstate(over="ignore", invalid="ignore"):  # trial steps that are rejected
-        run = solve_ivp(field, (0.0, 1e7), weights, method="DOP853", rtol=1e-11, atol=1e-13,
-                        events=arrived)  # fmt: skip
+        run = solve_ivp(
+            field, (0.0, 1e7), weights, method="DOP853", rtol=1e-11, atol=1e-13, events=arrived
+        )
     assert run.t_events is not None
     return float(run.t_events[0][0])
 

@@ -18,8 +18,12 @@ def random_target(seed: int, size: int) -> np.ndarray:
     return np.eye(size) + 0.3 * rng.standard_normal((size, size))
 
 
-@given(seed=st.integers(0, 10**6), depth=st.integers(1, 7), size=st.integers(1, 4),
-       eta=st.floats(1e-4, 0.02))  # fmt: skip
+@given(
+    seed=st.integers(0, 10**6),
+    depth=st.integers(1, 7),
+    size=st.integers(1, 4),
+    eta=st.floats(1e-4, 0.02),
+)
 def test_tied_sgd_is_the_papers_mean_gradient_algorithm(
     seed: int, depth: int, size: int, eta: float
 ) -> None:

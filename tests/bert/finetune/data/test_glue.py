@@ -16,9 +16,16 @@ from swe.base.errors import ConfigError
 PARSES = [f"sentence{n}{kind}_parse" for kind in ("_binary", "") for n in (1, 2)]
 MNLI_HEAD = ["index", "promptID", "pairID", "genre", *PARSES, "sentence1", "sentence2"]
 STS_HEAD = [
-    "index", "genre", "filename", "year", "old_index", "source1", "source2", "sentence1",
+    "index",
+    "genre",
+    "filename",
+    "year",
+    "old_index",
+    "source1",
+    "source2",
+    "sentence1",
     "sentence2",
-]  # fmt: skip
+]
 PAIR_HEAD = ["index", "sentence1", "sentence2"]
 MNLI_ROW = ["7", "p", "q", "fiction", "(", ")", "(", ")", "It rains.", "It is wet."]
 STS_ROW = ["7", "main", "MSRvid", "2012", "0001", "none", "none", "It rains.", "It is wet."]
@@ -80,9 +87,14 @@ def read(task: str, folder: Path, part: str) -> Examples:
 
 @pytest.mark.parametrize(("task", "part", "name", "header", "row", "expected"), OFFICIAL)
 def test_official_formats(
-    task: str, part: str, name: str, header: list[str] | None, row: list[str],
-    expected: tuple[str, str | None, float], tmp_path: Path,
-) -> None:  # fmt: skip
+    task: str,
+    part: str,
+    name: str,
+    header: list[str] | None,
+    row: list[str],
+    expected: tuple[str, str | None, float],
+    tmp_path: Path,
+) -> None:
     put(tmp_path / "task" / name, header, row)
     (tmp_path / "task").mkdir(exist_ok=True)
     first, second, *label = expected
@@ -94,8 +106,18 @@ def test_official_formats(
 def test_every_glue_task_and_submission_name_is_there() -> None:
     names = {spec.submission for task in GLUE.values() for spec in task.parts.values()}
     assert names - {None} == {
-        "CoLA", "SST-2", "MRPC", "STS-B", "QQP", "MNLI-m", "MNLI-mm", "QNLI", "RTE", "WNLI", "AX",
-    }  # fmt: skip
+        "CoLA",
+        "SST-2",
+        "MRPC",
+        "STS-B",
+        "QQP",
+        "MNLI-m",
+        "MNLI-mm",
+        "QNLI",
+        "RTE",
+        "WNLI",
+        "AX",
+    }
     with pytest.raises(ConfigError, match="task = 'snli': must be one of cola, sst-2"):
         glue_task("snli")
 

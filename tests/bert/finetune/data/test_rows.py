@@ -23,8 +23,16 @@ def test_rows_written_out(vocabulary: Vocabulary) -> None:
     rows = sentence_rows(examples, vocabulary, 9, regression=False)
     assert words(vocabulary, rows, 0) == ["[CLS]", "the", "cat", "[SEP]", "sat", "[SEP]"]
     assert words(vocabulary, rows, 1) == [
-        "[CLS]", "the", "mat", "walk", "##ed", "[SEP]", "the", "cat", "[SEP]",
-    ]  # fmt: skip
+        "[CLS]",
+        "the",
+        "mat",
+        "walk",
+        "##ed",
+        "[SEP]",
+        "the",
+        "cat",
+        "[SEP]",
+    ]
     narrow = rows.batch(np.array([1, 0]))
     assert narrow["inputs"].shape == (2, 9), "never beyond the longest row that is allowed"
     rows = sentence_rows(examples, vocabulary, 32, regression=False)
@@ -80,8 +88,10 @@ def test_every_pool_holds_the_rows_of_the_plain_order(
         assert all(
             np.array_equal(g, pooled.rows(rows, 1, i)) for g, i in zip(got, inside, strict=True)
         )
-        padding = [sum(rows.lengths[g].max() * batch for g in batches)
-                   for batches in (got, [plain.rows(rows, 1, i) for i in inside])]  # fmt: skip
+        padding = [
+            sum(rows.lengths[g].max() * batch for g in batches)
+            for batches in (got, [plain.rows(rows, 1, i) for i in inside])
+        ]
         assert padding[0] <= padding[1]
 
 

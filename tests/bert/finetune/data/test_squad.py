@@ -35,19 +35,26 @@ def question(key: str, *answers: str, context: str = "") -> Question:
 
 
 def squad_file(path: Path, qas: list[dict[str, Any]], context: str = "The cat sat.") -> Path:
-    data = {"version": "1", "data": [{"title": "t", "paragraphs": [
-        {"context": context, "qas": qas}]}]}  # fmt: skip
+    data = {
+        "version": "1",
+        "data": [{"title": "t", "paragraphs": [{"context": context, "qas": qas}]}],
+    }
     path.write_text(json.dumps(data), encoding="utf-8")
     return path
 
 
 CAT: dict[str, Any] = {
-    "id": "q1", "question": "Who sat?", "answers": [{"text": "cat", "answer_start": 4}],
-}  # fmt: skip
+    "id": "q1",
+    "question": "Who sat?",
+    "answers": [{"text": "cat", "answer_start": 4}],
+}
 NOBODY: dict[str, Any] = {
-    "id": "q2", "question": "Who ran?", "answers": [], "is_impossible": True,
+    "id": "q2",
+    "question": "Who ran?",
+    "answers": [],
+    "is_impossible": True,
     "plausible_answers": [{"text": "cat", "answer_start": 4}],
-}  # fmt: skip
+}
 
 
 def test_reading_both_versions(tmp_path: Path) -> None:
@@ -105,8 +112,9 @@ def test_version_1_takes_the_best_answer_and_counts_missing_ones() -> None:
     rows = [question("a", "Denver Broncos", "Broncos"), question("b", "1066"), question("c", "x")]
     found = sm.score_v1(rows, {"a": "the Broncos.", "b": "in 1066"})
     assert found == {
-        "exact_match": pytest.approx(100 / 3), "f1": pytest.approx(100 * (1 + 2 / 3 + 0) / 3),
-    }  # fmt: skip
+        "exact_match": pytest.approx(100 / 3),
+        "f1": pytest.approx(100 * (1 + 2 / 3 + 0) / 3),
+    }
     with pytest.raises(ConfigError, match="of no question"):
         sm.score_v1([], {})
 
@@ -233,9 +241,10 @@ def test_span_search_against_all_pairs(logits: list[tuple[int, int, bool]], long
     allowed = np.array([row[2] for row in logits], dtype=bool)
     score, i, j = best_span(starts, ends, allowed, longest)
     pairs = [
-        (a, b) for a, b in itertools.product(range(n), repeat=2)
+        (a, b)
+        for a, b in itertools.product(range(n), repeat=2)
         if allowed[a] and a <= b < a + longest
-    ]  # fmt: skip
+    ]
     if not pairs:
         assert score == -math.inf
     else:
@@ -262,9 +271,11 @@ def test_offsets_give_the_text_back(vocabulary: Vocabulary) -> None:
 def test_perfect_logits_find_the_answer_in_any_windows(vocabulary: Vocabulary, room: int) -> None:
     """Targets used as logits give every answer back, and "no answer" where there is none."""
     rows = [
-        question("a", "café", context=CONTEXT), question("b", "cat walked", context=CONTEXT),
-        question("c", context=CONTEXT), question("d", "mat", "the mat", context=CONTEXT),
-    ]  # fmt: skip
+        question("a", "café", context=CONTEXT),
+        question("b", "cat walked", context=CONTEXT),
+        question("c", context=CONTEXT),
+        question("d", "mat", "the mat", context=CONTEXT),
+    ]
     windows = make_windows(rows, vocabulary, max_length=room + 9, stride=3, max_query=5)
     assert windows.rows.lengths.max() <= room + 9
     starts, ends = [], []
@@ -276,8 +287,10 @@ def test_perfect_logits_find_the_answer_in_any_windows(vocabulary: Vocabulary, r
         ends.append(pair[1])
     found = find_answers(rows, windows, starts, ends, 30)
     assert [a.text for a, row in zip(found, rows, strict=True) if row.answers] == [
-        "café", "cat walked", "mat",
-    ]  # fmt: skip
+        "café",
+        "cat walked",
+        "mat",
+    ]
     probabilities = [answer.no_answer_probability for answer in found]
     assert probabilities[2] > 0.99
     assert max(probabilities[:2] + probabilities[3:]) < 0.5

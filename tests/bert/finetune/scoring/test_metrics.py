@@ -53,9 +53,11 @@ def test_three_classes_written_out() -> None:
     assert metrics.matthews(guess, truth) == pytest.approx(50.0)
 
 
-@given(st.integers(2, 4).flatmap(
-    lambda k: st.lists(st.tuples(st.integers(0, k), st.integers(0, k)), min_size=2, max_size=40)
-))  # fmt: skip
+@given(
+    st.integers(2, 4).flatmap(
+        lambda k: st.lists(st.tuples(st.integers(0, k), st.integers(0, k)), min_size=2, max_size=40)
+    )
+)
 def test_matthews_is_the_correlation_of_indicators(pairs: list[tuple[int, int]]) -> None:
     """R_K is cov(X, Y) / sqrt(cov(X, X) cov(Y, Y)) summed over the classes' indicators."""
     guess, truth = np.array(pairs, dtype=np.float64).T
