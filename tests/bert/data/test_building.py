@@ -176,10 +176,10 @@ def test_a_document_is_on_one_side_and_counted_once(tmp_path: Path, vocabulary: 
 
 SCRIPT = """
 import sys, time
-from bert import building
+from bert.data import building
 building.CHUNK = 400
 if __name__ == "__main__":
-    from bert.data import main
+    from bert.data.__main__ import main
     if "--slowly" in sys.argv:
         building.CHECKPOINT_SECONDS = 0.0
         sys.argv.remove("--slowly")
