@@ -69,7 +69,7 @@ def study_command(study: StudyConfig, place: Place) -> dict[str, float]:
             runs * study.steps * study.accumulation,
         )
         config = {"study": to_dict(study), "data": task.describe()["data"], "on": place.device}
-        folder = f"{place.scale}-{result_key(config, ('bert', 'training'))[:10]}"
+        folder = f"{place.scale}-{result_key(config, build_task.__module__)[:10]}"
         out = place.out / "bert" / folder
         comparison = run_study(
             study,
@@ -110,7 +110,7 @@ def table_command(table: str, study: TableStudy, place: Place) -> dict[str, floa
             if name not in ("arms", "only", "seeds", "rates", "tuning_seeds", "peak_lr")
         }
         config = {"study": shared, "data": task.describe()["data"], "on": place.device}
-        folder = f"{place.scale}-{result_key(config, ('bert', 'training'))[:10]}"
+        folder = f"{place.scale}-{result_key(config, build_task.__module__)[:10]}"
         out = place.out / "bert" / "tables" / folder
         pointer = place.out / "bert" / "tables" / f"{table}.json"
         write_json(pointer, {"folder": folder, "scale": place.scale})
