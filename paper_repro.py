@@ -35,9 +35,10 @@ from bert.claims.ledger import bert_claims
 from bert.data.text import DataError
 from bert.study.arms import STUDIES, StudyConfig
 from bert.study.commands import Place, study_command, table_command
-from bert.study.options import add_speed_options, number_or_text, speed_of
+from bert.study.options import add_other_code, add_speed_options, number_or_text, speed_of
 from bert.study.table_arms import TABLES
 from bert.study.table_study import TableStudy, chosen_arms, table_study
+from evidence.begun import OtherCode
 from evidence.recorded_times import time_on_record
 from figures.base.results import ResultError, read_claims, reading
 from figures.pages.report import build as build_report
@@ -84,6 +85,7 @@ class Options:
     speed: SpeedConfig
     late: Stop
     """Whether the time is up."""
+    other_code: OtherCode
 
     @property
     def place(self) -> Place:
@@ -97,6 +99,7 @@ class Options:
             vocab=self.vocab,
             speed=self.speed,
             late=self.late,
+            other_code=self.other_code,
         )
 
 
@@ -153,6 +156,7 @@ def parse(arguments: Sequence[str]) -> Options:
         "placement=post arms=baseline,swe-f",
     )
     add_speed_options(bert)
+    add_other_code(bert)
     given = parser.parse_args(arguments)
     known = (*VERBS, *TABLES, "all", "clean")
     for verb in given.verbs:
@@ -200,6 +204,7 @@ def parse(arguments: Sequence[str]) -> Options:
         {name: value for name, value in study.items() if value is not None},
         speed,
         late,
+        given.other_code,
     )
 
 

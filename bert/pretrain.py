@@ -30,7 +30,9 @@ from bert.data.text import DataError
 from bert.study.arms import ARMS, REFERENCE, STUDIES, StudyConfig
 from bert.study.commands import UNITS, print_budget, stopping
 from bert.study.comparison import build_task, prepare_data, run_folder
-from bert.study.options import add_speed_options, number_or_text, speed_of
+from bert.study.options import add_other_code, add_speed_options, number_or_text, speed_of
+from evidence.begun import OtherCode, continued
+from evidence.closure import code_digest
 from swe.base.config import from_dict, to_dict
 from swe.base.errors import (
     CheckpointError,
@@ -78,6 +80,8 @@ class Options:
     late: Stop
     """Whether the time is up; ``never`` without --max-minutes."""
     jobs: int
+    other_code: OtherCode = "refuse"
+    """What to do with the run when other code left it half done."""
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -119,6 +123,7 @@ def parse(arguments: Sequence[str]) -> Options:
         help="none: one process; ddp: whole weights on each rank; fsdp: slices (FSDP2)",
     )
     add_speed_options(parser)
+    add_other_code(parser, anew=False)
     parser.add_argument(
         "--max-minutes", type=float, help="save and end after that long; leave room for saving"
     )
@@ -156,6 +161,7 @@ def parse(arguments: Sequence[str]) -> Options:
         speed=speed,
         late=late,
         jobs=given.jobs,
+        other_code=given.other_code,
     )
 
 
@@ -167,6 +173,19 @@ def ranks(options: Options) -> Iterator[tuple[World, torch.device]]:
     else:
         with process_group(options.device) as device:
             yield world_of(options.parallel), device
+
+
+def record_code(folder: Path, other_code: OtherCode) -> None:
+    """Record this code in an unfinished run's folder; ConfigError where other code began it."""
+    if not (folder / "summary.json").exists():
+        code = code_digest([build_task.__module__])
+        begun = (folder / "config.json").exists()
+        continued(
+            folder,
+            code,
+            other_code if begun else "continue",
+            anew="another --out begins again",
+        )
 
 
 def pretrain(options: Options, stop: Callable[[], bool]) -> dict[str, Any]:
@@ -185,6 +204,7 @@ def pretrain(options: Options, stop: Callable[[], bool]) -> dict[str, Any]:
         )
         task = world.all_or_none(lambda: build_task(study, data))
         folder = run_folder(options.out, options.arm, options.seed)
+        world.on_first(lambda: record_code(folder, options.other_code))
         if world.is_first:
             print_budget(
                 f"{folder}: {study.steps} updates on {world.size} {device.type} rank(s), "

@@ -113,6 +113,7 @@ def run(options: argparse.Namespace, late: Stop) -> None:
                 jobs=options.jobs,
                 speed=speed,
                 report=bars,
+                other_code=options.other_code,
                 stop=either(asked, late),
                 warn=tqdm.write,
             )

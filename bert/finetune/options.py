@@ -11,7 +11,7 @@ import torch
 
 from bert.data.text import DataError
 from bert.finetune.learning.config import RATES, SQUAD, TASKS, FinetuneConfig
-from bert.study.options import add_speed_options, speed_of
+from bert.study.options import add_other_code, add_speed_options, speed_of
 from swe.base.errors import (
     CheckpointError,
     ConfigError,
@@ -44,6 +44,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="save, stop and end with status 75 after that long; the same command goes on",
     )
     add_speed_options(parser)
+    add_other_code(parser)
     # Rows come in many widths, and each is compiled anew: minutes, for a run of minutes.
     parser.set_defaults(compile="none")
     recipe = parser.add_argument_group("recipe (defaults: the paper's)")

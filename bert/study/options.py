@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any, get_args
 
+from evidence.begun import OTHER_CODE
 from swe.run.compiling import CompileMode
 from swe.run.speed import SpeedConfig
 
@@ -32,6 +33,17 @@ def add_speed_options(parser: argparse._ActionsContainer) -> None:
         type=int,
         metavar="N",
         help="batches built ahead by a thread (default: 2 on CUDA, 0 on the CPU)",
+    )
+
+
+def add_other_code(parser: argparse._ActionsContainer, anew: bool = True) -> None:
+    """Add --other-code; without ``anew`` for a command whose folder has its name from the user."""
+    parser.add_argument(
+        "--other-code",
+        choices=OTHER_CODE if anew else OTHER_CODE[:2],
+        default=OTHER_CODE[0],
+        help="runs that another version of the code left half done: refuse to go on (default),\n"
+        + ("continue them all the same, or begin anew beside them" if anew else "or continue"),
     )
 
 

@@ -20,13 +20,13 @@ import torch
 
 from swe.base.config import from_dict, to_dict
 from swe.base.errors import CheckpointError, ConfigError, NonFiniteLossError
-from swe.base.files import read_json, write_json
+from swe.base.files import read_json
 from swe.base.interrupt import Interrupted
 from swe.ranks.distributed import world_of
 from swe.ranks.parallel import Replicated
 from swe.run import checkpoint
 from swe.run.engine import Engine
-from swe.run.record import RunFolder, Spectator, environment
+from swe.run.record import RunFolder, Spectator, commits_of, environment
 from swe.run.run_config import TrainConfig
 from swe.run.saved_state import SavedState
 from swe.run.speed import SpeedConfig
@@ -160,7 +160,7 @@ class _Loop:
             "attention_milliseconds": self.engine.attention_times,
         }
         here = environment(self.engine.device) | spread | {"speed": speed}
-        self.world.on_first(lambda: write_json(self.folder.path / "environment.json", here))
+        self.world.on_first(lambda: self.folder.describe(here, self.step))
 
     def _seconds(self) -> float:
         return self.seconds_before + time.perf_counter() - self.started
@@ -293,6 +293,7 @@ class _Loop:
             "layout_at_end": str(engine.stack.layout),
             "valid": values,
             "weights": engine.weight_energies(),
+            "commits": self.world.on_first(lambda: commits_of(self.folder.path)),
         }
         self.world.on_first(lambda: self.folder.finish(summary))
         return self.world.on_first(lambda: summary)

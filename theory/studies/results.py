@@ -48,7 +48,6 @@ RESULTS: dict[str, dict[str, str]] = {
 Modules are named, not imported: only the toy models load torch. The longest work comes first, so
 that no worker ends alone.
 """
-_CODE = {"theory": ("theory",), "toy": ("theory", "swe")}
 
 
 def _compute(area: str, name: str, path: Path, key: str, seed: int, scale: str) -> None:
@@ -75,8 +74,8 @@ def compute_missing(
     config = {"seed": seed, "scale": scale}
     todo = []
     for area in areas:
-        key = result_key(config, _CODE[area])
-        for name in RESULTS[area]:
+        for name, where in RESULTS[area].items():
+            key = result_key(config, where.split(":")[0])
             path = out / area / f"{name}.json"
             if load_result(path, key) is None:
                 todo.append((area, name, path, key, seed, scale))
