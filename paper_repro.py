@@ -38,8 +38,9 @@ from bert.study.commands import Place, study_command, table_command
 from bert.study.options import add_speed_options, number_or_text, speed_of
 from bert.study.table_arms import TABLES
 from bert.study.table_study import TableStudy, chosen_arms, table_study
+from evidence.claim import Record, in_words
 from evidence.recorded_times import time_on_record
-from figures.base.results import ResultError, read_claims, reading
+from figures.base.results import reading
 from figures.pages.report import build as build_report
 from swe.base.config import from_dict, to_dict
 from swe.base.environment import host
@@ -49,6 +50,7 @@ from swe.base.errors import (
     FolderBusyError,
     FunctionChangedError,
     NonFiniteLossError,
+    ResultError,
     RunFolderError,
     WorkerDiedError,
 )
@@ -231,30 +233,30 @@ def _require_text(options: Options) -> None:
         )
 
 
-def collect_claims(options: Options) -> list[dict[str, Any]]:
+def collect_claims(options: Options) -> list[Record]:
     """Gather the ledger from the result files into claims.json."""
-    ledger: list[dict[str, Any]] = []
+    ledger: list[Record] = []
     for name in ("claims", "adam_claims"):
         path = options.out / "theory" / f"{name}.json"
         with reading(path):
             if path.exists():
-                ledger += [{**record} for record in read_json(path)["data"]]
-            write_json(options.out / "claims.json", ledger)  # what is no JSON is told by name
+                ledger += [Record.from_json(record, path) for record in read_json(path)["data"]]
     with reading(options.out / "toy"):
         ledger += toy_claims(options.out)
     with reading(options.out / "bert"):
         ledger += bert_claims(options.out, STUDIES_ON_RECORD)
-    write_json(options.out / "claims.json", ledger)
-    return read_claims(options.out) or []
+    write_json(options.out / "claims.json", [record.to_json() for record in ledger])
+    return ledger
 
 
-def print_claims(ledger: Sequence[dict[str, Any]]) -> None:
+def print_claims(ledger: Sequence[Record]) -> None:
     """Print the ledger as a table, cut to the terminal's width."""
     width = shutil.get_terminal_size((100, 20)).columns
-    name, words = (max(len(record[key]) for record in ledger) for key in ("id", "verdict"))
+    rows = [(r.id, in_words(r.verdict, r.qualifier), r.evidence) for r in ledger]
+    name, words = (max(len(row[column]) for row in rows) for column in (0, 1))
     print(f"\n{'claim':<{name}} {'verdict':<{words}} evidence")
-    for record in ledger:
-        line = f"{record['id']:<{name}} {record['verdict']:<{words}} {record['evidence']}"
+    for identity, verdict, evidence in rows:
+        line = f"{identity:<{name}} {verdict:<{words}} {evidence}"
         print(line if len(line) <= width else line[: width - 3] + "...")
 
 

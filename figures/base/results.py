@@ -16,13 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from swe.base.errors import SweError
+from evidence.claim import Record
+from swe.base.errors import ResultError
 from swe.base.files import plain_name, read_lines
 from swe.base.files import read_json as read_existing_json
-
-
-class ResultError(SweError, ValueError):
-    """A result file is there but does not hold what it should; the message names it."""
 
 
 @contextlib.contextmanager
@@ -63,14 +60,13 @@ def read_data(out: Path, source: str) -> dict[str, Any] | None:
 
 
 def read_claims(out: Path) -> list[dict[str, str]] | None:
-    """Return the claim ledger, None when absent; a record without its fields is an error."""
+    """Return the claim ledger, None when absent; ResultError for records of another form."""
     path = out / "claims.json"
     ledger = read_json(path)
     if ledger is None:
         return None
-    fields = ("id", "statement", "source", "verdict", "evidence", "rigour", "figure", "command")
     with reading(path):
-        return [{name: str(record[name]) for name in fields} for record in ledger]
+        return [Record.from_json(record, path).to_json() for record in ledger]
 
 
 @dataclass(frozen=True)

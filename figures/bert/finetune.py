@@ -20,9 +20,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from figures.base import style
-from figures.base.results import ResultError, read_json, reading
+from figures.base.results import read_json, reading
 from figures.base.tables import markdown, write_csv
 from figures.base.wording import fixed, listing, plain
+from swe.base.errors import ResultError
 from swe.base.files import write_text
 
 NAME = "finetune"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from figures.base.results import ResultError
 from figures.bert import finetuned_arms as bert_finetune
 from figures.pages.report import build
+from swe.base.errors import ResultError
 from tests.figures.samples.bert_tables import FOLDER
 from tests.figures.samples.files import dump
 from tests.figures.samples.finetuned import TABLES, sample, write_scores
