@@ -39,8 +39,9 @@ from bert.study.options import add_other_code, add_speed_options, number_or_text
 from bert.study.table_arms import TABLES
 from bert.study.table_study import TableStudy, chosen_arms, table_study
 from evidence.begun import OtherCode
+from evidence.claim import Record, in_words
 from evidence.recorded_times import time_on_record
-from figures.base.results import ResultError, read_claims, reading
+from evidence.results import missing_records, read_data, reading
 from figures.pages.report import build as build_report
 from swe.base.config import from_dict, to_dict
 from swe.base.environment import host
@@ -50,6 +51,7 @@ from swe.base.errors import (
     FolderBusyError,
     FunctionChangedError,
     NonFiniteLossError,
+    ResultError,
     RunFolderError,
     WorkerDiedError,
 )
@@ -236,30 +238,29 @@ def _require_text(options: Options) -> None:
         )
 
 
-def collect_claims(options: Options) -> list[dict[str, Any]]:
+def collect_claims(options: Options) -> list[Record]:
     """Gather the ledger from the result files into claims.json."""
-    ledger: list[dict[str, Any]] = []
+    ledger: list[Record] = []
     for name in ("claims", "adam_claims"):
-        path = options.out / "theory" / f"{name}.json"
-        with reading(path):
-            if path.exists():
-                ledger += [{**record} for record in read_json(path)["data"]]
-            write_json(options.out / "claims.json", ledger)  # what is no JSON is told by name
-    with reading(options.out / "toy"):
-        ledger += toy_claims(options.out)
+        source = f"theory/{name}.json"
+        with reading(options.out / source):
+            found = read_data(options.out, source)
+            ledger += [Record.from_json(r, options.out / source) for r in found or []]
+    ledger += toy_claims(options.out)
     with reading(options.out / "bert"):
         ledger += bert_claims(options.out, STUDIES_ON_RECORD)
-    write_json(options.out / "claims.json", ledger)
-    return read_claims(options.out) or []
+    write_json(options.out / "claims.json", [record.to_json() for record in ledger])
+    return ledger
 
 
-def print_claims(ledger: Sequence[dict[str, Any]]) -> None:
+def print_claims(ledger: Sequence[Record]) -> None:
     """Print the ledger as a table, cut to the terminal's width."""
     width = shutil.get_terminal_size((100, 20)).columns
-    name, words = (max(len(record[key]) for record in ledger) for key in ("id", "verdict"))
+    rows = [(r.id, in_words(r.verdict, r.qualifier), r.evidence) for r in ledger]
+    name, words = (max(len(row[column]) for row in rows) for column in (0, 1))
     print(f"\n{'claim':<{name}} {'verdict':<{words}} evidence")
-    for record in ledger:
-        line = f"{record['id']:<{name}} {record['verdict']:<{words}} {record['evidence']}"
+    for identity, verdict, evidence in rows:
+        line = f"{identity:<{name}} {verdict:<{words}} {evidence}"
         print(line if len(line) <= width else line[: width - 3] + "...")
 
 
@@ -307,6 +308,8 @@ def times_record(options: Options, seconds: dict[str, float]) -> dict[str, Any]:
 def run(options: Options) -> None:
     """Do the verbs in order; what they need of one another lies in files."""
     describe_plan(options)
+    if note := missing_records(STUDIES_ON_RECORD.parent):
+        print(f"paper_repro.py: {note}", file=sys.stderr)
     seconds: dict[str, float] = {}
     areas = [area for area in RESULTS if area in options.verbs]
     if areas:

@@ -22,6 +22,7 @@ from bert.finetune.study import Sources, build_task, run_name, runs_folder, trai
 from bert.study.paper_numbers import fine_tuned
 from bert.study.table_arms import REFERENCE
 from evidence.begun import OtherCode
+from evidence.results import pointed
 from swe.base.config import require, to_dict
 from swe.base.errors import ConfigError
 from swe.base.files import plain_name, read_json, write_json
@@ -58,7 +59,10 @@ def open_table(
     """
     tables = results / "bert" / "tables"
     try:
-        folder = plain_name(read_json(tables / f"{name}.json")["folder"])
+        place = pointed(results, f"bert/tables/{name}.json")
+        if place is None:
+            raise FileNotFoundError(name)
+        folder = place.rpartition("/")[2]
         table: dict[str, Any] = read_json(tables / folder / f"{name}.json")
         known, order = table["arms"], list(table["order"])
         if not arms:
