@@ -38,3 +38,4 @@ from .sharing.statistics import GradientStatistics as GradientStatistics
 from .sharing.statistics import probe as probe
 
 __version__: str
+__all__: list[str]
