@@ -8,20 +8,19 @@ newest of its kind (``bert/current.json``, ``bert/tables/<table>.json``).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from bert.pretraining.task import MaskedLanguageTask
-from bert.study.arms import StudyConfig
+from bert.study.arms import STUDIES, StudyConfig
 from bert.study.comparison import StudyData, build_task, prepare_data, run_study
-from bert.study.table_study import TableStudy, chosen_arms
+from bert.study.table_study import TableStudy, chosen_arms, table_study
 from bert.study.tables import is_done, run_table
 from evidence.begun import OtherCode, keyed_folder
-from swe.base.config import to_dict
+from swe.base.config import from_dict, to_dict
+from swe.base.errors import ConfigError
 from swe.base.files import json_digest, write_json
 from swe.base.interrupt import Stop, either, never, polite_stop, stop_if
 from swe.base.progress import Bars
@@ -69,6 +68,31 @@ class Place:
         return keyed_folder(parent, name, build_task.__module__, self.other_code, half_done)
 
 
+def asked_study(
+    scale: str, seed: int, settings: Mapping[str, Any], text: Sequence[Path]
+) -> StudyConfig:
+    """Return the study of a scale with other settings. ConfigError for impossible values."""
+    _require_text(scale, text)
+    study = replace(STUDIES[scale], first_seed=seed)
+    return from_dict(StudyConfig, to_dict(study) | dict(settings))
+
+
+def asked_table(
+    table: str, scale: str, seed: int, settings: Mapping[str, Any], text: Sequence[Path]
+) -> TableStudy:
+    """Return a table's study of a scale, as :func:`asked_study`."""
+    _require_text(scale, text)
+    study = replace(table_study(table, scale), first_seed=seed)
+    changed = from_dict(TableStudy, to_dict(study) | dict(settings))
+    chosen_arms(table, changed)
+    return changed
+
+
+def _require_text(scale: str, text: Sequence[Path]) -> None:
+    if scale in ("gpu", "full") and not text:
+        raise ConfigError(f"--text = nothing: must be given at scale {scale} (gigabytes of it)")
+
+
 def study_command(study: StudyConfig, place: Place) -> dict[str, float]:
     """Prepare the data, train every run, compare; returns seconds by stage."""
     started = time.perf_counter()
@@ -99,7 +123,7 @@ def study_command(study: StudyConfig, place: Place) -> dict[str, float]:
             speed=place.speed,
             report=bars,
             stop=stop,
-            warn=tqdm.write,
+            warn=bars.say,
         )
     write_json(place.out / "bert" / "current.json", {"folder": out.name})
     print_comparison(comparison)
@@ -141,7 +165,7 @@ def table_command(table: str, study: TableStudy, place: Place) -> dict[str, floa
             speed=place.speed,
             report=bars,
             stop=stop,
-            warn=tqdm.write,
+            warn=bars.say,
         )
     arms_found = {name: found["arms"][name] for name in found["order"]}
     print_comparison(found | {"arms": {n: a for n, a in arms_found.items() if "loss" in a}})

@@ -10,11 +10,10 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from tqdm import tqdm
-
 from evidence.cache import cached_result, load_result, result_key
 from swe.base.errors import WorkerDiedError
 from swe.base.interrupt import Interrupted
+from swe.base.progress import Bars
 
 RESULTS: dict[str, dict[str, str]] = {
     "toy": {
@@ -83,12 +82,14 @@ def compute_missing(
         print(f"{' and '.join(areas)}: all results are there already")
         return
     context = multiprocessing.get_context("spawn")
+    what = " and ".join(areas)
     others = set(multiprocessing.active_children())
     with (
         ProcessPoolExecutor(min(jobs, len(todo)), context) as pool,
-        tqdm(total=len(todo), desc=" and ".join(areas), unit="result") as bar,
+        Bars({what: "results"}) as bars,
     ):
         running = {pool.submit(_compute, *task): task for task in todo}
+        bars(what, 0, len(todo))
         try:
             while running:
                 done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -101,8 +102,7 @@ def compute_missing(
                             f"{out}: a worker process was killed (out of memory?); what is "
                             "finished is kept, and the same command continues it"
                         ) from None
-                    bar.set_postfix_str(f"{area}/{name}")
-                    bar.update()
+                    bars(what, len(todo) - len(running), len(todo), f"{area}/{name}")
                 if running and stop():
                     raise Interrupted(f"{out}: stopped; the same command continues it")
         except BaseException as error:
