@@ -17,6 +17,7 @@ from typing import Any
 
 from swe.base.errors import ConfigError, SweError
 from swe.base.interrupt import Deadline, Interrupted, Stop, never
+from swe.base.platform import require_posix
 
 TIME_IS_UP, INTERRUPTED, NOBODY_READS = 75, 130, 141
 
@@ -36,6 +37,7 @@ def ended(
     say = say or (lambda text: print(text, file=sys.stderr))
     late: Stop = never
     try:
+        require_posix("this command")
         if minutes is not None:
             late = Deadline(minutes, name="--max-minutes")
         status = work(late)

@@ -25,6 +25,7 @@ from torch.optim import Optimizer
 
 from swe.base.config import require, require_count, require_keys
 from swe.base.errors import ConfigError, FunctionChangedError
+from swe.base.platform import require_device
 from swe.sharing.eager import eagerly
 from swe.sharing.gradients import Convention, GradientRule
 from swe.sharing.layout import Layout
@@ -70,8 +71,9 @@ class ShareThenUnshare:
     Algorithm 1 of Yang et al., arXiv 2110.03848: tied layers move by the mean of their gradients
     (``convention``), and each by its own once the schedule has untied it.
 
-    Raises ConfigError at once when the schedule does not fit the stack, or when the stack is not
-    in the schedule's starting layout (see :func:`prepare`). ``resume`` is what :meth:`to_json`
+    Raises ConfigError at once when the schedule does not fit the stack, when the stack is not in
+    the schedule's starting layout (see :func:`prepare`), or for a model that is neither on the CPU
+    nor on CUDA. ``resume`` is what :meth:`to_json`
     gave, for a stack that is in the saved layout already; otherwise see :meth:`restore`.
     ``parallel`` says how the model lies on several ranks; a change of layout may then replace
     ``model`` and ``stack``.
@@ -90,6 +92,8 @@ class ShareThenUnshare:
         resume: Mapping[str, Any] | None = None,
         parallel: Parallel | None = None,
     ) -> None:
+        for kind in sorted({parameter.device.type for parameter in model.parameters()}):
+            require_device(kind, "the model's device")
         self.parallel = parallel or Parallel()
         self.model, self.optimizer, self.schedule, self.steps = model, optimizer, schedule, steps
         self.convention, self.clip_norm, self.moments = convention, clip_norm, moments

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 
 from evidence.cache import cached_result, load_result, result_key
 from swe.base.errors import WorkerDiedError
-from swe.base.interrupt import Interrupted
 from swe.base.progress import Bars
+from swe.base.workers import Workers
+
+Task = tuple[str, str, Path, str, int, str]
+"""Area, name, file, key, seed, scale."""
 
 RESULTS: dict[str, dict[str, str]] = {
     "toy": {
@@ -56,6 +56,11 @@ def _compute(area: str, name: str, path: Path, key: str, seed: int, scale: str) 
     cached_result(path, key, {"seed": seed, "scale": scale}, work)
 
 
+def _worker() -> Callable[[Task], None]:
+    """Return what a worker process does with a task."""
+    return lambda task: _compute(*task)
+
+
 def compute_missing(
     out: Path,
     areas: Sequence[str],
@@ -81,33 +86,14 @@ def compute_missing(
     if not todo:
         print(f"{' and '.join(areas)}: all results are there already")
         return
-    context = multiprocessing.get_context("spawn")
     what = " and ".join(areas)
-    others = set(multiprocessing.active_children())
-    with (
-        ProcessPoolExecutor(min(jobs, len(todo)), context) as pool,
-        Bars({what: "results"}) as bars,
-    ):
-        running = {pool.submit(_compute, *task): task for task in todo}
-        bars(what, 0, len(todo))
-        try:
-            while running:
-                done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
-                for future in done:
-                    area, name, *_ = running.pop(future)
-                    try:
-                        future.result()
-                    except BrokenProcessPool:
-                        raise WorkerDiedError(
-                            f"{out}: a worker process was killed (out of memory?); what is "
-                            "finished is kept, and the same command continues it"
-                        ) from None
-                    bars(what, len(todo) - len(running), len(todo), f"{area}/{name}")
-                if running and stop():
-                    raise Interrupted(f"{out}: stopped; the same command continues it")
-        except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
-            if isinstance(error, Interrupted):  # files are whole or absent: a worker may just end
-                for worker in set(multiprocessing.active_children()) - others:
-                    worker.terminate()
-            raise
+    try:
+        with Workers(min(jobs, len(todo)), _worker) as pool, Bars({what: "results"}) as bars:
+            bars(what, 0, len(todo))
+            for count, (task, _) in enumerate(pool.as_ready(todo, stop), 1):
+                bars(what, count, len(todo), f"{task[0]}/{task[1]}")
+    except WorkerDiedError:
+        raise WorkerDiedError(
+            f"{out}: a worker process was killed (out of memory?); what is finished is kept, and "
+            "the same command continues it"
+        ) from None
