@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bert.huggingface.export import describe, export_model, find_vocabulary, load_run
-from evidence.commands import ended, require_apart
+from evidence.commands import ended
+from swe.base.errors import ConfigError
 from swe.base.interrupt import Stop
 
 
@@ -29,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def work(late: Stop) -> None:
-        require_apart(options.out, [options.run], "OUT")
+        if options.out.resolve() == options.run.resolve():
+            raise ConfigError(f"OUT {options.out}: is the run itself; choose another folder")
         model, digest = load_run(options.run, unfinished=options.unfinished)
         vocabulary = find_vocabulary(options.run, digest, options.vocab)
         family = export_model(model, vocabulary, options.out, untie=options.untie)

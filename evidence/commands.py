@@ -112,7 +112,7 @@ def number_or_text(value: str) -> Any:
         return value
 
 
-def require_apart(out: Path, inputs: Iterable[Path], option: str = "--out") -> None:
+def require_apart(out: Path, inputs: Iterable[Path]) -> None:
     """Refuse an output folder that is an input of the same command, or lies inside one.
 
     An output inside an input folder would be read as input by the next call. (An input inside the
@@ -123,10 +123,10 @@ def require_apart(out: Path, inputs: Iterable[Path], option: str = "--out") -> N
     for given in inputs:
         read = given.resolve()
         if place == read:
-            raise ConfigError(f"{option} {out}: is also read ({given}); choose another folder")
+            raise ConfigError(f"--out {out}: is also read ({given}); choose another folder")
         if read.is_dir() and read in place.parents:
             raise ConfigError(
-                f"{option} {out}: lies inside {given}, which is read; the next call would read "
+                f"--out {out}: lies inside {given}, which is read; the next call would read "
                 "results as input; choose a folder outside"
             )
 

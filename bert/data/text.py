@@ -90,6 +90,20 @@ class TextFiles:
             }
         return self._described
 
+    def documents(self) -> Iterator[str]:
+        """Stream whole documents, one at a time; see :func:`documents`."""
+        held: list[str] = []
+        found = False
+        for piece in self.pieces():
+            held.append(piece.text)
+            if piece.last:
+                found = True
+                yield "".join(held)
+                held = []
+        if not found:
+            first, count = self._named[0][1], len(self._named)
+            raise DataError(f"{first}: the text is empty (no document in {count} file(s))")
+
     def pieces(self, start: tuple[int, ...] | None = None) -> Iterator[Piece]:
         """Stream the documents; a place is (file, bytes, lines).
 
@@ -124,18 +138,7 @@ def documents(
             under `field`; or there is no document at all. It is raised while iterating, after the
             documents before the fault.
     """
-    source = TextFiles(paths, errors=errors, field=field)
-    held: list[str] = []
-    found = False
-    for piece in source.pieces():
-        held.append(piece.text)
-        if piece.last:
-            found = True
-            yield "".join(held)
-            held = []
-    if not found:
-        files = source_files(paths)
-        raise DataError(f"{files[0]}: the text is empty (no document in {len(files)} file(s))")
+    yield from TextFiles(paths, errors=errors, field=field).documents()
 
 
 def source_files(paths: PathLike | Iterable[PathLike]) -> list[Path]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from bert.data.harvest import harvest
 from bert.data.store import MANIFEST_NAME, VOCABULARY_NAME, TokenStore, build_store
-from bert.data.text import DataError, documents, fingerprint
+from bert.data.text import DataError, TextFiles
 from bert.data.vocab import Vocabulary, load_vocabulary, train_vocabulary
 from bert.pretraining.next_sentence import NextSentenceTask
 from bert.pretraining.task import MaskedLanguageTask
@@ -58,14 +58,15 @@ def prepare_data(
         sources = [
             harvest(folder / "docs", jobs=jobs, progress=lambda d, n: report("harvest", d, n))
         ]
-    vocabulary = _vocabulary(study, folder, sources, vocabulary_file, report)
+    source = TextFiles(sources)  # one for all: its files are hashed once
+    vocabulary = _vocabulary(study, folder, source, vocabulary_file, report)
     saved = folder / f"vocab-{vocabulary.sha256[:12]}.txt"
     if not saved.exists():
         vocabulary.save(saved)
     apart = "-apart" if study.documents == "apart" else ""
     store = folder / f"tokens-{study.length}{apart}"
     build_store(
-        sources,
+        source,
         vocabulary,
         store,
         length=study.length,
@@ -87,16 +88,16 @@ def _stored(study: StudyConfig, folder: Path, vocabulary_file: Path | None) -> S
 
 
 def _vocabulary(
-    study: StudyConfig, folder: Path, sources: list[Path], given: Path | None, report: Report
+    study: StudyConfig, folder: Path, source: TextFiles, given: Path | None, report: Report
 ) -> Vocabulary:
     if given is not None:
         return load_vocabulary(given)
-    hashed = fingerprint(sources, lambda done, total: report("hash", done, total))
-    key = f"{hashed[:12]}-{study.vocabulary}"
+    described = source.describe(lambda done, total: report("hash", done, total))
+    key = f"{described['fingerprint'][:12]}-{study.vocabulary}"
     cached = folder / f"trained-{key}.txt"
     if not cached.exists():
         report("vocabulary", 0, 1)
-        train_vocabulary(documents(sources), study.vocabulary).save(cached)
+        train_vocabulary(source.documents(), study.vocabulary).save(cached)
         report("vocabulary", 1, 1)
     return load_vocabulary(cached)
 
@@ -134,11 +135,11 @@ def run_study(
 ) -> dict[str, Any]:
     """Train all runs (``jobs`` at a time), write ``comparison.json``, return its content.
 
-    ``report("train", updates done, updates in all)`` is called as the workers go on. When
+    The caller has built the task, so that what is wrong with the data fails in one line and not in
+    every worker. ``report("train", updates done, updates in all)`` is called as they go on. When
     ``stop()`` turns true all workers save and end, and Interrupted is raised. A failed run raises
     its own error after the others were asked to stop.
     """
-    build_task(study, data)  # fail here, in one line, rather than in every worker
     run_jobs(
         build_task,
         (study, data),

@@ -67,7 +67,6 @@ def run_table(
     runs save, the table is written as far as it is, and Interrupted is raised.
     """
     arms = chosen_arms(table, study)
-    build_task(study, data)  # fail here, in one line, rather than in every worker
 
     def train(pairs: Iterable[tuple[Arm, float, int]], what: str) -> None:
         todo = [

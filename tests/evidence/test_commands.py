@@ -158,4 +158,4 @@ def test_every_error_of_ours_has_a_status() -> None:
 
 def test_export_refuses_its_own_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert export.main([str(tmp_path), str(tmp_path)]) == 2
-    assert "is also read" in capsys.readouterr().err
+    assert "is the run itself" in capsys.readouterr().err
