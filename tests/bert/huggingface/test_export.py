@@ -355,15 +355,16 @@ def test_the_command_refuses_in_one_line(
 ) -> None:
     other = tmp_path / "other.txt"
     Vocabulary(vocabulary.tokens[::-1]).save(other)
-    for given, message in (
-        ([str(tmp_path), str(tmp_path / "out")], "is no run folder"),
+    for given, message, status in (
+        ([str(tmp_path), str(tmp_path / "out")], "is no run folder", 2),
         (
             [str(runs / "runs" / "swe"), str(tmp_path / "out"), "--vocab", str(other)],
             "sha256 differs",
+            1,
         ),
-        ([str(runs / "runs" / "swe"), str(tmp_path)], "exists already"),
+        ([str(runs / "runs" / "swe"), str(tmp_path)], "exists already", 2),
     ):
-        assert main(given) == 2
+        assert main(given) == status
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1
