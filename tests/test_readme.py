@@ -40,54 +40,54 @@ def test_ci_takes_the_test_line_from_here() -> None:
     assert "-m pytest" in line
 
 
-def test_the_numbers_and_pictures_are_those_of_the_records() -> None:
+@pytest.mark.parametrize("name", readme.PAGES)
+def test_a_page_says_what_its_records_say(name: str) -> None:
     """A typed number, or a record changed without ``python -m figures.pages.readme``, is found
     here."""
-    for page, least in ((ROOT / "README.md", 2), (ROOT / "docs" / "theory.md", 8)):
-        text = page.read_text(encoding="utf-8")
-        assert readme.render(text, ROOT / "records" / "default") == text
-        pictures = readme.PICTURE.findall(text)
-        assert len(pictures) >= least
-        assert all((page.parent / picture).stat().st_size > 10_000 for picture in pictures)
-
-
-def test_the_numbers_of_the_data_page_are_those_of_its_record() -> None:
-    text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
-    assert "<!-- begin: stores -->" in text
-    assert readme.render(text, ROOT / "records" / "data") == text
-
-
-def test_the_numbers_and_pictures_of_the_tables_page_are_those_of_the_studies() -> None:
-    """Every study on record is shown, and nothing else."""
-    page = ROOT / "docs" / "bert.md"
+    page = ROOT / name
     text = page.read_text(encoding="utf-8")
-    assert readme.render(text, ROOT / "records" / "studies") == text
+    assert readme.BLOCK.search(text)
+    assert readme.render(text, ROOT / "records" / readme.PAGES[name]) == text
+    for picture in readme.PICTURE.findall(text):
+        assert (page.parent / picture).stat().st_size > 10_000, picture
+
+
+def test_no_page_with_blocks_is_left_out() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    filled = {
+        page.relative_to(ROOT).as_posix()
+        for page in pages
+        if readme.BLOCK.search(page.read_text(encoding="utf-8"))
+    }
+    assert filled == set(readme.PAGES)
+
+
+@pytest.mark.parametrize(("name", "least"), [("README.md", 3), ("docs/theory.md", 8)])
+def test_a_page_of_pictures_shows_them(name: str, least: int) -> None:
+    assert len(readme.PICTURE.findall((ROOT / name).read_text(encoding="utf-8"))) >= least
+
+
+def test_every_study_on_record_is_shown_and_nothing_else() -> None:
+    text = (ROOT / "docs" / "bert.md").read_text(encoding="utf-8")
     shown = set(re.findall(r"begin: study:(\S+) -->", text))
     there = {
         f"{path.parent.name}/{path.stem}" for path in (ROOT / "records").glob("studies/*/*.json")
     }
     assert shown == there
-    pictures = readme.PICTURE.findall(text)
-    assert all((page.parent / picture).stat().st_size > 10_000 for picture in pictures)
 
 
-def test_the_numbers_of_the_speed_page_are_those_of_the_records() -> None:
-    """What has no record says so, and nothing else does."""
-    text = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
-    assert readme.render(text, ROOT / "records") == text
-    for name in re.findall(r"begin: (throughput-\S+) -->", text):
-        block = text.split(f"<!-- begin: {name} -->")[1].split("<!-- end:")[0].strip()
-        assert (block == "not run") == (not (ROOT / "records" / f"{name}.json").exists())
-
-
-def test_the_scores_of_the_fine_tuning_page_are_those_of_its_records() -> None:
-    text = (ROOT / "docs" / "finetune.md").read_text(encoding="utf-8")
-    records = ROOT / "records" / "finetune"
-    assert {"<!-- begin: scores -->", "<!-- begin: squad -->"} <= set(text.splitlines())
-    assert readme.render(text, records) == text
-    for name in ("scores", "squad"):
-        block = text.split(f"<!-- begin: {name} -->")[1].split("<!-- end:")[0].strip()
-        assert (block == "not run") == (not (records / f"{name}.json").exists())
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [("docs/speed.md", r"throughput-\S+"), ("docs/finetune.md", "scores|squad")],
+)
+def test_what_has_no_record_says_so_and_nothing_else_does(name: str, pattern: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    names = re.findall(rf"begin: ({pattern}) -->", text)
+    assert len(names) >= 2
+    for block in names:
+        content = text.split(f"<!-- begin: {block} -->")[1].split("<!-- end:")[0].strip()
+        record = ROOT / "records" / readme.PAGES[name] / f"{block}.json"
+        assert (content == "not run") == (not record.exists())
 
 
 def test_taking_records_from_results(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""README from text to scores, word for word: train, fine-tune, evaluate, export, open."""
+"""From text to scores, word for word as the pages have it: train, fine-tune, export, open."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from bert.finetune import __main__ as finetune
 from bert.finetune import arms
 from swe.base.files import read_json
 
-README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+PAGES = "\n".join((DOCS / name).read_text(encoding="utf-8") for name in ("data.md", "finetune.md"))
 PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
     "bert.pretrain": pretrain.main,
     "bert.finetune": finetune.main,
@@ -28,7 +29,7 @@ PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
 
 def block(name: str, language: str) -> str:
     """Return the code block that is marked with ``name``."""
-    match = re.search(rf"<!-- run: {name} -->\n```{language}\n(.*?)```", README, re.DOTALL)
+    match = re.search(rf"<!-- run: {name} -->\n```{language}\n(.*?)```", PAGES, re.DOTALL)
     assert match is not None, name
     return match[1]
 
@@ -68,7 +69,7 @@ def test_from_text_to_scores_and_an_export_that_transformers_opens(
     assert len(table["rows"]) == 4
     assert f"{table['selected']['mean']:.2f}" in capsys.readouterr().out
     names: dict[str, object] = {}
-    exec(compile(block("open", "python"), "README.md", "exec"), names)
+    exec(compile(block("open", "python"), "docs/finetune.md", "exec"), names)
     model, logits = names["model"], names["logits"]
     assert type(model).__module__.startswith("transformers.models.")
     assert logits.shape[-1] == model.config.vocab_size  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ import pytest
 from figures.base.tables import comparison_cells, comparison_rows, markdown, verdict_counts
 from figures.base.wording import count, fixed, interval, listing, plain
 from figures.pages import readme
+from swe.base.files import write_text
 from tests.figures.samples.bert_tables import write_table
 
 Edit = Callable[[Path, Callable[[Any], None]], None]
@@ -109,7 +110,10 @@ def test_readme_is_filled_and_filling_again_changes_nothing(records: Path, edit:
     assert once.startswith("# Title\n\n<!-- begin: comparison -->\n\n| Arm | n |")
     assert "xyz" not in once
     assert "| SWE-M | 3 |" in once
-    assert "| THM1 | R(t) \\<= exp(-2t) R(0) \\| any target | holds with limits (loose" in once
+    assert (
+        "| [THM1](#thm1) | R(t) \\<= exp(-2t) R(0) \\| any target | holds with limits (loose"
+        in once
+    )
     assert "| Claim | What it says | Verdict | Rigour |" in once
     assert "| theory | 31 |" in once
     assert (
@@ -166,6 +170,22 @@ def test_the_command_rewrites_the_file(records: Path, capsys: pytest.CaptureFixt
         readme.main(["--records", str(records), "--pages", str(page)])
     assert caught.value.code == 1
     assert "nonsense" in capsys.readouterr().err
+
+
+def test_each_page_takes_its_own_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in readme.PAGES:
+        write_text(Path(name), "nothing to fill\n")
+    write_table(Path("records/studies/12x64"), "sweep")
+    write_text(Path("docs/bert.md"), block("study:12x64/sweep"))
+    readme.main([])
+    assert "| SWE-F | 0.002 (end of grid) | 3 |" in Path("docs/bert.md").read_text("utf-8")
+    write_text(Path("other.md"), block("study:12x64/sweep"))
+    with pytest.raises(SystemExit):
+        readme.main(["--pages", "other.md"])
+    assert "other.md: its records are not known" in capsys.readouterr().err
 
 
 def test_a_study_on_record_in_words(tmp_path: Path, edit: Edit) -> None:

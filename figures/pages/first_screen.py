@@ -1,0 +1,259 @@
+"""The README's first screen: the answer, where sharing wins and loses, what to run.
+
+All of it follows from the records, wording included: a new study on record changes the answer by
+itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from evidence.claim import Verdict, in_words
+from evidence.comparison import Interval
+from evidence.results import read_claims, read_json, reading, recorded_tables
+from figures.base.tables import plain_markdown, verdict_counts
+from figures.base.wording import count, interval
+from figures.pages.claims_page import claim_link
+from swe.base.errors import ResultError
+
+ARM, START = "swe-f", "equal-start"
+CLAIM = "TAB1-F"
+"""The paper's claim that the answer is about."""
+PAGE = "docs/claims.md"
+MODEL = "ADAM-TAU"
+"""Claim on a model in which sharing wins and loses, shown while no network on record wins."""
+SAYS = {"helps": "helps", "hurts": "hurts", "no gain": "shows no gain"}
+
+
+def answer(records: Path) -> str:
+    """Say whether SWE-F helps, against the baseline and against its own start.
+
+    ``records`` is the default run's folder; the studies on record lie beside it. Raises ResultError
+    for a file that is missing or malformed.
+    """
+    claims = _claims(records)
+    told = "No run on record compares SWE-F with a baseline over two seeds."
+    for path, _, data in _comparisons(records)[:1]:
+        with reading(path):
+            told = _sentence(data)
+    verdict = "".join(
+        f" The paper's claim, {claim_link(CLAIM, PAGE)}: "
+        f"{plain_markdown(in_words(claim['verdict'], claim['qualifier']))}."
+        for identity, claim in claims.items()
+        if identity == CLAIM
+    )
+    counts = ", ".join(
+        f"{word} {number}" for word, number in verdict_counts(claims.values()).items()
+    )
+    return f"{told}{verdict}\n\nThe {len(claims)} claims by [verdict]({PAGE}): {counts}."
+
+
+def cases(records: Path) -> str:
+    """Show a picture of where sharing wins beside one of where it loses, as the records have it.
+
+    It wins where it helps against all that it is compared with: a gain over the baseline alone may
+    be the start's.
+    """
+    shown: dict[str, tuple[str, str]] = {}
+    for path, picture, data in _comparisons(records):
+        with reading(path):
+            verdicts = [gap.verdict() for _, gap in _gaps(data)]
+            for heading, met in (
+                ("Sharing wins", set(verdicts) == {"helps"}),
+                ("Sharing loses", verdicts[0] == "hurts"),
+            ):
+                if met:
+                    shown.setdefault(heading, (f"{_model(data)}: SWE-F {_against(data)}", picture))
+    shown = dict(sorted(shown.items(), reverse=True))
+    claim = _claims(records).get(MODEL, {})
+    if "Sharing wins" not in shown and claim.get("verdict") == Verdict.HOLDS:
+        told = (
+            "In no network on record, but in a model of one: a noisy quadratic under AdamW. Below "
+            "1 tying wins over the same start untied, with every rate tuned; it does where the "
+            f"layers want nearly the same (small bias): {claim_link(MODEL, PAGE)}"
+        )
+        shown = {"Sharing wins, in a model": (told, claim["figure"])} | shown
+    if not shown:
+        return "No case on record."
+    pictures = [
+        f"![{heading}](docs/images/{picture}.png)" for heading, (_, picture) in shown.items()
+    ]
+    rows = (list(shown), ["---"] * len(shown), pictures, [told for told, _ in shown.values()])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def commands(records: Path) -> str:
+    """Return what a reader may want, the command, and its minutes where they are on record."""
+    paths = {"times": records / "times.json", "stores": records.parent / "data" / "stores.json"}
+    found = {name: read_json(path) for name, path in paths.items()}
+    headings = {"want": "I want to", "command": "Command", "minutes": "Minutes"}
+    rows = []
+    for want, page, command, minutes in WANTS:
+        told = "—"
+        if minutes is not None and found[minutes[0]] is not None:
+            with reading(paths[minutes[0]]):
+                told = minutes[1](found[minutes[0]])
+        rows.append((f"[{want}]({page})", f"`{command}`", told))
+    lines = [tuple(headings.values()), ("---",) * len(headings), *rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    times = found["times"]
+    if times is None:
+        return table
+    with reading(paths["times"]):
+        where = f"{times['device']}, {times['cores']} processes"
+    return f"{table}\n\nMinutes on {where}; — where it depends on your text and machine."
+
+
+def _step(*names: str) -> tuple[str, Callable[[Any], str]]:
+    return "times", lambda times: f"{sum(times['steps'][name] for name in names) / 60:.0f}"
+
+
+def _store(stores: Any) -> str:
+    build = stores["builds"][0]
+    return f"{build['seconds'] / 60:.0f} for {build['text_bytes'] / 1e6:.0f} MB"
+
+
+WANTS: tuple[tuple[str, str, str, tuple[str, Callable[[Any], str]] | None], ...] = (
+    (
+        "test every claim",
+        "docs/default_run.md",
+        "python paper_repro.py",
+        ("times", lambda times: f"{times['total'] / 60:.0f}"),
+    ),
+    (
+        "test the theory alone",
+        "docs/theory.md",
+        "python paper_repro.py theory toy claims figures",
+        _step("toy and theory"),
+    ),
+    (
+        "compare all arms on a small BERT",
+        "docs/default_run.md",
+        "python paper_repro.py bert claims figures",
+        _step("data", "bert"),
+    ),
+    (
+        "train on my text",
+        "docs/data.md",
+        "python -m bert.pretrain --text my.txt --arm swe-f --size 12x64 --steps 3000 --out runs",
+        None,
+    ),
+    (
+        "train on gigabytes of text",
+        "docs/data.md",
+        "python -m bert.data my-text --vocab vocab.txt --length 128 --out tokens-128 --jobs 2",
+        ("stores", _store),
+    ),
+    (
+        "repeat a table of the paper",
+        "docs/bert.md",
+        "python paper_repro.py table1 --scale small --text my.txt",
+        None,
+    ),
+    (
+        "fine-tune and score",
+        "docs/finetune.md",
+        "python -m bert.finetune runs/swe-f-s0 --task sst-2 --data glue",
+        None,
+    ),
+    (
+        "open a model in transformers",
+        "docs/own_model.md",
+        "python -m bert.export runs/swe-f-s0 exported",
+        None,
+    ),
+    (
+        "use several GPUs or nodes",
+        "docs/many_gpus.md",
+        "torchrun --nproc-per-node 8 -m bert.pretrain --text my.txt --parallel fsdp --out runs",
+        None,
+    ),
+)
+"""What a reader wants, its page, the command, and which record tells the minutes, and how."""
+
+
+def _claims(records: Path) -> dict[str, dict[str, str]]:
+    claims = read_claims(records)
+    if claims is None:
+        raise ResultError(f"{records / 'claims.json'} is missing")
+    return {claim["id"]: claim for claim in claims}
+
+
+def _comparisons(records: Path) -> list[tuple[Path, str, dict[str, Any]]]:
+    """Return (file, picture, content) of what compares SWE-F with a baseline, weightiest first.
+
+    The first one speaks: a tuned comparison before one with a single rate for all arms, then the
+    one whose baseline computes most, as the paper's claims are about large models; then more seeds
+    and more arms. What has no interval says nothing.
+    """
+    found = [
+        (table.path, table.figure(), table.data)
+        for table in recorded_tables(records.parent / "studies")
+    ]
+    path = records / "comparison.json"
+    default = read_json(path)
+    if default is not None:
+        found.append((path, "bert_loss", default))
+    weighed = []
+    for path, picture, data in found:
+        with reading(path):
+            gap = data["arms"].get(ARM, {}).get("difference", {"low": None})
+            if gap["low"] is not None:
+                weight = (_tuned(data), _flops(data), gap["n"], len(data["arms"]))
+                weighed.append((weight, (path, picture, data)))
+    return [case for _, case in sorted(weighed, key=lambda entry: entry[0], reverse=True)]
+
+
+def _tuned(data: Mapping[str, Any]) -> bool:
+    return len(data["study"].get("rates", ())) > 1
+
+
+def _flops(data: Mapping[str, Any]) -> float:
+    """Of one run of the baseline."""
+    flops = data["arms"][data["reference"]]["flops"]
+    return float(max(flops.values()) if isinstance(flops, dict) else flops)
+
+
+def _baseline(data: Mapping[str, Any]) -> str:
+    return "tuned baseline" if _tuned(data) else "baseline (one rate for all arms)"
+
+
+def _model(data: Mapping[str, Any]) -> str:
+    base, size = data["arms"][data["reference"]], data["study"]["size"]
+    return (
+        f"BERT {size}{' (layers x width)' if size[0].isdigit() else ''}, "
+        f"{count(base['steps'])} updates of {count(round(base['tokens'] / base['steps']))} tokens"
+    )
+
+
+def _gaps(data: Mapping[str, Any]) -> list[tuple[str, Interval]]:
+    """Return what SWE-F is held against and the paired difference of final losses to it."""
+    arms = data["arms"]
+    mine, found = arms[ARM]["values"], []
+    for other, name in (
+        (data["reference"], f"the {_baseline(data)}"),
+        (START, "its own start without tying"),
+    ):
+        theirs = arms.get(other, {}).get("values", {})
+        seeds = sorted(mine.keys() & theirs.keys())
+        if len(seeds) > 1:
+            found.append((name, Interval.of([mine[seed] - theirs[seed] for seed in seeds])))
+    return found
+
+
+def _against(data: Mapping[str, Any]) -> str:
+    return " and ".join(
+        f"**{SAYS[gap.verdict()]}** against {name} "
+        f"({plain_markdown(interval(asdict(gap)))} nats, n = {gap.n})"
+        for name, gap in _gaps(data)
+    )
+
+
+def _sentence(data: Mapping[str, Any]) -> str:
+    return (
+        f"SWE-F, tied for the first {100 * data['study']['tau']:g} % of the run, {_against(data)}: "
+        f"final validation loss, 95 % intervals over paired seeds, {_model(data)}."
+    )

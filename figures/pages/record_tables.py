@@ -1,0 +1,167 @@
+"""Records in words: a table each, with what was measured and where below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from figures.base.tables import COMPARISON_HEADINGS, comparison_cells, comparison_rows, markdown
+
+
+def comparison(record: dict[str, Any]) -> str:
+    """A study's arms, one a row."""
+    return markdown(COMPARISON_HEADINGS, comparison_cells(comparison_rows(record)))
+
+
+def times(record: dict[str, Any]) -> str:
+    """Where a run of paper_repro.py took its time."""
+    rows = [{"step": step, "seconds": f"{value:.0f}"} for step, value in record["steps"].items()]
+    rows.append({"step": "all", "seconds": f"{record['total']:.0f}"})
+    table = markdown({"step": "Step", "seconds": "Seconds"}, rows)
+    where = (
+        f"Measured on {record['device']} with {record['cores']} processes of one thread, commit "
+        f"{record['commit'][:10]}, `{record['command']}`."
+    )
+    return f"{table}\n\n{where}"
+
+
+def corpus(record: dict[str, Any]) -> str:
+    """The packages whose documentation is the default corpus."""
+    headings = {"name": "Package", "version": "Version", "licence": "Licence", "size": "MB"}
+    rows = [
+        {
+            name: str(entry[name]).removeprefix("License :: OSI Approved :: ")
+            for name in ("name", "version", "licence")
+        }
+        | {"size": f"{entry['bytes'] / 1e6:.1f}"}
+        for entry in record["packages"]
+    ]
+    total = (
+        f"{record['bytes'] / 1e6:.1f} MB of text, {record['words'] / 1e6:.2f} M words, "
+        f"{record['documents']} documents (one a module), {record['paragraphs']} paragraphs, no "
+        "paragraph twice."
+    )
+    return f"{markdown(headings, rows)}\n\n{total}"
+
+
+def stores(record: dict[str, Any]) -> str:
+    """What token stores took to build."""
+    headings = {
+        "text": "Text (MB)",
+        "length": "Tokens in a row",
+        "documents": "Documents",
+        "words": "Words",
+        "tokens": "Tokens",
+        "rows": "Rows",
+        "jobs": "Jobs",
+        "seconds": "Seconds",
+        "processor": "Processor seconds",
+        "memory": "Peak memory of all processes",
+    }
+    rows, notes = [], []
+    for build in record["builds"]:
+        manifest, memory = build["manifest"], build["peak_memory_bytes"]
+        parts = manifest["parts"].values()
+        total = {
+            name: sum(part[name] for part in parts)
+            for name in ("documents", "words", "tokens", "rows")
+        }
+        megabytes = f"{build['text_bytes'] / 1e6:.0f}"
+        if "note" in build:
+            notes.append(f" {megabytes} MB: {build['note']}")
+        rows.append(
+            {
+                "text": megabytes,
+                "length": str(manifest["length"]),
+                "documents": f"{total['documents']}, {manifest['documents']}",
+                "words": f"{total['words'] / 1e6:.1f} M",
+                "tokens": f"{total['tokens'] / 1e6:.1f} M",
+                "rows": str(total["rows"]),
+                "jobs": str(build["jobs"]),
+                "seconds": f"{build['seconds']:.0f}",
+                "processor": f"{build['processor_seconds']:.0f}",
+                "memory": f"{memory['sum'] / 2**20:.0f} MiB ({memory['processes']})",
+            }
+        )
+    where = sorted({build["host"]["device"] for build in record["builds"]})
+    return f"{markdown(headings, rows)}\n\nMeasured on {'; '.join(where)}.{''.join(notes)}"
+
+
+def memory(record: dict[str, Any]) -> str:
+    """What tying saves in memory."""
+    headings = {"what": "Bytes (GB)", "tied": "Tied", "untied": "Untied"}
+    cases = record["cases"]
+
+    def row(what: str, value: Callable[[dict[str, Any]], float]) -> dict[str, str]:
+        return {"what": what} | {name: f"{value(cases[name]) / 1e9:.2f}" for name in cases}
+
+    def part_row(part: str) -> dict[str, str]:
+        return row(part, lambda case: case["bytes"][part])
+
+    rows = [
+        *map(part_row, ("parameters", "gradients", "optimizer")),
+        row("sum, counted", lambda case: case["total_bytes"]),
+        row("growth of the process, measured", lambda case: case["measured_growth_bytes"]),
+    ]
+    return f"{markdown(headings, rows)}\n\n{record['what'].capitalize()}. {_where(record)}"
+
+
+def communication(record: dict[str, Any]) -> str:
+    """Bytes that ranks average at an update."""
+    headings = {
+        "update": "Update",
+        "layout": "Layout",
+        "bytes": "MB averaged",
+        "buckets": "Buckets",
+    }
+    rows = [
+        {
+            "update": str(u["update"]),
+            "layout": u["layout"],
+            "buckets": str(u["buckets"]),
+            "bytes": f"{u['all_reduced_bytes'] / 1e6:.1f}",
+        }
+        for u in record["updates"]
+    ]
+    return (
+        f"{markdown(headings, rows)}\n\nBERT-{record['size']}, {record['ranks']} ranks, "
+        f"{record['what']}. {_where(record)}"
+    )
+
+
+def squad(record: dict[str, Any]) -> str:
+    """The selected fine-tune on SQuAD."""
+    chosen, recipe = record["selected"], record["recipe"]
+    [row] = [
+        row
+        for row in record["rows"]
+        if row["rate"] == chosen["rate"] and row["seed"] == chosen["submitted_seed"]
+    ]
+    headings = {
+        "f1": "F1",
+        "exact": "Exact match",
+        "flag": "Degenerate",
+        "train": "Windows learnt",
+        "steps": "Updates",
+        "dev": "Questions scored",
+    }
+    cells = {
+        "f1": f"{row['scores']['f1']:.2f}",
+        "exact": f"{row['scores']['exact_match']:.2f}",
+        "flag": row["reason"] or "no",
+        "train": str(row["rows"]),
+        "steps": str(row["steps"]),
+        "dev": str(record["data"]["dev"]["questions"]),
+    }
+    shape = record["model"]
+    return (
+        f"{markdown(headings, [cells])}\n\nA model of {shape['layers']} layers of width "
+        f"{shape['hidden']}, {recipe['epochs']:g} epochs, windows of {recipe['max_length']} "
+        f"tokens, peak rate {chosen['rate']:g}, n = {chosen['n']}. "
+        f"`{record['environment']['command']}`. {_where(record)}"
+    )
+
+
+def _where(record: dict[str, Any]) -> str:
+    here = record["environment"]
+    return f"{here['device']}, torch {here['torch']}, commit {here['commit'][:10]}."

@@ -1,0 +1,157 @@
+"""The README's answer, cases and commands follow from the records, wording included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evidence.comparison import compare
+from figures.pages import claims_page, first_screen
+from swe.base.errors import ResultError
+from tests.figures.conftest import CLAIMS
+from tests.figures.samples.bert_tables import write_table
+from tests.figures.samples.files import dump
+
+Edit = Callable[[Path, Callable[[Any], None]], None]
+STUDY = Path("studies") / "12x64" / "sweep.json"
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Path:
+    """A records folder with one tuned study and a ledger; the default run's folder in it."""
+    claim = CLAIMS[0] | {"id": "TAB1-F", "verdict": "fails", "qualifier": "small"}
+    dump(tmp_path / "default" / "claims.json", [*CLAIMS, claim])
+    write_table(tmp_path / "studies" / "12x64", "sweep")
+    return tmp_path / "default"
+
+
+def put(path: Path, edit: Edit, **losses: list[float]) -> None:
+    """Give the arms of a study these losses, seed by seed."""
+
+    def change(table: dict[str, Any]) -> None:
+        runs = {name.replace("_", "-"): dict(enumerate(values)) for name, values in losses.items()}
+        for name, entry in compare(runs, "baseline").items():
+            table["arms"][name] |= entry
+
+    edit(path, change)
+
+
+@pytest.mark.parametrize(
+    ("swe_f", "start", "words"),
+    [
+        ([5.0, 5.1], [5.5, 5.62], ("**helps** against the tuned", "**helps** against its own")),
+        ([7.0, 7.1], [6.9, 7.2], ("**hurts** against the tuned", "**shows no gain** against its")),
+        ([6.0, 6.2], [5.0, 5.21], ("**shows no gain** against the", "**hurts** against its own")),
+    ],
+)
+def test_the_answer_says_what_the_numbers_say(
+    swe_f: list[float], start: list[float], words: tuple[str, str], records: Path, edit: Edit
+) -> None:
+    put(records.parent / STUDY, edit, baseline=[6.1, 6.2], swe_f=swe_f, equal_start=start)
+    told = first_screen.answer(records)
+    assert all(word in told for word in words)
+    assert "n = 2" in told
+    assert "BERT 12x64 (layers x width)" in told
+    assert "[TAB1-F](docs/claims.md#tab1-f): fails (small)." in told
+    assert "The 3 claims by" in told
+    assert "holds with limits 1, fails 1, not run 1." in told
+
+
+def test_the_largest_tuned_study_speaks(records: Path, edit: Edit) -> None:
+    def grown(flops: float, rates: list[float], size: str) -> Callable[[Any], None]:
+        def change(table: dict[str, Any]) -> None:
+            table["study"] |= {"rates": rates, "size": size}
+            table["arms"]["baseline"]["flops"] = {"0": flops}
+
+        return change
+
+    for folder, flops, rates in (
+        ("a", 1e15, [1.0]),
+        ("b", 1e14, [1.0, 2.0]),
+        ("c", 1e13, [1.0, 2.0]),
+    ):
+        write_table(records.parent / "studies" / folder, "sweep")
+        edit(records.parent / "studies" / folder / "sweep.json", grown(flops, rates, folder))
+    assert "BERT b, " in first_screen.answer(records)
+
+
+def test_one_seed_and_no_study_say_nothing(records: Path, edit: Edit) -> None:
+    put(records.parent / STUDY, edit, baseline=[6.1], swe_f=[5.0], equal_start=[5.5])
+    assert first_screen.answer(records).startswith("No run on record compares")
+    (records.parent / STUDY).unlink()
+    assert first_screen.answer(records).startswith("No run on record compares")
+    assert first_screen.cases(records) == "No case on record."
+
+
+def test_no_ledger_and_a_torn_study_are_named(records: Path, edit: Edit) -> None:
+    edit(records.parent / STUDY, lambda table: table["arms"]["baseline"].pop("flops"))
+    with pytest.raises(ResultError, match=r"sweep\.json: not the expected content"):
+        first_screen.answer(records)
+    (records / "claims.json").unlink()
+    with pytest.raises(ResultError, match=r"claims\.json is missing"):
+        first_screen.answer(records)
+
+
+def test_a_win_on_record_is_shown_beside_a_loss(records: Path, edit: Edit) -> None:
+    model = CLAIMS[0] | {"id": "ADAM-TAU", "verdict": "holds", "figure": "adam_unshare"}
+    edit(records / "claims.json", lambda claims: claims.append(model))
+    put(records.parent / STUDY, edit, baseline=[6.1, 6.2], swe_f=[7.0, 7.11])
+    lost = first_screen.cases(records)
+    assert lost.startswith("| Sharing wins, in a model | Sharing loses |\n")
+    assert "docs/images/adam_unshare.png" in lost
+    assert "In no network on record" in lost
+    write_table(records.parent / "studies" / "24x64", "sweep")
+    won = records.parent / "studies" / "24x64" / "sweep.json"
+    put(won, edit, baseline=[6.1, 6.2], swe_f=[5.0, 5.11], equal_start=[4.9, 5.2])
+    assert "In no network on record" in first_screen.cases(records), "the start's gain is no win"
+    put(won, edit, baseline=[6.1, 6.2], swe_f=[5.0, 5.11], equal_start=[5.4, 5.5])
+    shown = first_screen.cases(records)
+    assert "docs/images/study_24x64_sweep.png" in shown
+    assert "SWE-F **helps** against the tuned baseline" in shown
+    assert "In no network" not in shown
+    (records.parent / STUDY).unlink()
+    assert first_screen.cases(records).startswith("| Sharing wins |\n")
+
+
+def test_minutes_stand_where_they_are_on_record(records: Path) -> None:
+    assert "Minutes on" not in first_screen.commands(records)
+    times = {
+        "device": "A Processor",
+        "cores": 2,
+        "steps": {"toy and theory": 120.0, "data": 60.0, "bert": 240.0},
+        "total": 540.0,
+    }
+    dump(records / "times.json", times)
+    table = first_screen.commands(records)
+    assert "| `python paper_repro.py` | 9 |" in table
+    assert "| `python paper_repro.py theory toy claims figures` | 2 |" in table
+    assert "| `python paper_repro.py bert claims figures` | 5 |" in table
+    assert "Minutes on A Processor, 2 processes" in table
+    build = {"seconds": 600.0, "text_bytes": 2e8}
+    dump(records.parent / "data" / "stores.json", {"builds": [build]})
+    assert "| 10 for 200 MB |" in first_screen.commands(records)
+
+
+def test_a_claim_in_full() -> None:
+    text = claims_page.in_full(CLAIMS)
+    first, second = text.split("### ")[1:]
+    assert "R(t) \\<= exp(-2t) R(0) \\| any target (Theorem 1)" in first
+    assert "**holds with limits (loose by 3.2)**, sampled: closed form." in first
+    assert "(theory.md#the-bounds-themselves)" in first
+    assert "`check_theorem1` in [theory/claims/theorems.py](../theory/claims/theorems.py)" in first
+    assert "[theorem_bounds](images/theorem_bounds.png)" in first
+    assert "**not run**.\n\n- Section: none\n" in second
+    assert "- Figure: none\n- Command: `python paper_repro.py bert`" in second
+    assert "\\<script\\>" in first
+    unseen = claims_page.in_full([CLAIMS[0] | {"figure": "drawn_by_a_run"}])
+    assert "- Figure: `drawn_by_a_run`, in the report\n" in unseen
+
+
+def test_anchors_are_those_of_github() -> None:
+    assert claims_page.anchor("2. Is it L² times faster in steps?") == (
+        "2-is-it-l-times-faster-in-steps"
+    )
+    assert claims_page.anchor("THM2-EXACT") == "thm2-exact"
