@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from figures.base.drawing import Found
 from figures.base.results import reading
 from figures.base.tables import write_csv
 from figures.bert import correlations as bert_correlations
@@ -16,7 +17,11 @@ from figures.bert import tables as bert_tables
 from figures.bert import theory as bert_theory
 from figures.bert.table_results import MAIN_ARMS, TableResult
 
-_OF_RUNS = {"loss": bert_loss, "correlations": bert_correlations, "dispersion": bert_dispersion}
+_OF_RUNS = {
+    "loss": bert_loss.FIGURE,
+    "correlations": bert_correlations.FIGURE,
+    "dispersion": bert_dispersion.FIGURE,
+}
 
 
 def draw_tables(out: Path, results: Sequence[TableResult]) -> list[str]:
@@ -58,8 +63,9 @@ def _curves(out: Path, result: TableResult) -> list[str]:
     study = result.runs()
     if study is None:
         return drawn
-    for part, module in _OF_RUNS.items():
+    found = Found(study, result.path, (study.source,))
+    for part, figure in _OF_RUNS.items():
         name = result.figure(part)
-        if module.draw(out, study, result.path, name, result.titled(module.TITLE)):
+        if figure.draw_found(out, found, name, result.titled(figure.title)):
             drawn.append(name)
     return drawn
