@@ -133,7 +133,7 @@ def depth_ticks(axes: Axes, depths: Sequence[int]) -> None:
     """Label depths on a logarithmic axis, of many every second or third: they would touch."""
     shown = depths[:: -(-len(depths) // 7)]
     axes.set_xticks(shown, [str(depth) for depth in shown])
-    axes.xaxis.minorticks_off()
+    axes.minorticks_off()
 
 
 def arm_handles(arms: Sequence[str]) -> list[Line2D]:

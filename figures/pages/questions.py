@@ -83,7 +83,7 @@ QUESTIONS = (
         claims=("SCALE-GAIN", "SCALE-TAU", "SCALE-CORR", "SCALE-CORR-TIED", "SCALE-DESCENT"),
         answers={
             V.HOLDS: "The sign of what tying gives is predicted from the gradients of a run that "
-            "is never tied; the claims beside say what else carries over and what does not.",
+            "is never tied; the claims below say what else carries over and what does not.",
             V.FAILS: "The gradients of a run that is never tied do not predict what tying gives.",
         },
         pictures=("study_*_sweep_theory", "*_theory"),
