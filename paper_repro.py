@@ -40,7 +40,7 @@ from bert.study.table_arms import TABLES
 from bert.study.table_study import TableStudy, chosen_arms, table_study
 from evidence.claim import Record, in_words
 from evidence.recorded_times import time_on_record
-from figures.base.results import reading
+from evidence.results import missing_records, read_data, reading
 from figures.pages.report import build as build_report
 from swe.base.config import from_dict, to_dict
 from swe.base.environment import host
@@ -237,12 +237,11 @@ def collect_claims(options: Options) -> list[Record]:
     """Gather the ledger from the result files into claims.json."""
     ledger: list[Record] = []
     for name in ("claims", "adam_claims"):
-        path = options.out / "theory" / f"{name}.json"
-        with reading(path):
-            if path.exists():
-                ledger += [Record.from_json(record, path) for record in read_json(path)["data"]]
-    with reading(options.out / "toy"):
-        ledger += toy_claims(options.out)
+        source = f"theory/{name}.json"
+        with reading(options.out / source):
+            found = read_data(options.out, source)
+            ledger += [Record.from_json(r, options.out / source) for r in found or []]
+    ledger += toy_claims(options.out)
     with reading(options.out / "bert"):
         ledger += bert_claims(options.out, STUDIES_ON_RECORD)
     write_json(options.out / "claims.json", [record.to_json() for record in ledger])
@@ -304,6 +303,8 @@ def times_record(options: Options, seconds: dict[str, float]) -> dict[str, Any]:
 def run(options: Options) -> None:
     """Do the verbs in order; what they need of one another lies in files."""
     describe_plan(options)
+    if note := missing_records(STUDIES_ON_RECORD.parent):
+        print(f"paper_repro.py: {note}", file=sys.stderr)
     seconds: dict[str, float] = {}
     areas = [area for area in RESULTS if area in options.verbs]
     if areas:

@@ -3,45 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from evidence.claim import Claim, Finding, Record, Verdict, code_of
 from evidence.comparison import Interval
-from swe.base.files import plain_name, read_json
+from evidence.results import Scores, own_scores, recorded_scores
 
 DOUBLE = "baseline x2"
 
 
-@dataclass(frozen=True)
-class FoundScores:
-    """Scores of a table's arms, and where they come from."""
-
-    data: dict[str, Any]
-    figure: str
-    origin: str = ""
-
-
-def find_scores(out: Path, studies: Path | None, tables: Sequence[str]) -> list[FoundScores]:
-    """Return the scores of the named tables: a results folder's newest, then those on record.
-
-    On record is ``finetune/scores.json`` beside the studies on record. ValueError, KeyError or
-    TypeError for a pointer or a file of another kind.
-    """
-    found = []
-    for table in tables:
-        pointer = out / "bert" / "finetune" / f"{table}.json"
-        if pointer.exists():
-            path = pointer.parent / plain_name(read_json(pointer)["folder"]) / f"{table}.json"
-            if path.exists():
-                found.append(FoundScores(read_json(path), f"bert_{table}_finetune"))
-    record = None if studies is None else studies.parent / "finetune" / "scores.json"
-    if record is not None and record.exists():
-        data = read_json(record)
-        if data["table"] in tables:
-            found.append(FoundScores(data, "study_finetune", ", on record"))
-    return found
+def find_scores(out: Path, studies: Path | None, tables: Sequence[str]) -> list[Scores]:
+    """Return the scores of the named tables: a results folder's newest, then those on record."""
+    own = {scores.table: scores for scores in own_scores(out)}
+    recorded = [found for found in recorded_scores(studies) if found.data["table"] in tables]
+    return [own[table] for table in tables if table in own] + recorded
 
 
 def by_tasks(record: Record, out: Path, studies: Path | None) -> Record:
@@ -57,7 +34,7 @@ def by_tasks(record: Record, out: Path, studies: Path | None) -> Record:
             losses = f"; {record.evidence}" if record.figure else ""
             told = {
                 "evidence": found.evidence + scores.origin + losses,
-                "figure": scores.figure,
+                "figure": scores.name,
                 "command": _command("table2"),
                 "code": code_of(judge_tasks),
             }
@@ -75,7 +52,7 @@ def first_table_tasks(out: Path, studies: Path | None) -> Record:
             return TASKS_CLAIM.told(
                 found,
                 evidence=found.evidence + scores.origin,
-                figure=scores.figure,
+                figure=scores.name,
                 command=_command(scores.data["table"]),
             )
     return TASKS_CLAIM.told(None)

@@ -15,8 +15,7 @@ from bert.claims.finetuned import by_tasks, first_table_tasks
 from bert.claims.scale import scale_claims
 from evidence.claim import Claim, Finding, Record, Verdict
 from evidence.comparison import Interval
-from evidence.found_tables import FoundTable, find_tables
-from swe.base.files import plain_name, read_json
+from evidence.results import Table, find_tables, read_comparison
 
 _ARMS = {"swe-f": "SWE-F", "swe-a": "SWE-A", "swe-m": "SWE-M"}
 _BETTER = {"helps": Verdict.HOLDS, "no gain": Verdict.NO_GAIN, "hurts": Verdict.FAILS}
@@ -33,20 +32,11 @@ def bert_claims(out: Path, studies: Path | None = None) -> list[Record]:
     the baseline's, "fails" when above, and there is "no gain" when it holds zero. What was not run
     says so.
     """
-    comparison = _comparison(out)
+    comparison = read_comparison(out)
     records = [_one_arm(claim, arm, out, studies, comparison) for arm, claim in ARM_CLAIMS.items()]
     records += [_judged(out, studies, claim, names) for claim, names in TABLE_CLAIMS]
     records = [by_tasks(record, out, studies) for record in records]
     return [*records, first_table_tasks(out, studies), *scale_claims(out, studies)]
-
-
-def _comparison(out: Path) -> dict[str, Any] | None:
-    pointer = out / "bert" / "current.json"
-    if not pointer.exists():
-        return None
-    path = out / "bert" / plain_name(read_json(pointer)["folder"]) / "comparison.json"
-    found: dict[str, Any] | None = read_json(path) if path.exists() else None
-    return found
 
 
 def _one_arm(
@@ -57,14 +47,14 @@ def _one_arm(
     comparison: dict[str, Any] | None,
 ) -> Record:
     """Judge an arm by the best source there is; the others stand behind it in the evidence."""
-    found: dict[Path, FoundTable] = {}  # the first of a study: its tables share their runs
+    found: dict[Path, Table] = {}  # the first of a study: its tables share their runs
     for table in find_tables(out, studies, ("table1", "sweep", "headline"), arm):
-        found.setdefault(table.folder, table)
+        found.setdefault(table.path.parent, table)
     told = [
         (
             table.data["arms"][arm]["verdict"],
             _difference(table.data, arm) + table.origin,
-            table.figure,
+            table.figure(),
             _command(table.data["table"]),
         )
         for table in found.values()
@@ -102,7 +92,7 @@ def _judged(out: Path, studies: Path | None, claim: Claim, names: Sequence[str])
             return claim.told(
                 found,
                 evidence=found.evidence + table.origin,
-                figure=f"{table.figure}_tau" if claim.id == "TAB3" else table.figure,
+                figure=table.figure("tau" if claim.id == "TAB3" else ""),
                 command=_command(table.data["table"]),
             )
     return claim.told(None)

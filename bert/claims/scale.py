@@ -11,7 +11,7 @@ from typing import Any
 
 from evidence.claim import Claim, Finding, Record, Verdict, share
 from evidence.comparison import Interval
-from evidence.found_tables import FoundTable, find_tables, one_a_study
+from evidence.results import Table, find_tables
 
 TABLES = ("table1", "sweep", "headline")
 _CARRIED = {
@@ -38,13 +38,13 @@ _CARRIED = {
 
 
 _PREDICTIONS = "theory/models/predictions.py"
-Told = tuple[Finding, FoundTable]
+Told = tuple[Finding, Table]
 """What was found, and the table whose figure shows it."""
 
 
 def scale_claims(out: Path, studies: Path | None) -> list[Record]:
     """Return the ledger records SCALE-...; "not run" without a table that can tell."""
-    found = one_a_study(find_tables(out, studies, TABLES, "equal-start"))
+    found = _one_a_study(find_tables(out, studies, TABLES, "equal-start"))
     records = [
         _record(identity, statement, _PREDICTIONS, _carried, _carried(found, quantity), "theory")
         for identity, (statement, quantity) in _CARRIED.items()
@@ -74,7 +74,21 @@ def scale_claims(out: Path, studies: Path | None) -> list[Record]:
     return records
 
 
-def _carried(found: Sequence[FoundTable], quantity: str) -> Told | None:
+def _one_a_study(found: Sequence[Table]) -> list[Table]:
+    """Keep of every study the table with the most finished arms, so that no run counts twice."""
+    fullest: dict[Path, Table] = {}
+    for table in found:
+        known = fullest.get(table.path.parent)
+        if known is None or _finished(table) > _finished(known):
+            fullest[table.path.parent] = table
+    return list(fullest.values())
+
+
+def _finished(table: Table) -> int:
+    return sum("values" in arm for arm in table.data["arms"].values())
+
+
+def _carried(found: Sequence[Table], quantity: str) -> Told | None:
     told, holds, seeds = [], 0, 0
     for table in found:
         entries = {entry["quantity"]: entry for entry in table.data.get("carried", [])}
@@ -87,7 +101,7 @@ def _carried(found: Sequence[FoundTable], quantity: str) -> Told | None:
     return _counted(told, holds, seeds, "seeds")
 
 
-def _gains(found: Sequence[FoundTable]) -> Told | None:
+def _gains(found: Sequence[Table]) -> Told | None:
     told, holds, decided = [], 0, 0
     for table in found:
         gains = table.data.get("gains", [])
@@ -106,7 +120,7 @@ def _gains(found: Sequence[FoundTable]) -> Told | None:
     return _counted(told, holds, decided, "gains")
 
 
-def _rules(found: Sequence[FoundTable]) -> Told | None:
+def _rules(found: Sequence[Table]) -> Told | None:
     """Compare the adaptive arms with the best fixed tau; being the best of several favours it."""
     told, verdicts = [], set()
     for table in found:
@@ -139,14 +153,14 @@ def _rules(found: Sequence[FoundTable]) -> Told | None:
     return _found(Verdict.whether("worse" not in verdicts), "small", told)
 
 
-def _counted(told: list[tuple[FoundTable, str]], holds: int, of: int, what: str) -> Told | None:
+def _counted(told: list[tuple[Table, str]], holds: int, of: int, what: str) -> Told | None:
     if not told:
         return None
     verdict, count = share(holds, of, what)
     return _found(verdict, f"{count}, small" if count else "small", told)
 
 
-def _found(verdict: Verdict, qualifier: str, told: list[tuple[FoundTable, str]]) -> Told:
+def _found(verdict: Verdict, qualifier: str, told: list[tuple[Table, str]]) -> Told:
     words = [
         f"{table.data['study']['size']} {table.data['table']}{table.origin}: {text}"
         for table, text in told
@@ -188,4 +202,4 @@ def _record(
     )
     if found is None:
         return claim.told(None)
-    return claim.told(found[0], figure=f"{found[1].figure}_{part}")
+    return claim.told(found[0], figure=found[1].figure(part))

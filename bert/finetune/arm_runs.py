@@ -21,6 +21,7 @@ from bert.finetune.learning.start import open_start
 from bert.finetune.study import Sources, build_task, run_folder, train_all
 from bert.study.paper_numbers import fine_tuned
 from bert.study.table_arms import REFERENCE
+from evidence.results import pointed
 from swe.base.config import require, to_dict
 from swe.base.errors import ConfigError
 from swe.base.files import plain_name, read_json, write_json
@@ -56,7 +57,10 @@ def open_table(
     """
     tables = results / "bert" / "tables"
     try:
-        folder = plain_name(read_json(tables / f"{name}.json")["folder"])
+        place = pointed(results, f"bert/tables/{name}.json")
+        if place is None:
+            raise FileNotFoundError(name)
+        folder = place.rpartition("/")[2]
         table: dict[str, Any] = read_json(tables / folder / f"{name}.json")
         known, order = table["arms"], list(table["order"])
         if not arms:

@@ -17,8 +17,8 @@ from typing import Any, Generic, TypeVar
 
 from matplotlib.figure import Figure
 
+from evidence.results import read_data, reading
 from figures.base import style
-from figures.base.results import read_data, reading
 
 T = TypeVar("T")
 

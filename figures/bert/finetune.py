@@ -20,9 +20,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
+from evidence.results import read_json, reading
 from figures.base import style
 from figures.base.drawing import Drawing, Found
-from figures.base.results import read_json, reading
 from figures.base.tables import markdown, write_csv
 from figures.base.wording import fixed, listing, plain
 from swe.base.errors import ResultError

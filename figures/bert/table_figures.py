@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from evidence.results import Table, reading
 from figures.base.drawing import Found
-from figures.base.results import reading
 from figures.base.tables import write_csv
 from figures.bert import correlations as bert_correlations
 from figures.bert import dispersion as bert_dispersion
@@ -15,7 +15,7 @@ from figures.bert import speedup as bert_speedup
 from figures.bert import sweeps as bert_sweeps
 from figures.bert import tables as bert_tables
 from figures.bert import theory as bert_theory
-from figures.bert.table_results import MAIN_ARMS, TableResult
+from figures.bert.table_results import MAIN_ARMS, runs_of, titled
 
 _OF_RUNS = {
     "loss": bert_loss.FIGURE,
@@ -24,7 +24,7 @@ _OF_RUNS = {
 }
 
 
-def draw_tables(out: Path, results: Sequence[TableResult]) -> list[str]:
+def draw_tables(out: Path, results: Sequence[Table]) -> list[str]:
     """Draw the tables' figures and write their CSV files; return the names of what was drawn.
 
     Tables of one study share their runs: curves are drawn once a study, from the table with the
@@ -52,20 +52,20 @@ def draw_tables(out: Path, results: Sequence[TableResult]) -> list[str]:
     return drawn
 
 
-def _arms(result: TableResult) -> tuple[int, int]:
+def _arms(result: Table) -> tuple[int, int]:
     """Return how many main arms and how many arms in all have run."""
     done = [name for name, arm in result.data["arms"].items() if "values" in arm]
     return sum(name in MAIN_ARMS for name in done), len(done)
 
 
-def _curves(out: Path, result: TableResult) -> list[str]:
+def _curves(out: Path, result: Table) -> list[str]:
     drawn = [result.figure(bert_theory.PART)] if bert_theory.draw(out, result) else []
-    study = result.runs()
+    study = runs_of(result)
     if study is None:
         return drawn
     found = Found(study, result.path, (study.source,))
     for part, figure in _OF_RUNS.items():
         name = result.figure(part)
-        if figure.draw_found(out, found, name, result.titled(figure.title)):
+        if figure.draw_found(out, found, name, titled(result, figure.title)):
             drawn.append(name)
     return drawn

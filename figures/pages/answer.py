@@ -12,9 +12,8 @@ from typing import Any
 
 from evidence.claim import Verdict
 from evidence.comparison import Interval
-from figures.base.results import reading
+from evidence.results import Table, reading
 from figures.base.wording import count, fixed, interval, plain
-from figures.bert.table_results import TableResult
 
 ARM, START = "swe-f", "equal-start"
 
@@ -48,7 +47,7 @@ class Answer:
 
 def answer(
     comparison: Mapping[str, Any] | None,
-    tables: Sequence[TableResult],
+    tables: Sequence[Table],
     claims: Sequence[Mapping[str, str]],
     theory: Mapping[str, Any] | None,
 ) -> Answer:
@@ -76,7 +75,7 @@ def answer(
 
 
 def _study(
-    comparison: Mapping[str, Any] | None, tables: Sequence[TableResult]
+    comparison: Mapping[str, Any] | None, tables: Sequence[Table]
 ) -> Mapping[str, Any] | None:
     """The comparison that speaks; None without any."""
     found: list[Mapping[str, Any]] = [result.data for result in tables]

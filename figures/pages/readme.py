@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from evidence.claim import in_words
-from figures.base.results import comparison_source, read_json, reading
+from evidence.results import comparison_source, read_json, reading
 from figures.base.tables import (
     CLAIM_HEADINGS,
     COMPARISON_HEADINGS,

@@ -17,20 +17,24 @@ from markupsafe import Markup, escape
 import figures.bert
 import figures.theory
 import figures.toys
-from figures.base import tables
-from figures.base.drawing import collect
-from figures.base.results import (
+from evidence.results import (
     comparison_source,
+    own_scores,
+    own_tables,
     read_claims,
     read_comparison,
     read_data,
     read_json,
     reading,
+    recorded_scores,
+    recorded_tables,
 )
+from figures.base import tables
+from figures.base.drawing import collect
 from figures.base.style import arm_look
 from figures.bert import finetuned_arms as bert_finetune
 from figures.bert.table_figures import draw_tables
-from figures.bert.table_results import TITLES, own_tables, recorded_tables
+from figures.bert.table_results import TITLES
 from figures.pages import run_records
 from figures.pages.answer import answer
 from figures.pages.pictures import Pictures
@@ -54,10 +58,12 @@ def build(out: Path, studies: Path | None = None) -> Path:
     claims, comparison = read_claims(out) or [], read_comparison(out)
     drawn = {name: figure.draw(out) for name, figure in FIGURES.items()}
     results = [*own_tables(out), *recorded_tables(studies)]
-    own_scores = bert_finetune.own_scores(out)
-    scores = [*own_scores, *bert_finetune.recorded_scores(studies)]
+    scores = own_scores(out)
     _remove_tables(out)
-    others = [*draw_tables(out, results), *bert_finetune.draw_scores(out, scores)]
+    others = [
+        *draw_tables(out, results),
+        *bert_finetune.draw_scores(out, [*scores, *recorded_scores(studies)]),
+    ]
     present = sorted({name for name, there in drawn.items() if there} | set(others))
     _remove_figures(out, {*drawn} - {*present}, present)
     rows = []
@@ -86,9 +92,7 @@ def build(out: Path, studies: Path | None = None) -> Path:
             *(run_records.of_comparison(out, comparison) if comparison else []),
             *map(run_records.of_table, results),
         ],
-        missing=_missing(
-            drawn, {r.table for r in results if not r.study}, bool(own_scores), claims
-        ),
+        missing=_missing(drawn, {r.table for r in results if not r.study}, bool(scores), claims),
         letters=Markup(pictures.letters()),
         rules=Markup(pictures.rules()),
     )

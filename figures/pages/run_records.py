@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from figures.base.results import arm_order, comparison_source, read_json, reading
+from evidence.results import Table, comparison_source, read_json, reading
+from figures.base.results import arm_order
 from figures.base.style import arm_look
 from figures.base.wording import count, plain
-from figures.bert.table_results import TableResult
 
 RUN_HEADINGS = {
     "run": "Run",
@@ -46,7 +46,7 @@ def of_comparison(out: Path, comparison: dict[str, Any]) -> list[dict[str, str]]
     return records
 
 
-def of_table(result: TableResult) -> dict[str, str]:
+def of_table(result: Table) -> dict[str, str]:
     """Return one row for the headline runs of a table, all together."""
     with reading(result.path):
         arms = [arm for arm in result.data["arms"].values() if "values" in arm]

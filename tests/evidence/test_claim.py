@@ -11,7 +11,7 @@ import pytest
 
 import paper_repro
 from evidence.claim import Claim, Finding, Record, Rigour, Verdict, in_words, share
-from figures.base.results import read_claims
+from evidence.results import read_claims
 from swe.base.errors import ResultError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evidence.claim import Claim, Finding, Record, Verdict, share
-from swe.base.files import read_json
+from evidence.results import read_data, reading
 from theory.claims import toy_predictions
 
 COMMAND = "python paper_repro.py toy claims"
@@ -22,16 +22,10 @@ def toy_claims(out: Path) -> list[Record]:
     """Return the records of the toys on the training core, from the files in ``out``."""
     records = []
     for name, claims in CLAIMS.items():
-        data = _data(out / "toy" / f"{name}.json")
-        records += [claim.told(None if data is None else claim.check(data)) for claim in claims]
+        data = read_data(out, f"toy/{name}.json")
+        with reading(out / "toy" / f"{name}.json"):
+            records += [claim.told(None if data is None else claim.check(data)) for claim in claims]
     return records
-
-
-def _data(path: Path) -> dict[str, Any] | None:
-    if not path.exists():
-        return None
-    data: dict[str, Any] = read_json(path)["data"]
-    return data
 
 
 def _core(data: dict[str, Any]) -> Finding:

@@ -264,7 +264,8 @@ def put_scores(
         }
         found = task_scores(tunes, dict.fromkeys(level, 1e-3), (1e-3,), "baseline")
         tasks[task] = {"task": task, **found["dev"]}
-    scores = {"table": table, "tasks": tasks, "study": {"size": "12x64"}}
+    scores = {"table": table, "reference": "baseline", "task_order": list(names), "tasks": tasks}
+    scores["study"] = {"size": "12x64"}
     dump(out / "bert" / "finetune" / f"{table}.json", {"folder": FOLDER})
     dump(out / "bert" / "finetune" / FOLDER / f"{table}.json", scores)
     return scores

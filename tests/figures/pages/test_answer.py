@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from figures.bert.table_results import TableResult
+from evidence.results import Table
 from figures.pages.answer import answer
 
 
@@ -25,8 +25,8 @@ def study(baseline: list[float], swe: list[float], **more: Any) -> dict[str, Any
     return found | more
 
 
-def table(data: dict[str, Any]) -> TableResult:
-    return TableResult("sweep", Path("sweep.json"), "sweep.json", data)
+def table(data: dict[str, Any]) -> Table:
+    return Table("sweep", Path("sweep.json"), "sweep.json", data)
 
 
 @pytest.mark.parametrize(
