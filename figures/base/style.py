@@ -2,9 +2,8 @@
 
 Theory is a line, a measurement a point with its interval. A colour and a marker belong to one arm
 or one method everywhere; colours are Okabe and Ito's, which survive the common colour blindnesses,
-and no distinction rests on colour alone. Every figure is one narrow column with its panels stacked:
-at 5 inches with 9-point letters it is still read on a phone 360 pixels wide, where a two-column
-figure is not.
+and no distinction rests on colour alone. Every figure is one narrow column with its panels stacked,
+so that its letters are 10 pixels high on a phone 390 pixels wide.
 """
 
 from __future__ import annotations
@@ -24,19 +23,21 @@ from matplotlib.lines import Line2D
 
 from swe.base.files import atomic_open, write_text
 
-WIDTH = 5.0
+WIDTH = 4.2
 """Inches; heights are each figure's own."""
+LETTERS = 9.0
+"""Points; no letter is smaller, but for those in exponents and indices."""
 INK, FAINT, GRID = "#222222", "#8a8a8a", "#dddddd"
 
 STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
-    "font.size": 9,
-    "axes.titlesize": 9.5,
+    "font.size": LETTERS,
+    "axes.titlesize": LETTERS,
     "axes.titlelocation": "left",
-    "axes.labelsize": 9,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
-    "legend.fontsize": 8.5,
+    "axes.labelsize": LETTERS,
+    "xtick.labelsize": LETTERS,
+    "ytick.labelsize": LETTERS,
+    "legend.fontsize": LETTERS,
     "legend.frameon": False,
     "legend.handlelength": 2.4,
     "legend.columnspacing": 1.2,
@@ -128,6 +129,13 @@ def panel_title(axes: Axes, letter: str, text: str) -> None:
     axes.set_title(f"$\\bf{{{letter}}}$  {text}")
 
 
+def depth_ticks(axes: Axes, depths: Sequence[int]) -> None:
+    """Label depths on a logarithmic axis, of many every second or third: they would touch."""
+    shown = depths[:: -(-len(depths) // 7)]
+    axes.set_xticks(shown, [str(depth) for depth in shown])
+    axes.minorticks_off()
+
+
 def arm_handles(arms: Sequence[str]) -> list[Line2D]:
     """Return legend entries of arms."""
     return [
@@ -144,8 +152,13 @@ def arm_handles(arms: Sequence[str]) -> list[Line2D]:
 
 
 def legend_above(figure: Figure, handles: Sequence[Any], columns: int = 3) -> None:
-    """Put one legend over all panels, where it can hide no data."""
-    figure.legend(handles=list(handles), loc="outside upper left", ncols=columns)
+    """Put one legend over all panels, where it can hide no data, in as many columns as fit."""
+    while True:
+        legend = figure.legend(handles=list(handles), loc="outside upper left", ncols=columns)
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
+        columns -= 1
 
 
 def save(

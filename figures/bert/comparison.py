@@ -8,43 +8,24 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from evidence.results import comparison_source, read_comparison, reading
+from evidence.results import comparison_source, read_comparison
 from figures.base import style
+from figures.base.drawing import Drawing, Found
 from figures.base.results import arm_order
 from figures.base.wording import count, interval, listing
 
-NAME = "bert_comparison"
 
-
-@style.styled
-def draw(out: Path) -> bool:
-    """Draw the paired differences; False when there is no comparison yet."""
+def _read(out: Path) -> Found[dict[str, Any]] | None:
     comparison = read_comparison(out)
-    if comparison is None:
-        return False
     source = str(comparison_source(out))
-    with reading(out / source):
-        figure, caption = _panel(comparison), _caption(comparison)
-        reference = style.arm_look(comparison["reference"]).label
-    style.save(
-        figure,
-        out,
-        NAME,
-        title=f"Final validation loss against the {reference}",
-        caption=caption,
-        alt="One row an arm: dots for seeds, a marker with a bar for the mean difference of the "
-        f"final validation loss to the {reference} and its interval, a line at zero, and the "
-        "verdict in words.",
-        sources=[source],
-    )
-    return True
+    return None if comparison is None else Found(comparison, out / source, (source,))
 
 
 def _others(comparison: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {a: comparison["arms"][a] for a in arm_order(comparison) if a != comparison["reference"]}
 
 
-def _panel(comparison: dict[str, Any]) -> Figure:
+def _panels(comparison: dict[str, Any]) -> Figure:
     arms = _others(comparison)
     base = comparison["arms"][comparison["reference"]]["values"]
     figure = style.new_figure(1.1 + 0.55 * len(arms))
@@ -108,3 +89,15 @@ def _caption(comparison: dict[str, Any]) -> str:
         "interval. Decided beforehand: the whole interval below zero helps, above zero hurts, "
         f"else no gain. In nats: {found}."
     )
+
+
+FIGURE = Drawing(
+    name="bert_comparison",
+    title="Final validation loss of every arm",
+    alt="One row an arm: dots for seeds, a marker with a bar for the mean difference of the final "
+    "validation loss to the reference and its interval, a line at zero, and the verdict in words.",
+    read=_read,
+    panels=_panels,
+    caption=_caption,
+    command="python paper_repro.py bert",
+)

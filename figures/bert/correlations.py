@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from evidence.results import reading
 from figures.base import style
 from figures.base.results import Run, Study
 from figures.base.wording import fixed, listing
-
-NAME, TITLE = "bert_correlations", "Correlation of adjacent layers' gradients"
-
-
-@style.styled
-def draw(out: Path, study: Study, path: Path, name: str, title: str) -> bool:
-    """Draw one heat map an arm; False without probes."""
-    with reading(path):
-        maps = {arm: mean_map(runs) for arm, runs in study.runs.items()}
-        maps = {arm: table for arm, table in maps.items() if table.size}
-        if not maps:
-            return False
-        figure, caption = _panels(study, maps), _caption(study, maps)
-    style.save(
-        figure,
-        out,
-        name,
-        title=title,
-        caption=caption,
-        alt="One heat map an arm: updates across, layer boundaries down, colour for the cosine "
-        "between the two layers' gradients; black edges around values below the threshold and "
-        "dashed lines where layers were untied.",
-        sources=[study.source],
-    )
-    return True
+from figures.bert.default_runs import of_runs
 
 
 def mean_map(runs: list[Run]) -> pd.DataFrame:
@@ -80,7 +53,16 @@ def _outline(x: np.ndarray, y: np.ndarray, low: np.ndarray) -> list[list[tuple[f
     ]
 
 
-def _panels(study: Study, maps: dict[str, pd.DataFrame]) -> Figure:
+def _maps(study: Study) -> dict[str, pd.DataFrame]:
+    """One map an arm, of the arms that were probed."""
+    maps = {arm: mean_map(runs) for arm, runs in study.runs.items()}
+    return {arm: table for arm, table in maps.items() if table.size}
+
+
+def _panels(study: Study) -> Figure | None:
+    maps = _maps(study)
+    if not maps:
+        return None
     figure = style.new_figure(1.2 + 1.18 * len(maps))
     panels = figure.subplots(len(maps), 1, sharex=True, squeeze=False)[:, 0]
     lowest = pd.concat(maps.values()).min().min()  # NaN when every gradient was zero
@@ -95,8 +77,7 @@ def _panels(study: Study, maps: dict[str, pd.DataFrame]) -> Figure:
             cmap="cividis",
             vmin=bottom,
             vmax=1,
-            edgecolors="face",
-            linewidth=0.2,
+            rasterized=True,  # thousands of cells: as paths they were a megabyte
         )
         for width, colour in ((2.2, "white"), (1.0, "black")):
             outline = _outline(_edges(steps), _edges(rows.astype(float)), values < study.rho)
@@ -113,7 +94,7 @@ def _panels(study: Study, maps: dict[str, pd.DataFrame]) -> Figure:
         axes.invert_yaxis()
         axes.spines[:].set_visible(False)
     panels[-1].set_xlabel("updates")
-    figure.supylabel("boundary between layers", fontsize=9)
+    figure.supylabel("boundary between layers", fontsize=style.LETTERS)
     bar = figure.colorbar(image, ax=list(panels), location="bottom", aspect=40, pad=0.02)
     bar.set_label("cosine of adjacent gradients")
     bar.outline.set_visible(False)
@@ -127,11 +108,11 @@ def _panels(study: Study, maps: dict[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def _caption(study: Study, maps: dict[str, pd.DataFrame]) -> str:
+def _caption(study: Study) -> str:
     ends = listing(
         f"{style.arm_look(arm).label} {fixed(float(table.iloc[0].mean()), 2)} → "
         f"{fixed(float(table.iloc[-1].mean()), 2)}"
-        for arm, table in maps.items()
+        for arm, table in _maps(study).items()
     )
     seeds = max(len(runs) for runs in study.runs.values())
     return (
@@ -141,3 +122,14 @@ def _caption(study: Study, maps: dict[str, pd.DataFrame]) -> str:
         f"below the threshold ρ = {study.rho:g} of SWE-A and SWE-M; dashes: layers untied. Mean "
         f"over boundaries, first → last probe: {ends}."
     )
+
+
+FIGURE = of_runs(
+    "bert_correlations",
+    _panels,
+    _caption,
+    title="Correlation of adjacent layers' gradients",
+    alt="One heat map an arm: updates across, layer boundaries down, colour for the cosine "
+    "between the two layers' gradients; black edges around values below the threshold and "
+    "dashed lines where layers were untied.",
+)

@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evidence.results import reading
 from figures.base import style
 from figures.base.results import Run, Study
 from figures.base.wording import listing, plain
+from figures.bert.default_runs import of_runs
 
-NAME, TITLE = "bert_dispersion", "Alignment of the gradients, dispersion of the weights"
 
-
-@style.styled
-def draw(out: Path, study: Study, path: Path, name: str, title: str) -> bool:
-    """Draw alignment and dispersion against updates; False without probes."""
+def _panels(study: Study) -> Figure | None:
     if not all(len(run.probe) for runs in study.runs.values() for run in runs):
-        return False
-    with reading(path):
-        figure, caption = _panels(study), _caption(study)
-    style.save(
-        figure,
-        out,
-        name,
-        title=title,
-        caption=caption,
-        alt="Two panels over updates, one colour and marker an arm. Above: the share of the "
-        "gradients' energy that all layers have in common. Below, logarithmic: the share of the "
-        "weights' energy in the layers' differences, absent while layers are tied.",
-        sources=[study.source],
-    )
-    return True
-
-
-def _panels(study: Study) -> Figure:
+        return None
     figure = style.new_figure(5.6)
     above, below = figure.subplots(2, 1, sharex=True)
     for arm, runs in study.runs.items():
@@ -55,9 +32,8 @@ def _panels(study: Study) -> Figure:
         ha="right",
         va="top",
         color="#555555",
-        fontsize=8.5,
     )
-    above.set(ylim=(0, 1.03), ylabel="alignment $A$ (fraction)")
+    above.set(ylim=(min(0.0, floor - 0.13), 1.03), ylabel="alignment $A$ (fraction)")
     below.set(yscale="log", ylabel="dispersion (fraction)", xlabel="updates")
     below.set_xlim(left=0)
     style.panel_title(above, "a", "gradients: common share of the energy")
@@ -109,3 +85,14 @@ def _caption(study: Study) -> str:
         f"0, hence not drawn, while tied. Mean (strong) and each (thin) of n = {seeds} "
         f"seed{'s' if seeds > 1 else ''}. Last alignment and final dispersion: {ends}."
     )
+
+
+FIGURE = of_runs(
+    "bert_dispersion",
+    _panels,
+    _caption,
+    title="Alignment of the gradients, dispersion of the weights",
+    alt="Two panels over updates, one colour and marker an arm. Above: the share of the "
+    "gradients' energy that all layers have in common. Below, logarithmic: the share of the "
+    "weights' energy in the layers' differences, absent while layers are tied.",
+)

@@ -16,20 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from evidence.results import read_json, reading
 from figures.base import style
+from figures.base.drawing import Drawing, Found
 from figures.base.tables import markdown, write_csv
 from figures.base.wording import fixed, listing, plain
 from swe.base.errors import ResultError
 from swe.base.files import write_text
 
-NAME = "finetune"
-FOLDER = "finetune"
-"""Within a results folder: where the report looks."""
-COMMAND = "python -m bert.finetune MODEL --task TASK --data FOLDER"
 HEADINGS = {
     "task": "Task",
     "metric": "Score",
@@ -95,21 +93,7 @@ def _baseline(table: dict[str, Any]) -> float | None:
     return next((row["baseline"] for row in table["rows"] if "baseline" in row), None)
 
 
-def draw(out: Path) -> bool:
-    """Draw all tasks below ``out``; False when there is none."""
-    return _draw(out, out, "")
-
-
-def draw_for_report(out: Path) -> bool:
-    """Draw all tasks in ``finetune`` of a results folder into that folder's figures."""
-    return _draw(out / FOLDER, out, f"{FOLDER}/")
-
-
-@style.styled
-def _draw(source: Path, out: Path, prefix: str) -> bool:
-    tables = read_tables(source)
-    if not tables:
-        return False
+def _panels(tables: Sequence[dict[str, Any]]) -> Figure:
     figure = style.new_figure(0.9 + 1.5 * len(tables))
     panels = figure.subplots(len(tables), 1, squeeze=False)[:, 0]
     for axes, table in zip(panels, tables, strict=True):
@@ -129,18 +113,7 @@ def _draw(source: Path, out: Path, prefix: str) -> bool:
         ],
         columns=2,
     )
-    style.save(
-        figure,
-        out,
-        NAME,
-        title="Fine-tuning scores over the learning rate",
-        caption=_caption(tables),
-        alt="One panel a task: dots for fine-tunes over the peak learning rate, crosses for "
-        "degenerate ones, a line through the means, a ring at the selected rate, and a dashed line "
-        "at the best constant answer.",
-        sources=[f"{prefix}{table['task']}/table.json" for table in tables],
-    )
-    return True
+    return figure
 
 
 def _panel(axes: Axes, table: dict[str, Any]) -> None:
@@ -197,16 +170,37 @@ def _caption(tables: Sequence[dict[str, Any]]) -> str:
     )
 
 
+def _found(folder: Path, prefix: str = "") -> Found[Sequence[dict[str, Any]]] | None:
+    """The tables of a folder, if any; ``prefix``: of the paths that captions show."""
+    tables = read_tables(folder)
+    sources = tuple(f"{prefix}{table['task']}/table.json" for table in tables)
+    return Found(tables, folder, sources) if tables else None
+
+
+FIGURE = Drawing(
+    name="finetune",
+    title="Fine-tuning scores over the learning rate",
+    alt="One panel a task: dots for fine-tunes over the peak learning rate, crosses for "
+    "degenerate ones, a line through the means, a ring at the selected rate, and a dashed line "
+    "at the best constant answer.",
+    read=lambda out: _found(out / "finetune", "finetune/"),
+    panels=_panels,
+    caption=_caption,
+    command="python -m bert.finetune MODEL --task TASK --data FOLDER",
+)
+
+
 def write(out: Path) -> list[Path]:
     """Draw, and write the two tables; returns what was written. ResultError without any table."""
-    tables = read_tables(out)
-    if not tables:
+    found = _found(out)
+    if found is None:
         raise ResultError(f"{out}: holds no table of fine-tunes (*/table.json)")
-    draw(out)
-    csv_file, page = out / "tables" / f"{NAME}.csv", out / "tables" / f"{NAME}.md"
-    write_csv(csv_file, run_rows(tables))
-    write_text(page, markdown(HEADINGS, selected_cells(tables)) + "\n")
-    return [out / "figures" / f"{NAME}.png", csv_file, page]
+    FIGURE.draw_found(out, found)
+    name = FIGURE.name
+    csv_file, page = out / "tables" / f"{name}.csv", out / "tables" / f"{name}.md"
+    write_csv(csv_file, run_rows(found.data))
+    write_text(page, markdown(HEADINGS, selected_cells(found.data)) + "\n")
+    return [out / "figures" / f"{name}.png", csv_file, page]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

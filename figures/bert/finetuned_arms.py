@@ -112,8 +112,8 @@ def _panels(found: dict[str, Any]) -> Figure:
     tasks = [task for task in found["task_order"] if compared(found, task)]
     alone = [task for task in found["task_order"] if task not in tasks]
     rows = [len(compared(found, task)) for task in tasks] or [1]
-    figure = style.new_figure(0.9 + sum(0.75 + 0.3 * n for n in rows))
-    panels = figure.subplots(len(rows), 1, squeeze=False, height_ratios=[n + 1.2 for n in rows])
+    figure = style.new_figure(0.9 + sum(0.9 + 0.3 * n for n in rows))
+    panels = figure.subplots(len(rows), 1, squeeze=False, height_ratios=[n + 1.4 for n in rows])
     for axes, task in zip(panels[:, 0], tasks, strict=False):
         _panel(axes, found, task)
     if not tasks:
@@ -168,7 +168,7 @@ def _panel(axes: Axes, found: dict[str, Any], task: str) -> None:
         )
     mean = line["arms"][found["reference"]]["score"]["mean"]
     constant = "" if line["baseline"] is None else f", constant {fixed(line['baseline'], 1)}"
-    axes.set_title(f"{label(task)}: {_metric(line)}, baseline {fixed(mean, 1)}{constant}")
+    axes.set_title(f"{label(task)}: {_metric(line)}\nbaseline {fixed(mean, 1)}{constant}")
     axes.axvline(0.0, color=style.INK, linewidth=1.0)
     axes.set_yticks(range(len(arms)), [style.arm_look(arm).label for arm in arms])
     axes.set_ylim(len(arms) - 0.4, -0.6)

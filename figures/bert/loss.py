@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evidence.results import reading
 from figures.base import style
 from figures.base.results import Run, Study
 from figures.base.wording import count, fixed, listing
+from figures.bert.default_runs import of_runs
 
-NAME, TITLE = "bert_loss", "Loss of the BERT arms against updates"
 WINDOW = 5
 """Logged rows in the running mean of the training loss."""
-
-
-@style.styled
-def draw(out: Path, study: Study, path: Path, name: str, title: str) -> bool:
-    """Draw training loss, validation loss, and its gap to the reference; always True."""
-    with reading(path):
-        figure, caption = _panels(study), _caption(study)
-    style.save(
-        figure,
-        out,
-        name,
-        title=title,
-        caption=caption,
-        alt="Three panels over updates: training loss, validation loss, and validation loss minus "
-        f"the {study.reference}'s with the same seed, one colour and marker an arm. Crosses mark "
-        "where layers were untied.",
-        sources=[study.source],
-    )
-    return True
 
 
 def smoothed(run: Run) -> pd.Series:
@@ -119,3 +97,16 @@ def _caption(study: Study) -> str:
         f"{style.arm_look(study.reference).label} with the same seed. Mean final validation loss, "
         f"nats: {finals}."
     )
+
+
+FIGURE = of_runs(
+    "bert_loss",
+    _panels,
+    _caption,
+    title="Loss of the BERT arms against updates",
+    alt=lambda study: (
+        "Three panels over updates: training loss, validation loss, and validation loss minus the "
+        f"{study.reference}'s with the same seed, one colour and marker an arm. Crosses mark where "
+        "layers were untied."
+    ),
+)

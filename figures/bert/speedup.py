@@ -71,7 +71,7 @@ def _panels(table: dict[str, Any]) -> Figure:
     rows.set_yticks(range(len(ratios)), [style.arm_look(arm).label for arm in ratios])
     rows.set_ylim(len(ratios) - 0.4, -0.6)
     rows.grid(visible=False, axis="y")
-    rows.set_xlabel("baseline's budget with the same loss / arm's budget")
+    rows.set_xlabel("budgets at equal loss, baseline / arm")
     style.panel_title(curve, "a", "end points only, each run decayed to zero")
     style.panel_title(rows, "b", "speed-up (right is faster)")
     style.legend_above(figure, style.arm_handles(["baseline", *ratios]), columns=3)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evidence.results import Table, reading
+from figures.base.drawing import Found
 from figures.base.tables import write_csv
 from figures.bert import correlations as bert_correlations
 from figures.bert import dispersion as bert_dispersion
@@ -16,7 +17,11 @@ from figures.bert import tables as bert_tables
 from figures.bert import theory as bert_theory
 from figures.bert.table_results import MAIN_ARMS, runs_of, titled
 
-_OF_RUNS = {"loss": bert_loss, "correlations": bert_correlations, "dispersion": bert_dispersion}
+_OF_RUNS = {
+    "loss": bert_loss.FIGURE,
+    "correlations": bert_correlations.FIGURE,
+    "dispersion": bert_dispersion.FIGURE,
+}
 
 
 def draw_tables(out: Path, results: Sequence[Table]) -> list[str]:
@@ -58,8 +63,9 @@ def _curves(out: Path, result: Table) -> list[str]:
     study = runs_of(result)
     if study is None:
         return drawn
-    for part, module in _OF_RUNS.items():
+    found = Found(study, result.path, (study.source,))
+    for part, figure in _OF_RUNS.items():
         name = result.figure(part)
-        if module.draw(out, study, result.path, name, titled(result, module.TITLE)):
+        if figure.draw_found(out, found, name, titled(result, figure.title)):
             drawn.append(name)
     return drawn

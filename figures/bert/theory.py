@@ -128,6 +128,7 @@ def _rows(axes: Axes, gains: list[dict[str, Any]]) -> None:
         )
     axes.axvline(0.0, color=style.INK, linewidth=1.0)
     axes.set_xscale("symlog", linthresh=0.01)
+    axes.set_xticks([-1.0, -0.1, 0.0, 0.1, 1.0])  # those between would touch
     axes.set_yticks(range(len(gains)), [f"{100 * gain['tau']:g} %" for gain in gains])
     axes.set_ylim(len(gains) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")

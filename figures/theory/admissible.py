@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures.base import style
-from figures.base.single import draw_from
+from figures.base.drawing import of_file
 from figures.base.wording import count, plain
 
-NAME = "admissible"
-SOURCE = "theory/admissible.json"
 MARKERS = ("o", "^", "D", "v")
 PANELS = {"theorem4": ("shared", "Theorem 4, sharing"), "theorem3": ("zas", "Theorem 3, ZAS")}
-
-
-@style.styled
-def draw(out: Path) -> bool:
-    """Draw L times the step size, one panel a theorem; False when the result file is absent."""
-    return draw_from(
-        out,
-        NAME,
-        SOURCE,
-        _panels,
-        _caption,
-        title="The step sizes that the theorems allow, and that they could",
-        alt="Two panels over depth, both axes logarithmic: depth times step size. The paper's step "
-        "sizes fall; the proved ones and the largest for which the inequality holds are flat and "
-        "close to each other.",
-    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -56,8 +37,7 @@ def _panels(data: dict[str, Any]) -> Figure:
                 )
         axes.set(xscale="log", yscale="log", ylabel="depth × step size")
         style.panel_title(axes, letter, words)
-    panels[-1].set_xticks(depths, [str(depth) for depth in depths])
-    panels[-1].minorticks_off()
+    style.depth_ticks(panels[-1], depths)
     panels[-1].set_xlabel("depth $L$ (layers)")
     handles = [
         Line2D([], [], color=style.INK, linestyle="--", label="paper's largest step"),
@@ -101,3 +81,14 @@ def _caption(data: dict[str, Any]) -> str:
         f"step (points). (a) Theorem 4 holds {words('theorem4')}. (b) Theorem 3 holds "
         f"{words('theorem3')}."
     )
+
+
+FIGURE = of_file(
+    "theory/admissible.json",
+    _panels,
+    _caption,
+    title="The step sizes that the theorems allow, and that they could",
+    alt="Two panels over depth, both axes logarithmic: depth times step size. The paper's step "
+    "sizes fall; the proved ones and the largest for which the inequality holds are flat and "
+    "close to each other.",
+)

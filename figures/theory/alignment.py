@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -10,11 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures.base import style
-from figures.base.single import draw_from
+from figures.base.drawing import of_file
 from figures.base.wording import fixed, listing, plain
 
-NAME = "alignment"
-SOURCE = "theory/alignment.json"
 FLOWS = {
     "shared": style.METHODS["shared"],
     "identity": style.Look("identity, not shared", "#009E73", "^", (0, (5, 1.5))),
@@ -24,30 +21,13 @@ FLOWS = {
 SHOWN = ("rotation", "triangular")
 
 
-@style.styled
-def draw(out: Path) -> bool:
-    """Draw A along the flows, its range given the cosines, its drift with depth."""
-    return draw_from(
-        out,
-        NAME,
-        SOURCE,
-        _panels,
-        _caption,
-        title="How well layer gradients agree, and what SWE-A's rule sees of it",
-        alt="Four panels. Above: alignment against falling loss for two target families; one for "
-        "flows from the identity, low at first for ZAS. Below left: the wide range of alignment "
-        "that adjacent cosines allow, with two examples where the rule errs. Below right: with "
-        "depth the least adjacent cosine rises to one while the least alignment stays near a half.",
-    )
-
-
 def _panels(data: dict[str, Any]) -> Figure:
     figure = style.new_figure(6.9)
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(3.1, 3.0))[:, 0]
     panels = upper.subplots(1, 2, sharey=True)
     for letter, family, axes in zip("ab", SHOWN, panels, strict=True):
         _along(axes, data, family)
-        style.panel_title(axes, letter, f"along the flows, {family}")
+        style.panel_title(axes, letter, f"flows, {family}")
     panels[0].set_ylabel("alignment $A$")
     handles = [
         Line2D([], [], color=look.colour, linestyle=look.dash, label=look.label)
@@ -131,8 +111,7 @@ def _drift(axes: Axes, data: dict[str, Any]) -> None:
             text, (middle, row[key]), xytext=(0, up), ha="center", textcoords="offset points"
         )
     axes.set(xscale="log", ylim=(0, 1.05), xlabel="depth $L$", ylabel="least on the way")
-    axes.set_xticks(depths, [str(depth) for depth in depths])
-    axes.minorticks_off()
+    style.depth_ticks(axes, depths)
     style.panel_title(axes, "d", "drift, sharing")
 
 
@@ -158,3 +137,15 @@ def _caption(data: dict[str, Any]) -> str:
         f"is {plain(numbers['deepest_least_cosine'])}, the least A "
         f"{plain(numbers['deepest_least_alignment'])}; the rule unties in {numbers['untied']} runs."
     )
+
+
+FIGURE = of_file(
+    "theory/alignment.json",
+    _panels,
+    _caption,
+    title="How well layer gradients agree, and what SWE-A's rule sees of it",
+    alt="Four panels. Above: alignment against falling loss for two target families; one for "
+    "flows from the identity, low at first for ZAS. Below left: the wide range of alignment "
+    "that adjacent cosines allow, with two examples where the rule errs. Below right: with "
+    "depth the least adjacent cosine rises to one while the least alignment stays near a half.",
+)

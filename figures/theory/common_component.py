@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from figures.base import style
-from figures.base.single import draw_from
+from figures.base.drawing import of_file
 from figures.base.wording import fixed, listing, plain
 from figures.theory.alignment import FLOWS
 
-NAME = "common_component"
-SOURCE = "theory/common_component.json"
 LOOKS = {
     "shared": style.Look("always shared", "#0072B2", "o"),
     "equal start": style.Look("equal start, not shared", "#009E73", "^", (0, (5, 1.5))),
@@ -24,23 +21,6 @@ LOOKS = {
 }
 SWE = style.Look("SWE", "#E69F00", "D")
 CERTIFIED = style.Look("SWE, certified", "#222222", "v", (0, (1, 1)))
-
-
-@style.styled
-def draw(out: Path) -> bool:
-    """Draw losses, times over depth and parts of movement; False when the file is absent."""
-    return draw_from(
-        out,
-        NAME,
-        SOURCE,
-        _panels,
-        _caption,
-        title="Sharing first, then unsharing: a target that sharing alone cannot reach",
-        alt="Three panels. Loss against time at one depth: sharing stops at a floor, SWE leaves it "
-        "at tau and falls. Time to the goal against depth: SWE and its equal start without sharing "
-        "coincide, ZAS is above them in deep networks, the certified time further above. Part of "
-        "the movement outside the common component, per family of targets and flow.",
-    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -72,10 +52,9 @@ def _panels(data: dict[str, Any]) -> Figure:
             markerfacecolor="white",
         )
     right.set(xscale="log", yscale="log", xlabel="depth $L$", ylabel="time to the goal")
-    right.set_xticks(depths, [str(depth) for depth in depths])
     right.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(value, 1)))
-    right.minorticks_off()
+    style.depth_ticks(right, depths)
     style.panel_title(right, "b", "time to the goal")
     handles = [
         Line2D(
@@ -109,7 +88,6 @@ def _parts(figure: Any, data: dict[str, Any]) -> None:
                 (place, value),
                 xytext=(0, 2),
                 ha="center",
-                fontsize=7.5,
                 textcoords="offset points",
             )
     axes.set_xticks(range(len(families)), families)
@@ -150,3 +128,15 @@ def _caption(data: dict[str, Any]) -> str:
         "component, when the loss has fallen to 10⁻⁴; zero for the unshared flow from the "
         "identity when the target is normal."
     )
+
+
+FIGURE = of_file(
+    "theory/common_component.json",
+    _panels,
+    _caption,
+    title="Sharing first, then unsharing: a target that sharing alone cannot reach",
+    alt="Three panels. Loss against time at one depth: sharing stops at a floor, SWE leaves it "
+    "at tau and falls. Time to the goal against depth: SWE and its equal start without sharing "
+    "coincide, ZAS is above them in deep networks, the certified time further above. Part of "
+    "the movement outside the common component, per family of targets and flow.",
+)

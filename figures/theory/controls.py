@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from figures.base import style
-from figures.base.single import draw_from
+from figures.base.drawing import of_file
 from figures.base.wording import fixed, listing, plain
 
-NAME = "controls"
-SOURCE = "theory/controls.json"
 PARTS = {
     "start": ("the start", "#E69F00"),
     "averaging": ("averaging the start", "#56B4E9"),
     "tying": ("tying", "#0072B2"),
 }
-
-
-@style.styled
-def draw(out: Path) -> bool:
-    """Draw one panel a target family; False when the result file is absent."""
-    return draw_from(
-        out,
-        NAME,
-        SOURCE,
-        _panels,
-        _caption,
-        title="Start or tying: where the gain over ZAS comes from",
-        alt="Four panels, one a family of targets. For each size of perturbation three bars with "
-        "standard errors: the part of the gain due to the start, to averaging the start over "
-        "layers, and to tying. The start's bar is the large one; tying's is zero for normal "
-        "targets from the exact identity and negative for the others.",
-    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -90,3 +70,15 @@ def _caption(data: dict[str, Any]) -> str:
         f"{numbers['runs']} runs tying was faster in {numbers['tying_helps']} and slower in "
         f"{numbers['tying_hurts']}."
     )
+
+
+FIGURE = of_file(
+    "theory/controls.json",
+    _panels,
+    _caption,
+    title="Start or tying: where the gain over ZAS comes from",
+    alt="Four panels, one a family of targets. For each size of perturbation three bars with "
+    "standard errors: the part of the gain due to the start, to averaging the start over "
+    "layers, and to tying. The start's bar is the large one; tying's is zero for normal "
+    "targets from the exact identity and negative for the others.",
+)

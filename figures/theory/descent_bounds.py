@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -10,29 +9,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from figures.base import style
-from figures.base.single import draw_from
+from figures.base.drawing import of_file
 from figures.base.wording import count, listing, plain
 
-NAME = "descent_bounds"
-SOURCE = "theory/descent_bounds.json"
 THEOREM = {"shared": "Theorem 4", "zas": "Theorem 3"}
-
-
-@style.styled
-def draw(out: Path) -> bool:
-    """Draw rates per step and error against step size; False when the result file is absent."""
-    return draw_from(
-        out,
-        NAME,
-        SOURCE,
-        _panels,
-        _caption,
-        title="The descent bounds at their own step sizes",
-        alt="Two panels, all axes logarithmic. Above: reduction of the log loss per step against "
-        "depth; measured points lie above the theorems' lines, and the no-sharing step size "
-        "shrinks much faster. Below: descent's distance from the flow is proportional to the "
-        "step size.",
-    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -112,3 +92,15 @@ def _caption(data: dict[str, Any]) -> str:
         f"it has lost nine tenths: slopes {plain(numbers['least_slope'], 4)} to "
         f"{plain(numbers['largest_slope'], 4)} (lines: slope 1)."
     )
+
+
+FIGURE = of_file(
+    "theory/descent_bounds.json",
+    _panels,
+    _caption,
+    title="The descent bounds at their own step sizes",
+    alt="Two panels, all axes logarithmic. Above: reduction of the log loss per step against "
+    "depth; measured points lie above the theorems' lines, and the no-sharing step size "
+    "shrinks much faster. Below: descent's distance from the flow is proportional to the "
+    "step size.",
+)

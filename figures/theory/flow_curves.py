@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures.base import style
-from figures.base.single import draw_from
+from figures.base.drawing import of_file
 from figures.base.wording import count, listing, plain
-
-NAME = "flow_curves"
-SOURCE = "theory/flow_curves.json"
-
-
-@style.styled
-def draw(out: Path) -> bool:
-    """Draw one panel a depth; False when the result file is absent."""
-    return draw_from(
-        out,
-        NAME,
-        SOURCE,
-        _panels,
-        _caption,
-        title="Loss of the two flows against time",
-        alt="Loss on a logarithmic axis against time, one panel a depth. Sharing and no sharing "
-        "each fall below the dashed bound of its theorem; gradient descent lies on the lines.",
-    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -100,3 +81,13 @@ def _caption(data: dict[str, Any]) -> str:
         f"{plain(numbers['largest_descent_difference'], 2)} of R(0) off the flow. The loss has "
         f"fallen to 10⁻⁶ at t = {times['shared']} with sharing and at t = {times['zas']} without."
     )
+
+
+FIGURE = of_file(
+    "theory/flow_curves.json",
+    _panels,
+    _caption,
+    title="Loss of the two flows against time",
+    alt="Loss on a logarithmic axis against time, one panel a depth. Sharing and no sharing "
+    "each fall below the dashed bound of its theorem; gradient descent lies on the lines.",
+)

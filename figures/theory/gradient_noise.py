@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.base import style
-from figures.base.single import draw_from
+from figures.base.drawing import of_file
 from figures.base.wording import count, listing, plain
 
-NAME = "gradient_noise"
-SOURCE = "theory/gradient_noise.json"
 ARMS = {
     "shared": ("sharing", style.METHODS["shared"].colour, "o", "-"),
     "identity": ("identity, not tied", "#009E73", "D", "--"),
@@ -25,23 +22,6 @@ GAINS = {
     "averaging, perturbed": ("averaging perturbed starts", "#009E73", "D"),
     "start": ("the identity start over ZAS", "#E69F00", "^"),
 }
-
-
-@style.styled
-def draw(out: Path) -> bool:
-    """Draw floors, losses against the step size, tuned gains; False when the file is absent."""
-    return draw_from(
-        out,
-        NAME,
-        SOURCE,
-        _panels,
-        _caption,
-        title="Under gradient noise tying averages, and gains nothing",
-        alt="Noise floors of sharing, of the identity start without it and of ZAS lie on one line "
-        "in the step size. Final loss against step size: the three minima, and the arms without "
-        "tying diverging first at large steps. Gains at tuned steps: tying at one, the identity "
-        "start well above.",
-    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -146,3 +126,15 @@ def _caption(data: dict[str, Any]) -> str:
         f"{said('tying, perturbed')}; the identity start over ZAS {said('start')}. Means ± "
         "standard errors; whiskers 95 %."
     )
+
+
+FIGURE = of_file(
+    "theory/gradient_noise.json",
+    _panels,
+    _caption,
+    title="Under gradient noise tying averages, and gains nothing",
+    alt="Noise floors of sharing, of the identity start without it and of ZAS lie on one line "
+    "in the step size. Final loss against step size: the three minima, and the arms without "
+    "tying diverging first at large steps. Gains at tuned steps: tying at one, the identity "
+    "start well above.",
+)

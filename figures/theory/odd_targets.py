@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures.base import style
-from figures.base.single import draw_from
+from figures.base.drawing import of_file
 from figures.base.wording import plain
 
-NAME = "odd_targets"
-SOURCE = "theory/odd_targets.json"
 STARTS = {
     "unshared": style.Look("not shared", "#D55E00", "s"),
     "one draw": style.Look("shared, one draw", "#0072B2", "o"),
     "mean of draws": style.Look("shared, mean of draws", "#56B4E9", "^"),
 }
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
-
-
-@style.styled
-def draw(out: Path) -> bool:
-    """Draw time against angle and log time against depth; False when the file is absent."""
-    return draw_from(
-        out,
-        NAME,
-        SOURCE,
-        _panels,
-        _caption,
-        title="Rotations and one-dimensional nets: outside the theorems",
-        alt="Two panels. Above: time to the goal against the angle of a rotation; flat for ZAS, "
-        "growing without bound towards a half turn from the identity. Below: log time of "
-        "one-dimensional nets grows linearly with depth, sharing the mean of the draws fastest.",
-    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -108,3 +89,14 @@ def _caption(data: dict[str, Any]) -> str:
         f"draws {said('mean of draws')}, bending upwards. Sharing one draw lowers the exponent; "
         "it does not remove it."
     )
+
+
+FIGURE = of_file(
+    "theory/odd_targets.json",
+    _panels,
+    _caption,
+    title="Rotations and one-dimensional nets: outside the theorems",
+    alt="Two panels. Above: time to the goal against the angle of a rotation; flat for ZAS, "
+    "growing without bound towards a half turn from the identity. Below: log time of "
+    "one-dimensional nets grows linearly with depth, sharing the mean of the draws fastest.",
+)

@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.base import style
-from figures.base.single import draw_from
+from figures.base.drawing import of_file
 from figures.base.wording import count, listing, plain
 
-NAME = "quadratic"
-SOURCE = "theory/quadratic.json"
 LOOKS = (("#0072B2", "o", "-"), ("#E69F00", "^", "--"), ("#009E73", "D", "-."))
-
-
-@style.styled
-def draw(out: Path) -> bool:
-    """Draw loss against tau for two schedules and the best tau; False when the file is absent."""
-    return draw_from(
-        out,
-        NAME,
-        SOURCE,
-        _panels,
-        _caption,
-        title="When to unshare: a quadratic solved exactly",
-        alt="Loss at the end against the step at which modules are unshared. Under linear decay "
-        "the curves have an inner minimum that moves right as noise grows; with constant steps "
-        "they rise or fall throughout. Below, the best step against the ratio of noise to bias.",
-    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -130,3 +111,14 @@ def _caption(data: dict[str, Any]) -> str:
         "step size falls below η*: formula and least loss differ by "
         f"{plain(numbers['rule_gap'], 2)} T at most, in {count(numbers['rule_steps'])} steps."
     )
+
+
+FIGURE = of_file(
+    "theory/quadratic.json",
+    _panels,
+    _caption,
+    title="When to unshare: a quadratic solved exactly",
+    alt="Loss at the end against the step at which modules are unshared. Under linear decay "
+    "the curves have an inner minimum that moves right as noise grows; with constant steps "
+    "they rise or fall throughout. Below, the best step against the ratio of noise to bias.",
+)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -10,28 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from figures.base import style
-from figures.base.single import draw_from
+from figures.base.drawing import of_file
 from figures.base.wording import count, listing, plain
 
-NAME = "sign_descent"
-SOURCE = "theory/sign_descent.json"
 LOOKS = (("#0072B2", "o", "-"), ("#E69F00", "^", "--"), ("#009E73", "D", "-."))
-
-
-@style.styled
-def draw(out: Path) -> bool:
-    """Draw gain against signal-to-noise, steps to reach, floors; False when the file is absent."""
-    return draw_from(
-        out,
-        NAME,
-        SOURCE,
-        _panels,
-        _caption,
-        title="Why sign-like updates may gain by sharing",
-        alt="Gain of the common mode's speed by tying layers against signal-to-noise: the root of "
-        "the depth where noise dominates, one where it does not, with simulated points on the "
-        "lines. Below, steps to reach a tenth of the start, and the noise floors.",
-    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -143,3 +124,14 @@ def _caption(data: dict[str, Any]) -> str:
         f"{plain(100 * abs(numbers['floor_ratio_larger_step'] - 1), 2)} %, the same floor. Bars: "
         "first-order formula."
     )
+
+
+FIGURE = of_file(
+    "theory/sign_descent.json",
+    _panels,
+    _caption,
+    title="Why sign-like updates may gain by sharing",
+    alt="Gain of the common mode's speed by tying layers against signal-to-noise: the root of "
+    "the depth where noise dominates, one where it does not, with simulated points on the "
+    "lines. Below, steps to reach a tenth of the start, and the noise floors.",
+)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -10,30 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures.base import style
-from figures.base.single import draw_from
+from figures.base.drawing import of_file
 from figures.base.wording import count, plain
 
-NAME = "speedup"
-SOURCE = "theory/speedup.json"
 MARKERS = ("o", "^", "D", "v", "s", "P", "X", "h")
 DRAWN_EPS = 1
 """Index of the eps of panel a: the second level, where shallow nets show both signs."""
-
-
-@style.styled
-def draw(out: Path) -> bool:
-    """Draw time ratio, break-even and final ratio over depth; False when the file is absent."""
-    return draw_from(
-        out,
-        NAME,
-        SOURCE,
-        _panels,
-        _caption,
-        title="How much faster sharing is in time",
-        alt="Three panels over depth, one line a target. The time ratio rises like the square root "
-        "of depth, far below the line L; the loss level beyond which sharing is slower; the ratio "
-        "of final rates, below one everywhere.",
-    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -64,8 +45,7 @@ def _panels(data: dict[str, Any]) -> Figure:
     above.set(xscale="log", yscale="log", ylabel="time, no sharing / sharing")
     middle.set(yscale="log", ylabel="decades of loss")
     below.set(ylabel="final rate, sharing / no sharing", ylim=(0, 1.1))
-    below.set_xticks(depths, [str(depth) for depth in depths])
-    below.minorticks_off()
+    style.depth_ticks(below, depths)
     below.set_xlabel("depth $L$ (layers)")
     style.panel_title(above, "a", f"time to {level:g} of the first loss")
     style.panel_title(middle, "b", "loss reduction beyond which sharing is slower")
@@ -107,3 +87,14 @@ def _caption(data: dict[str, Any]) -> str:
         f"{plain(numbers['final_low'])} to {plain(numbers['final_high'])}, below 1 for every "
         "target. Closed forms, no sampling."
     )
+
+
+FIGURE = of_file(
+    "theory/speedup.json",
+    _panels,
+    _caption,
+    title="How much faster sharing is in time",
+    alt="Three panels over depth, one line a target. The time ratio rises like the square root "
+    "of depth, far below the line L; the loss level beyond which sharing is slower; the ratio "
+    "of final rates, below one everywhere.",
+)

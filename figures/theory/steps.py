@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures.base import style
-from figures.base.single import draw_from
+from figures.base.drawing import of_file
 from figures.base.wording import count, listing, plain
 
-NAME = "steps"
-SOURCE = "theory/steps.json"
 MARKERS = ("o", "^", "D")
 RULES = {
     "theorem": "at each theorem's largest step size",
     "proved": "at the largest step size proved here",
     "best": "at the best constant step size",
 }
-
-
-@style.styled
-def draw(out: Path) -> bool:
-    """Draw one panel a rule for the step size; False when the result file is absent."""
-    return draw_from(
-        out,
-        NAME,
-        SOURCE,
-        _panels,
-        _caption,
-        title="Steps of gradient descent across depth",
-        alt="Three panels of steps over depth, both axes logarithmic. At the theorems' step sizes "
-        "both counts rise steeply, without sharing more so. At the proved and the best step sizes "
-        "sharing is flat and no sharing rises like the root of depth.",
-    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -60,8 +41,7 @@ def _panels(data: dict[str, Any]) -> Figure:
     high = max(axes.get_ylim()[1] for axes in panels[1:])
     for axes in panels[1:]:
         axes.set_ylim(low, high)
-    panels[-1].set_xticks(depths, [str(depth) for depth in depths])
-    panels[-1].minorticks_off()
+    style.depth_ticks(panels[-1], depths)
     panels[-1].set_xlabel("depth $L$ (layers)")
     handles = [
         Line2D([], [], color=look.colour, label=look.label) for look in style.METHODS.values()
@@ -111,3 +91,14 @@ def _caption(data: dict[str, Any]) -> str:
 def _two(value: float) -> str:
     """Two decimals, no minus sign before a rounded zero."""
     return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+
+
+FIGURE = of_file(
+    "theory/steps.json",
+    _panels,
+    _caption,
+    title="Steps of gradient descent across depth",
+    alt="Three panels of steps over depth, both axes logarithmic. At the theorems' step sizes "
+    "both counts rise steeply, without sharing more so. At the proved and the best step sizes "
+    "sharing is flat and no sharing rises like the root of depth.",
+)

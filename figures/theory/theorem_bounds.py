@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures.base import style
-from figures.base.single import draw_from
+from figures.base.drawing import of_file
 from figures.base.wording import listing, plain
 
-NAME = "theorem_bounds"
-SOURCE = "theory/theorem_bounds.json"
 MARKERS = ("o", "^", "D", "v", "s", "P")
-
-
-@style.styled
-def draw(out: Path) -> bool:
-    """Draw looseness and speed-up against depth; False when the result file is absent."""
-    return draw_from(
-        out,
-        NAME,
-        SOURCE,
-        _panels,
-        _caption,
-        title="The flow bounds against the truth, across depth",
-        alt="Two panels over depth, both axes logarithmic. Above: true final rate over the "
-        "theorem's rate, for sharing and no sharing and several targets. Below: time without "
-        "sharing over time with sharing, beside the line that grows with depth.",
-    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -74,8 +55,7 @@ def _panels(data: dict[str, Any]) -> Figure:
     )
     above.set(xscale="log", yscale="log", ylabel="final rate, true / theorem")
     below.set(xscale="log", yscale="log", ylabel="time, no sharing / sharing")
-    below.set_xticks(depths, [str(depth) for depth in depths])
-    below.minorticks_off()
+    style.depth_ticks(below, depths)
     below.set_xlabel("depth $L$ (layers)")
     style.panel_title(above, "a", "how loose the bounds are (1: tight)")
     style.panel_title(
@@ -128,3 +108,14 @@ def _power(value: float) -> str:
 
 def _span(values: list[float]) -> str:
     return f"{plain(min(values))} to {plain(max(values))}"
+
+
+FIGURE = of_file(
+    "theory/theorem_bounds.json",
+    _panels,
+    _caption,
+    title="The flow bounds against the truth, across depth",
+    alt="Two panels over depth, both axes logarithmic. Above: true final rate over the "
+    "theorem's rate, for sharing and no sharing and several targets. Below: time without "
+    "sharing over time with sharing, beside the line that grows with depth.",
+)

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.base import style
-from figures.base.single import draw_from
+from figures.base.drawing import of_file
 from figures.base.wording import count, listing, plain
 
-NAME = "adam_quadratic"
-SOURCE = "toy/adam_quadratic.json"
 LOOKS = (("#0072B2", "o"), ("#E69F00", "^"), ("#009E73", "D"))
-
-
-@style.styled
-def draw(out: Path) -> bool:
-    """Draw gains of speed and time, and the tuned losses; False when the file is absent."""
-    return draw_from(
-        out,
-        NAME,
-        SOURCE,
-        _panels,
-        _caption,
-        title="AdamW gains what the signal-to-noise ratio predicts, at equal learning rate",
-        alt="Above, gain of the common mode's speed under AdamW by tying layers, on the line of "
-        "the second-moment rule and off that of the sign rule. Middle, gain in steps on a "
-        "quadratic. Below, final loss against the peak learning rate: the two methods' curves "
-        "are shifted against each other, with nearly the same minimum.",
-    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -145,3 +125,15 @@ def _caption(data: dict[str, Any]) -> str:
         "stars: best rate. Loss without sharing over loss tied, each at its best rate: "
         f"{best} (± one standard error)."
     )
+
+
+FIGURE = of_file(
+    "toy/adam_quadratic.json",
+    _panels,
+    _caption,
+    title="AdamW gains what the signal-to-noise ratio predicts, at equal learning rate",
+    alt="Above, gain of the common mode's speed under AdamW by tying layers, on the line of "
+    "the second-moment rule and off that of the sign rule. Middle, gain in steps on a "
+    "quadratic. Below, final loss against the peak learning rate: the two methods' curves "
+    "are shifted against each other, with nearly the same minimum.",
+)

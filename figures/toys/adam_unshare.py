@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from figures.base import style
-from figures.base.single import draw_from
+from figures.base.drawing import of_file
 from figures.base.wording import count, listing, plain
 
-NAME = "adam_unshare"
-SOURCE = "toy/adam_unshare.json"
 LOOKS = (("#0072B2", "o"), ("#E69F00", "^"), ("#009E73", "D"))
-
-
-@style.styled
-def draw(out: Path) -> bool:
-    """Draw tuned loss against tau for each bias; False when the file is absent."""
-    return draw_from(
-        out,
-        NAME,
-        SOURCE,
-        _panels,
-        _caption,
-        title="Unsharing under AdamW, every arm at its own best learning rate",
-        alt="Final loss relative to the equal start against the first unshared step, for three "
-        "amounts of difference between the modules' optima: below one for little difference, "
-        "above one for much, with measured points on the predicted lines.",
-    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -92,3 +73,14 @@ def _caption(data: dict[str, Any]) -> str:
         f"{plain(100 * data['caption_numbers']['largest_gap'], 2)} %. Loss of the equal start over "
         f"that of the best sharing arm: {found} (± one standard error)."
     )
+
+
+FIGURE = of_file(
+    "toy/adam_unshare.json",
+    _panels,
+    _caption,
+    title="Unsharing under AdamW, every arm at its own best learning rate",
+    alt="Final loss relative to the equal start against the first unshared step, for three "
+    "amounts of difference between the modules' optima: below one for little difference, "
+    "above one for much, with measured points on the predicted lines.",
+)

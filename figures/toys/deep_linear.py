@@ -2,50 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from evidence.results import read_data, reading
 from figures.base import style
+from figures.base.drawing import of_file
 from figures.base.wording import count, interval, listing, plain
 
-NAME = "toy_deep_linear"
-SOURCE = "toy/deep_linear.json"
 REFERENCE = "equal-start"
 HEIGHTS = (2.2, 3.3, 2.3)
 
 
-@style.styled
-def draw(out: Path) -> bool:
-    """Draw the core against the flow, and the arms for each eps; False when the file is absent."""
-    data = read_data(out, SOURCE)
-    if data is None:
-        return False
-    with reading(out / SOURCE):
-        core, distinct = data["core_against_flow"], data["distinct_modules"]
-        figure = style.new_figure(7.6)
-        upper, middle, lower = figure.subfigures(3, 1, squeeze=False, height_ratios=HEIGHTS)[:, 0]
-        _core(upper, core)
-        _curves(middle, distinct)
-        _finals(lower, distinct)
-        caption = _caption(core, distinct)
-    style.save(
-        figure,
-        out,
-        NAME,
-        title="The training core on deep linear networks",
-        caption=caption,
-        alt="Above: tied descent of the training core lies on the flow's curve, and its error is "
-        "proportional to the step size. Middle: loss against updates of shared, unshared and "
-        "share-then-unshare arms for three amounts of difference between the true modules. "
-        "Below: final differences to the equal start with intervals.",
-        sources=[SOURCE],
-    )
-    return True
+def _panels(data: dict[str, Any]) -> Figure:
+    core, distinct = data["core_against_flow"], data["distinct_modules"]
+    figure = style.new_figure(7.6)
+    upper, middle, lower = figure.subfigures(3, 1, squeeze=False, height_ratios=HEIGHTS)[:, 0]
+    _core(upper, core)
+    _curves(middle, distinct)
+    _finals(lower, distinct)
+    return figure
 
 
 def _core(figure: Any, core: dict[str, Any]) -> None:
@@ -95,7 +74,7 @@ def _curves(figure: Any, distinct: dict[str, Any]) -> None:
         axes.get_xticklabels()[-1].set_horizontalalignment("right")
     panels[0].set_ylabel("$\\log_{10}\\, R/R(0)$, median")
     panels[0].set_title(f"$\\bf{{c}}$  $\\varepsilon$ = {settings[0]['eps']:g}")
-    figure.supxlabel("updates", fontsize=9)
+    figure.supxlabel("updates", fontsize=style.LETTERS)
     handles = style.arm_handles(list(settings[0]["curves"]))
     figure.legend(handles=handles, loc="outside upper left", ncols=3)
 
@@ -129,7 +108,8 @@ def _finals(figure: Any, distinct: dict[str, Any]) -> None:
     style.panel_title(axes, "d", "final loss minus the equal start's, same target")
 
 
-def _caption(core: dict[str, Any], distinct: dict[str, Any]) -> str:
+def _caption(data: dict[str, Any]) -> str:
+    core, distinct = data["core_against_flow"], data["distinct_modules"]
     parts = []
     for setting in distinct["settings"]:
         arms = [(arm, e) for arm, e in setting["arms"].items() if arm != REFERENCE]
@@ -148,3 +128,16 @@ def _caption(core: dict[str, Any], distinct: dict[str, Any]) -> str:
         "minus the equal start's on the same target: mean, 95 % paired t interval, each target as "
         f"a dot. {' '.join(parts)}"
     )
+
+
+FIGURE = of_file(
+    "toy/deep_linear.json",
+    _panels,
+    _caption,
+    name="toy_deep_linear",
+    title="The training core on deep linear networks",
+    alt="Above: tied descent of the training core lies on the flow's curve, and its error is "
+    "proportional to the step size. Middle: loss against updates of shared, unshared and "
+    "share-then-unshare arms for three amounts of difference between the true modules. "
+    "Below: final differences to the equal start with intervals.",
+)

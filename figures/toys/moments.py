@@ -2,51 +2,37 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from evidence.results import read_data, reading
 from figures.base import style
+from figures.base.drawing import of_file
 from figures.base.wording import count, interval, listing, plain
 
-NAME = "moments"
-SOURCE = "toy/moments.json"
 LOOKS = {
     "copy": ("#0072B2", "-"), "rescale": ("#009E73", "-"), "reset": ("#E69F00", "-"),
     "sum copy": ("#D55E00", "--"), "sum rescale": ("#009E73", ":"),
 }  # fmt: skip
 
 
-@style.styled
-def draw(out: Path) -> bool:
-    """Draw update lengths over those with own moments, a panel a setting; False when absent."""
-    data = read_data(out, SOURCE)
-    if data is None:
-        return False
-    with reading(out / SOURCE):
-        shown = data["settings"][:2] if len(data["settings"]) == 2 else data["settings"][::3][:2]
-        figure = style.new_figure(2.9)
-        panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
-        for letter, axes, setting in zip("ab", panels, shown, strict=False):
-            _panel(axes, setting)
-            style.panel_title(axes, letter, f"alignment {plain(setting['alignment'], 2)}")
-        panels[0].set_ylabel("update length / own moments'")
-        style.legend_above(figure, panels[0].get_legend_handles_labels()[0], 3)
-        caption = _caption(data, shown)
-    style.save(
-        figure,
-        out,
-        NAME,
-        title="What becomes of Adam's moments at the untie",
-        caption=caption,
-        alt="Length of the updates after the untie relative to an optimiser with moments of its "
-        "own: near one for copied and rescaled moments, above for reset ones, far below for "
-        "moments copied under the sum convention.",
-        sources=[SOURCE],
-    )
-    return True
+def _shown(data: dict[str, Any]) -> list[dict[str, Any]]:
+    """The two settings that are drawn, one a panel."""
+    settings: list[dict[str, Any]] = data["settings"]
+    return settings if len(settings) == 2 else settings[::3][:2]
+
+
+def _panels(data: dict[str, Any]) -> Figure:
+    shown = _shown(data)
+    figure = style.new_figure(2.9)
+    panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    for letter, axes, setting in zip("ab", panels, shown, strict=False):
+        _panel(axes, setting)
+        style.panel_title(axes, letter, f"alignment {plain(setting['alignment'], 2)}")
+    panels[0].set_ylabel("update length / own moments'")
+    style.legend_above(figure, panels[0].get_legend_handles_labels()[0], 3)
+    return figure
 
 
 def _panel(axes: Any, setting: dict[str, Any]) -> None:
@@ -59,7 +45,9 @@ def _panel(axes: Any, setting: dict[str, Any]) -> None:
     axes.minorticks_off()
 
 
-def _caption(data: dict[str, Any], shown: list[dict[str, Any]]) -> str:
+def _caption(data: dict[str, Any]) -> str:
+    shown = _shown(data)
+
     def ends(arm: str, reference: str) -> str:
         return listing(
             f"{interval(s['best_rate_end'][reference][arm]['difference'], 3)} ({letter})"
@@ -80,3 +68,14 @@ def _caption(data: dict[str, Any], shown: list[dict[str, Any]]) -> str:
         f"{ends('sum copy', 'copy')}; own moments {ends('own', 'copy')}. A reset without any "
         f"untie, in a run that never was tied, changes it by {ends('untied reset', 'untied')}."
     )
+
+
+FIGURE = of_file(
+    "toy/moments.json",
+    _panels,
+    _caption,
+    title="What becomes of Adam's moments at the untie",
+    alt="Length of the updates after the untie relative to an optimiser with moments of its "
+    "own: near one for copied and rescaled moments, above for reset ones, far below for "
+    "moments copied under the sum convention.",
+)

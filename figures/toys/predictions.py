@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from evidence.results import read_data, reading
 from figures.base import style
+from figures.base.drawing import of_file
 from figures.base.wording import count, fixed, interval, listing
 
-NAME = "toy_predictions"
-SOURCE = "toy/predictions.json"
 COLOURS = {0.0: "#0072B2", 0.1: "#009E73", 0.3: "#E69F00", 1.0: "#CC79A7"}
 MARKERS = {0.0: "o", 0.1: "s", 0.3: "^", 1.0: "D"}
 PANELS = (
@@ -26,35 +24,16 @@ PANELS = (
 )
 
 
-@style.styled
-def draw(out: Path) -> bool:
-    """Draw log10 loss against tau for every toy; False when the file is absent."""
-    data = read_data(out, SOURCE)
-    if data is None:
-        return False
-    with reading(out / SOURCE):
-        figure = style.new_figure(9.6)
-        panels = figure.subplots(len(PANELS), 1)
-        for letter, axes, (toy, optimiser, title) in zip("abcde", panels, PANELS, strict=True):
-            _panel(axes, _of(data, toy, optimiser))
-            style.panel_title(axes, letter, title)
-        panels[-1].set_xlabel("first unshared step $\\tau/T$")
-        panels[2].set_ylabel("log$_{10}$ of final loss over equal start's")
-        style.legend_above(figure, _handles(), columns=4)
-        caption = _caption(data)
-    style.save(
-        figure,
-        out,
-        NAME,
-        title="Best time of unsharing: predicted without a run that shares, and measured",
-        caption=caption,
-        alt="Five panels of final loss relative to the equal start against the first unshared "
-        "step. Measured points lie on the predicted line for a true quadratic and, close to the "
-        "teacher, on the line without exchangeability; for students far from the teacher they "
-        "rise where the lines stay flat or fall.",
-        sources=[SOURCE],
-    )
-    return True
+def _panels(data: dict[str, Any]) -> Figure:
+    figure = style.new_figure(9.6)
+    panels = figure.subplots(len(PANELS), 1)
+    for letter, axes, (toy, optimiser, title) in zip("abcde", panels, PANELS, strict=True):
+        _panel(axes, _of(data, toy, optimiser))
+        style.panel_title(axes, letter, title)
+    panels[-1].set_xlabel("first unshared step $\\tau/T$")
+    panels[2].set_ylabel("log$_{10}$ of final loss over equal start's")
+    style.legend_above(figure, _handles(), columns=4)
+    return figure
 
 
 def _of(data: dict[str, Any], toy: str, optimiser: str) -> list[dict[str, Any]]:
@@ -156,3 +135,16 @@ def _caption(data: dict[str, Any]) -> str:
         f"{interval(student['premises']['force_cosine_end'], 2)}. Predicted speed-up of the common "
         f"mode under AdamW by tying, least and largest ε: {speeds}."
     )
+
+
+FIGURE = of_file(
+    "toy/predictions.json",
+    _panels,
+    _caption,
+    name="toy_predictions",
+    title="Best time of unsharing: predicted without a run that shares, and measured",
+    alt="Five panels of final loss relative to the equal start against the first unshared "
+    "step. Measured points lie on the predicted line for a true quadratic and, close to the "
+    "teacher, on the line without exchangeability; for students far from the teacher they "
+    "rise where the lines stay flat or fall.",
+)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,30 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures.base import style
-from figures.base.single import draw_from
+from figures.base.drawing import of_file
 from figures.base.wording import count, interval, listing
 
-NAME = "toy_teacher_student"
-SOURCE = "toy/teacher_student.json"
 REFERENCE = "equal-start"
 COLOURS = ("#0072B2", "#009E73", "#E69F00", "#CC79A7")
 MARKERS = ("o", "s", "^", "D")
 TITLES = {"sgd": "SGD", "adamw": "AdamW"}
-
-
-@style.styled
-def draw(out: Path) -> bool:
-    """Draw every arm's difference to the equal start, by optimiser and eps; False when absent."""
-    return draw_from(
-        out,
-        NAME,
-        SOURCE,
-        _panels,
-        _caption,
-        title="Teacher and student of residual modules",
-        alt="Final loss of every arm minus that of the equal start, for SGD above and AdamW below, "
-        "with a point and an interval for each deviation of the teacher from sharing.",
-    )
 
 
 def _panels(data: dict[str, Any]) -> Figure:
@@ -92,3 +74,14 @@ def _caption(data: dict[str, Any]) -> str:
         "paired t interval; rate chosen for every arm from the same grid. The best SWE arm minus "
         f"the baseline: {listing(parts)}."
     )
+
+
+FIGURE = of_file(
+    "toy/teacher_student.json",
+    _panels,
+    _caption,
+    name="toy_teacher_student",
+    title="Teacher and student of residual modules",
+    alt="Final loss of every arm minus that of the equal start, for SGD above and AdamW below, "
+    "with a point and an interval for each deviation of the teacher from sharing.",
+)

@@ -12,13 +12,13 @@ import matplotlib as mpl
 import pytest
 
 from figures.base import style
-from figures.bert import comparison as bert_comparison
-from figures.pages.report import FIGURES, Entry
+from figures.base.drawing import Drawing
+from figures.pages.report import FIGURES
 from swe.base.errors import ResultError
 
 Edit = Callable[[Path, Callable[[Any], None]], None]
-NAMES = [entry.name for entry in FIGURES]
-DRAW = {entry.name: entry.draw for entry in FIGURES}
+NAMES = list(FIGURES)
+DRAW = {name: figure.draw for name, figure in FIGURES.items()}
 FOLDER = "bert/smoke-abc"
 
 
@@ -27,8 +27,8 @@ def words(out: Path, name: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("entry", FIGURES, ids=NAMES)
-def test_same_inputs_give_same_bytes(entry: Entry, results: Path, built: Path) -> None:
+@pytest.mark.parametrize("entry", FIGURES.values(), ids=NAMES)
+def test_same_inputs_give_same_bytes(entry: Drawing[Any], results: Path, built: Path) -> None:
     mpl.rcParams["font.size"] = 30  # a session's own settings must not leak in
     try:
         assert entry.draw(results) is True
@@ -147,7 +147,7 @@ def test_comparison_says_n_and_verdict(built: Path, one_seed: Path) -> None:
     caption = words(built, "bert_comparison")["caption"]
     assert "n = 3 paired seeds" in caption
     assert "equal start −0.0480 [−0.0530, −0.0430], helps" in caption
-    assert bert_comparison.draw(one_seed)
+    assert DRAW["bert_comparison"](one_seed)
     caption = words(one_seed, "bert_comparison")["caption"]
     assert "n = 1 paired seed," in caption
     assert "equal start −0.0500, one seed: no interval" in caption

@@ -49,11 +49,11 @@ def test_tables_and_figure(tmp_path: Path) -> None:
 
 
 def test_nothing_and_malformed(tmp_path: Path) -> None:
-    assert finetune.draw(tmp_path) is False
+    assert finetune.FIGURE.draw(tmp_path) is False
     with pytest.raises(ResultError, match="holds no table of fine-tunes"):
         finetune.write(tmp_path)
     put(tmp_path, {"task": "sst-2"})
     with pytest.raises(ResultError, match=r"sst-2/table\.json: not the expected content"):
-        finetune.draw(tmp_path)
+        finetune.write(tmp_path)
     with pytest.raises(SystemExit):
         finetune.main([str(tmp_path)])

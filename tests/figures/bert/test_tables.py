@@ -114,10 +114,10 @@ def test_a_study_is_put_on_record_and_drawn_from_there(results: Path, tmp_path: 
     ]
     assert (results / "tables" / "study-12x64-sweep.csv").exists()
     page = build(results, records).read_text("utf-8")
-    assert "Studies on record" in page
+    assert 'id="fig-study_12x64_sweep"' in page
     assert "12x64 sweep: 36 runs, tuning apart" in page
     (records / "12x64" / "sweep.json").unlink()
-    assert "Studies on record" not in build(results, records).read_text("utf-8")
+    assert "study_12x64" not in build(results, records).read_text("utf-8")
     assert not list(results.glob("*/study*"))
 
 

@@ -1,0 +1,66 @@
+"""The first screen: which study speaks, and what it says of each outcome."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evidence.results import Table
+from figures.pages.answer import answer
+
+
+def study(baseline: list[float], swe: list[float], **more: Any) -> dict[str, Any]:
+    arms = {"baseline": baseline, "equal-start": [value + 0.02 for value in swe], "swe-f": swe}
+    found: dict[str, Any] = {
+        "reference": "baseline",
+        "study": {"size": "tiny"},
+        "arms": {
+            arm: {"values": {str(seed): v for seed, v in enumerate(values)}, "steps": 1200}
+            for arm, values in arms.items()
+        },
+    }
+    found["arms"]["swe-f"]["difference"] = {"n": len(swe)}
+    return found | more
+
+
+def table(data: dict[str, Any]) -> Table:
+    return Table("sweep", Path("sweep.json"), "sweep.json", data)
+
+
+@pytest.mark.parametrize(
+    ("swe", "says", "loses"),
+    [
+        ([5.9, 5.91, 5.92], "trains to a lower loss than a plain baseline", False),
+        ([6.1, 6.11, 6.12], "trains to a higher loss than a plain baseline", True),
+        ([6.1, 5.9, 6.01], "shows no gain over a plain baseline", False),
+        ([6.1], "cannot, with one seed, be told from a plain baseline", False),
+    ],
+)
+def test_each_outcome(swe: list[float], says: str, loses: bool) -> None:
+    found = answer(study([6.0, 6.01, 6.03], swe), [], [], None)
+    assert says in found.sentence
+    assert f"n\u00a0=\u00a0{len(swe)}." in found.sentence
+    assert found.loses is loses
+    assert [number.value for number in found.numbers][1] == "−0.020"
+
+
+def test_the_study_with_most_seeds_speaks() -> None:
+    few, many = study([6.0, 6.0], [6.1, 6.2]), study([6.0] * 3, [5.9, 5.8, 5.7])
+    assert "n\u00a0=\u00a03." in answer(few, [table(few), table(many)], [], None).sentence
+    ratio = {"ratio": 1.5, "low": 1.2, "high": 1.9, "n": 3, "values": {}, "censored": {}}
+    found = answer(None, [table(many | {"speedup": {"swe-f": ratio}})], [], None)
+    assert [number.value for number in found.numbers] == ["−0.200", "−0.020", "1.50"]
+    assert found.numbers[2].verdict == "helps"
+
+
+def test_theory_alone() -> None:
+    numbers = {"caption_numbers": {"least_slope": 0.31, "largest_slope": 0.52}}
+    claims = [{"id": "ACC", "verdict": "fails"}, {"id": "OUR-CREDIT", "verdict": "open"}]
+    found = answer(None, [], claims, numbers)
+    assert found.sentence == (
+        "In deep linear networks sharing is not as many times faster as there are layers."
+    )
+    assert [number.value for number in found.numbers] == ["0.310 to 0.520"]
+    assert answer(None, [], [], None).sentence == ""
