@@ -10,13 +10,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bert.data.text import DataError
 from bert.huggingface.export import describe, export_model, find_vocabulary, load_run
-from swe.base.errors import CheckpointError, ConfigError
+from evidence.commands import ended, require_apart
+from swe.base.interrupt import Stop
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line: export one run folder; 0, or 2 with one line that says what was wrong."""
+    """Export one run folder; returns the exit status (see evidence.commands)."""
     parser = argparse.ArgumentParser(
         prog="python -m bert.export",
         description="Write a trained model as a folder for the stock transformers classes.",
@@ -27,15 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--untie", action="store_true", help="untied copies, no ALBERT")
     parser.add_argument("--unfinished", action="store_true", help="take the last checkpoint")
     options = parser.parse_args(arguments)
-    try:
+
+    def work(late: Stop) -> None:
+        require_apart(options.out, [options.run], "OUT")
         model, digest = load_run(options.run, unfinished=options.unfinished)
         vocabulary = find_vocabulary(options.run, digest, options.vocab)
         family = export_model(model, vocabulary, options.out, untie=options.untie)
-    except (ConfigError, DataError, CheckpointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{options.out}: {describe(model, family)}")
-    return 0
+        print(f"{options.out}: {describe(model, family)}")
+
+    return ended("bert.export", work)
 
 
 if __name__ == "__main__":

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from evidence.closure import code_digest
 from swe.base.environment import host
 from swe.base.files import json_digest, read_json, write_json
 
-ROOT = Path(__file__).resolve().parent.parent
 
-
-def code_digest(packages: Iterable[str]) -> str:
-    """Return a digest of the packages' modules as parsed: comments and layout do not count."""
-    digest = hashlib.sha256()
-    for package in sorted(packages):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            digest.update(str(path.relative_to(ROOT)).encode())
-            digest.update(ast.dump(ast.parse(path.read_text(encoding="utf-8"))).encode())
-    return digest.hexdigest()
-
-
-def result_key(config: Mapping[str, Any], packages: Iterable[str]) -> str:
-    """Return the digest under which a result of (config, code of ``packages``) is kept."""
-    return json_digest({"config": dict(config), "code": code_digest(packages)})
+def result_key(config: Mapping[str, Any], module: str) -> str:
+    """Return the digest under which a result of (config, code of ``module``'s closure) is kept."""
+    return json_digest({"config": dict(config), "code": code_digest([module])})
 
 
 def load_result(path: Path, key: str) -> dict[str, Any] | None:

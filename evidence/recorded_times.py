@@ -1,4 +1,4 @@
-"""What the results of an area took where they were last measured, from a committed record."""
+"""How long the commands took where they were last measured, from committed records."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from swe.base.environment import host
 from swe.base.files import read_json
 
 
@@ -40,6 +41,34 @@ def time_on_record(path: Path, results: Mapping[str, Iterable[str]]) -> str | No
         if listed
     ]
     return f"more than {text} ({'; '.join(reasons)})" if reasons else text
+
+
+def announced(records: Path, scale: str, areas: Mapping[str, Iterable[str]], *, whole: bool) -> str:
+    """Return lines on how long this took where it was last measured, ending in a line's end.
+
+    ``records`` is the package's folder of records, ``areas`` the results to be computed, by area;
+    ``whole``: whether it is the default run. Empty where nothing is on record.
+    """
+    times = records / "default" / "times.json"
+    if scale == "small" and whole and times.exists():
+        known = read_json(times)
+        text = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in known["steps"].items())
+        return f"all verbs took, on {known['device']} with {known['cores']} processes: {text}\n"
+    if scale == "full" and areas:
+        known_time = time_on_record(records / "full" / "result_times.json", areas)
+        return f"{' and '.join(areas)} took {known_time}\n" if known_time else ""
+    return ""
+
+
+def times_record(seconds: Mapping[str, float], jobs: int, device: str | None) -> dict[str, Any]:
+    """Return how long each step of this command took, and on what."""
+    here = host() | ({"device": device} if device else {})
+    return {
+        "steps": {name: round(value, 1) for name, value in seconds.items()},
+        "total": round(sum(seconds.values()), 1),
+        "cores": jobs,
+        **{name: here[name] for name in ("device", "commit", "dirty", "command", "time")},
+    }
 
 
 def _duration(seconds: float) -> str:

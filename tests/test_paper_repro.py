@@ -44,13 +44,13 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
     [
         (["tehory"], "verb 'tehory': must be one of theory, toy, bert"),
         (["clean", "theory"], "clean: stands alone"),
-        (["--seed", "-1"], "--seed -1: must be 0 or more"),
-        (["--jobs", "-3"], "--jobs -3"),
+        (["--seed", "-1"], "--seed = -1: must be an integer, at least 0"),
+        (["--jobs", "-3"], "--jobs = -3"),
         (["--scale", "huge"], "invalid choice: 'huge'"),
         (["--set", "tau"], "--set tau: must be of the form NAME=VALUE"),
         (["--device", "tpu"], "invalid choice: 'tpu'"),
         (["--prefetch", "-1"], "--prefetch = -1: must be"),
-        (["--max-minutes", "0"], "--max-minutes 0: must be more than 0"),
+        (["--max-minutes", "0"], "--max-minutes = 0.0: must be in (0, "),
         (["--max-minutes", "-3"], "--max-minutes = -3.0: must be in (0, "),
         (["--max-minutes", "nan"], "--max-minutes = nan: must be in (0, "),
         (["theory", "table1", "--scale", "gpu"], "--scale gpu: only for table1"),
@@ -60,9 +60,12 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
 def test_bad_arguments_end_with_status_2(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as end:
-        paper_repro.main(arguments)
-    assert end.value.code == 2
+    """Argparse's own refusals exit; ours return."""
+    try:
+        status: object = paper_repro.main(arguments)
+    except SystemExit as end:
+        status = end.code
+    assert status == 2
     assert message in capsys.readouterr().err
 
 
@@ -142,15 +145,58 @@ def test_a_vocabulary_without_mask(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "[MASK]" in one_line(capsys)
 
 
-def test_clean_removes_only_its_own_folder(tmp_path: Path) -> None:
-    mine, foreign = tmp_path / "mine", tmp_path / "foreign"
-    foreign.mkdir()
-    (foreign / "thesis.txt").write_text("years of work")
+def test_clean_removes_only_what_the_program_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Results in a project's folder: the project stays, byte for byte, and is named."""
+    project = tmp_path / "project"
+    (project / "theory").mkdir(parents=True)
+    (project / "thesis.txt").write_text("years of work")
+    (project / "theory" / "notes.txt").write_text("more years")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "data.txt").write_text("not here")
+    (project / "linked").symlink_to(elsewhere)
+    assert paper_repro.main(["clean", "--out", str(project)]) == 2
+    assert "not a results folder" in capsys.readouterr().err
+    assert paper_repro.main(["claims", "--out", str(project)]) == 0
+    assert (project / "claims.json").exists()
+    (project / "later.txt").write_text("added after")
+    assert paper_repro.main(["clean", "--out", str(project)]) == 0
+    assert "left: later.txt, linked, theory, thesis.txt" in capsys.readouterr().out
+    assert {path.name for path in project.iterdir()} == {
+        "later.txt", "linked", "theory", "thesis.txt",
+    }  # fmt: skip
+    assert (project / "theory" / "notes.txt").read_text() == "more years"
+    assert (elsewhere / "data.txt").read_text() == "not here"
+    mine = tmp_path / "mine"
     assert paper_repro.main(["claims", "--out", str(mine)]) == 0
     assert paper_repro.main(["clean", "--out", str(mine)]) == 0
     assert not mine.exists()
-    assert paper_repro.main(["clean", "--out", str(foreign)]) == 2
-    assert (foreign / "thesis.txt").exists()
+    assert paper_repro.main(["clean", "--out", str(mine)]) == 0
+
+
+@pytest.mark.parametrize("where", [".", "theory", "records/mine", "tests/../bert"])
+def test_an_output_among_the_sources_is_refused(
+    where: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert paper_repro.main(["claims", "--out", str(ROOT / where)]) == 2
+    assert "belongs to the program itself" in one_line(capsys)
+
+
+def test_an_output_inside_the_text_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "a.txt").write_text("some words")
+    for out in ("text", "text/results"):
+        status = paper_repro.main(
+            ["bert", "--text", str(tmp_path / "text"), "--out", str(tmp_path / out)]
+        )
+        assert status == 2
+        told = one_line(capsys)
+        assert "which is read" in told or "is also read" in told
+    assert [path.name for path in (tmp_path / "text").iterdir()] == ["a.txt"]
 
 
 def numbers(out: Path) -> dict[str, object]:

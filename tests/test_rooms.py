@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, Sequence[str]] = {
     "theory.claims": (*BASE, "evidence", *CLOSED, "theory.studies"),
     "theory.toys": (*CORE, "evidence", *CLOSED, "theory.studies", "theory.claims"),
     "theory": (),
-    "bert.data": BASE,
+    "bert.data": (*BASE, "evidence"),
     "bert.model": CORE,
     "bert.huggingface": (*CORE, "bert.data", "bert.model"),
     "bert.pretraining": (*CORE, "bert.data", "bert.model"),

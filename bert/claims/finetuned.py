@@ -3,94 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from evidence.claim import Claim, Finding, Record, Verdict, code_of
 from evidence.comparison import Interval
-from swe.base.files import plain_name, read_json
+from evidence.results import Scores, own_scores, recorded_scores
 
 DOUBLE = "baseline x2"
 
 
-@dataclass(frozen=True)
-class FoundScores:
-    """Scores of a table's arms, and where they come from."""
-
-    data: dict[str, Any]
-    figure: str
-    origin: str = ""
+def find_scores(out: Path, studies: Path | None, tables: Sequence[str]) -> list[Scores]:
+    """Return the scores of the named tables: a results folder's newest, then those on record."""
+    own = {scores.table: scores for scores in own_scores(out)}
+    recorded = [found for found in recorded_scores(studies) if found.data["table"] in tables]
+    return [own[table] for table in tables if table in own] + recorded
 
 
-def find_scores(out: Path, studies: Path | None, tables: Sequence[str]) -> list[FoundScores]:
-    """Return the scores of the named tables: a results folder's newest, then those on record.
-
-    On record is ``finetune/scores.json`` beside the studies on record. ValueError, KeyError or
-    TypeError for a pointer or a file of another kind.
-    """
-    found = []
-    for table in tables:
-        pointer = out / "bert" / "finetune" / f"{table}.json"
-        if pointer.exists():
-            path = pointer.parent / plain_name(read_json(pointer)["folder"]) / f"{table}.json"
-            if path.exists():
-                found.append(FoundScores(read_json(path), f"bert_{table}_finetune"))
-    record = None if studies is None else studies.parent / "finetune" / "scores.json"
-    if record is not None and record.exists():
-        data = read_json(record)
-        if data["table"] in tables:
-            found.append(FoundScores(data, "study_finetune", ", on record"))
-    return found
-
-
-def by_tasks(record: dict[str, Any], out: Path, studies: Path | None) -> dict[str, Any]:
+def by_tasks(record: Record, out: Path, studies: Path | None) -> Record:
     """Return the claim on Table 2 as fine-tuned scores judge it, where there are any.
 
     It speaks of tasks; what the losses say stands behind. Other claims come back as they are.
     """
-    if record["id"] != "TAB2":
+    if record.id != "TAB2":
         return record
     for scores in find_scores(out, studies, ("table2",)):
         found = judge_tasks(scores.data, ("swe-f", "swe-m"))
         if found is not None:
-            losses = f"; {record['evidence']}" if record["figure"] else ""
-            return record | {
-                "verdict": found[0],
-                "evidence": found[1] + scores.origin + losses,
-                "rigour": "sampled",
-                "figure": scores.figure,
+            losses = f"; {record.evidence}" if record.figure else ""
+            told = {
+                "evidence": found.evidence + scores.origin + losses,
+                "figure": scores.name,
                 "command": _command("table2"),
+                "code": code_of(judge_tasks),
             }
+            return replace(record, **{**vars(found), **told})
     return record
 
 
-def first_table_tasks(out: Path, studies: Path | None) -> dict[str, Any]:
+def first_table_tasks(out: Path, studies: Path | None) -> Record:
     """Return the ledger record on the fine-tuned tasks of Table 1, by any table of its arms."""
-    tables = ("table1", "sweep", "headline")
-    record = {
-        "id": "TAB1-TASKS",
-        "source": "Table 1",
-        "verdict": "not attempted",
-        "evidence": "not run",
-        "statement": "Wikipedia + BookCorpus, Pre-LN, 500k updates: SWE-F, SWE-A and SWE-M beat "
-        "the baseline at 500k and reach that at 1M on most tasks",
-        "rigour": "",
-        "figure": "",
-        "command": _command("table1"),
-    }
-    for scores in find_scores(out, studies, tables):
+    for scores in find_scores(out, studies, ("table1", "sweep", "headline")):
         there = {arm for line in scores.data["tasks"].values() for arm in line["arms"]}
         arms = [arm for arm in ("swe-f", "swe-a", "swe-m") if arm in there]
         found = judge_tasks(scores.data, arms) if arms else None
         if found is not None:
-            return record | {
-                "verdict": found[0],
-                "evidence": found[1] + scores.origin,
-                "rigour": "sampled",
-                "figure": scores.figure,
-                "command": _command(scores.data["table"]),
-            }
-    return record
+            return TASKS_CLAIM.told(
+                found,
+                evidence=found.evidence + scores.origin,
+                figure=scores.name,
+                command=_command(scores.data["table"]),
+            )
+    return TASKS_CLAIM.told(None)
 
 
 def _command(table: str) -> str:
@@ -100,13 +65,13 @@ def _command(table: str) -> str:
     )
 
 
-def judge_tasks(scores: dict[str, Any], arms: Sequence[str]) -> tuple[str, str] | None:
-    """Return verdict and evidence on "better than the baseline on most tasks"; None without runs.
+def judge_tasks(scores: dict[str, Any], arms: Sequence[str]) -> Finding | None:
+    """Judge "better than the baseline on most tasks"; None without runs.
 
-    "reproduced small": every arm's paired interval lies above the baseline's score on more than
+    "holds": every arm's paired interval lies above the baseline's score on more than
     half of the tasks and, where the doubled baseline was fine-tuned, the arm's mean reaches that
-    baseline's on more than half too. "differs small": some arm is worse on more than half. Else
-    "no gain small". A task whose fine-tunes are all degenerate counts for nobody.
+    baseline's on more than half too. "fails": some arm is worse on more than half. Else
+    "no gain". A task whose fine-tunes are all degenerate counts for nobody.
     """
     counts = {arm: _count(scores, arm) for arm in arms}
     if not all(found["tasks"] for found in counts.values()):
@@ -120,11 +85,11 @@ def judge_tasks(scores: dict[str, Any], arms: Sequence[str]) -> tuple[str, str] 
         words.append(text)
         ahead.append(2 * found["better"] > n and (not found["doubled"] or 2 * reached > n))
         behind.append(2 * found["worse"] > n)
-    verdict = "differs small" if any(behind) else "no gain small"
+    verdict, qualifier = Verdict.FAILS if any(behind) else Verdict.NO_GAIN, "small"
     if all(ahead):
-        verdict = "reproduced small"
+        verdict = Verdict.HOLDS
     if not any(found["intervals"] for found in counts.values()):
-        verdict = "not attempted"  # one pre-training seed tells nothing
+        verdict, qualifier = Verdict.OPEN, "one seed: no interval"
     seeds = sorted(
         {
             line["arms"][arm]["score"]["n"]
@@ -134,9 +99,11 @@ def judge_tasks(scores: dict[str, Any], arms: Sequence[str]) -> tuple[str, str] 
         }
     )
     size = scores["study"]["size"]
-    return verdict, (
+    return Finding.measured(
+        verdict,
         f"fine-tuned scores: {'; '.join(words)}; n = {', '.join(map(str, seeds))} paired "
-        f"pre-training seeds, {size} model"
+        f"pre-training seeds, {size} model",
+        qualifier,
     )
 
 
@@ -158,3 +125,15 @@ def _count(scores: dict[str, Any], arm: str) -> dict[str, int]:
             found["doubled"] += 1
             found["reached"] += gap.mean >= 0 and entry["verdict"] != "all degenerate"
     return found
+
+
+TASKS_CLAIM = Claim(
+    "TAB1-TASKS",
+    "Wikipedia + BookCorpus, Pre-LN, 500k updates: SWE-F, SWE-A and SWE-M beat the baseline at "
+    "500k and reach that at 1M on most tasks",
+    "Table 1",
+    "",
+    "docs/finetune.md#what-it-gave-here",
+    judge_tasks,
+    _command("table1"),
+)

@@ -5,12 +5,13 @@ One ledger record a question; the evidence names every study, the verdict counts
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from evidence.claim import Claim, Finding, Record, Verdict, share
 from evidence.comparison import Interval
-from evidence.found_tables import FoundTable, find_tables, one_a_study
+from evidence.results import Table, find_tables
 
 TABLES = ("table1", "sweep", "headline")
 _CARRIED = {
@@ -36,13 +37,16 @@ _CARRIED = {
 }
 
 
-def scale_claims(out: Path, studies: Path | None) -> list[dict[str, Any]]:
-    """Return the ledger records SCALE-...; "not attempted" without a table that can tell."""
-    found = one_a_study(find_tables(out, studies, TABLES, "equal-start"))
+_PREDICTIONS = "theory/models/predictions.py"
+Told = tuple[Finding, Table]
+"""What was found, and the table whose figure shows it."""
+
+
+def scale_claims(out: Path, studies: Path | None) -> list[Record]:
+    """Return the ledger records SCALE-...; "not run" without a table that can tell."""
+    found = _one_a_study(find_tables(out, studies, TABLES, "equal-start"))
     records = [
-        _record(
-            identity, statement, "theory/models/predictions.py", _carried(found, quantity), "theory"
-        )
+        _record(identity, statement, _PREDICTIONS, _carried, _carried(found, quantity), "theory")
         for identity, (statement, quantity) in _CARRIED.items()
     ]
     records.append(
@@ -50,7 +54,8 @@ def scale_claims(out: Path, studies: Path | None) -> list[dict[str, Any]]:
             "SCALE-GAIN",
             "SWE-F gains over the equal start when the mean predicted descent ratio up "
             "to tau is above 1, and loses when below",
-            "theory/models/predictions.py",
+            _PREDICTIONS,
+            _gains,
             _gains(found),
             "theory",
         )
@@ -61,6 +66,7 @@ def scale_claims(out: Path, studies: Path | None) -> list[dict[str, Any]]:
             "Untying when neighbours' gradients decorrelate (SWE-A, SWE-M) ends as low "
             "as the best fixed tau",
             "section 4, our control",
+            _rules,
             _rules(found),
             "tau",
         )
@@ -68,7 +74,21 @@ def scale_claims(out: Path, studies: Path | None) -> list[dict[str, Any]]:
     return records
 
 
-def _carried(found: Sequence[FoundTable], quantity: str) -> tuple[str, str, FoundTable] | None:
+def _one_a_study(found: Sequence[Table]) -> list[Table]:
+    """Keep of every study the table with the most finished arms, so that no run counts twice."""
+    fullest: dict[Path, Table] = {}
+    for table in found:
+        known = fullest.get(table.path.parent)
+        if known is None or _finished(table) > _finished(known):
+            fullest[table.path.parent] = table
+    return list(fullest.values())
+
+
+def _finished(table: Table) -> int:
+    return sum("values" in arm for arm in table.data["arms"].values())
+
+
+def _carried(found: Sequence[Table], quantity: str) -> Told | None:
     told, holds, seeds = [], 0, 0
     for table in found:
         entries = {entry["quantity"]: entry for entry in table.data.get("carried", [])}
@@ -78,10 +98,10 @@ def _carried(found: Sequence[FoundTable], quantity: str) -> tuple[str, str, Foun
         words = f"predicted {_words(entry['predicted'])}, measured {_words(entry['measured'])}"
         told.append((table, f"{words}, holds for {entry['holds']} of {entry['n']} seeds"))
         holds, seeds = holds + entry["holds"], seeds + entry["n"]
-    return _verdict(told, holds, seeds)
+    return _counted(told, holds, seeds, "seeds")
 
 
-def _gains(found: Sequence[FoundTable]) -> tuple[str, str, FoundTable] | None:
+def _gains(found: Sequence[Table]) -> Told | None:
     told, holds, decided = [], 0, 0
     for table in found:
         gains = table.data.get("gains", [])
@@ -96,11 +116,11 @@ def _gains(found: Sequence[FoundTable]) -> tuple[str, str, FoundTable] | None:
         holds += sum(gain["verdict"] == "holds" for gain in gains)
         decided += sum(gain["verdict"] != "undecided" for gain in gains)
     if told and not decided:
-        return "no difference small", *_evidence(told)
-    return _verdict(told, holds, decided)
+        return _found(Verdict.OPEN, "no difference, small", told)
+    return _counted(told, holds, decided, "gains")
 
 
-def _rules(found: Sequence[FoundTable]) -> tuple[str, str, FoundTable] | None:
+def _rules(found: Sequence[Table]) -> Told | None:
     """Compare the adaptive arms with the best fixed tau; being the best of several favours it."""
     told, verdicts = [], set()
     for table in found:
@@ -130,25 +150,22 @@ def _rules(found: Sequence[FoundTable]) -> tuple[str, str, FoundTable] | None:
             )
     if not told:
         return None
-    verdict = "differs small" if "worse" in verdicts else "holds small"
-    return verdict, *_evidence(told)
+    return _found(Verdict.whether("worse" not in verdicts), "small", told)
 
 
-def _verdict(
-    told: list[tuple[FoundTable, str]], holds: int, of: int
-) -> tuple[str, str, FoundTable] | None:
+def _counted(told: list[tuple[Table, str]], holds: int, of: int, what: str) -> Told | None:
     if not told:
         return None
-    share = "holds" if holds == of else "differs" if holds == 0 else f"holds in {holds} of {of},"
-    return f"{share} small", *_evidence(told)
+    verdict, count = share(holds, of, what)
+    return _found(verdict, f"{count}, small" if count else "small", told)
 
 
-def _evidence(told: list[tuple[FoundTable, str]]) -> tuple[str, FoundTable]:
+def _found(verdict: Verdict, qualifier: str, told: list[tuple[Table, str]]) -> Told:
     words = [
         f"{table.data['study']['size']} {table.data['table']}{table.origin}: {text}"
         for table, text in told
     ]
-    return "; ".join(words), told[0][0]
+    return Finding.measured(verdict, "; ".join(words), qualifier), told[0][0]
 
 
 def _words(ends: dict[str, Any]) -> str:
@@ -170,19 +187,19 @@ def _record(
     identity: str,
     statement: str,
     source: str,
-    found: tuple[str, str, FoundTable] | None,
+    judge: Callable[..., Told | None],
+    found: Told | None,
     part: str,
-) -> dict[str, Any]:
-    verdict, evidence, figure = ("not attempted", "not run", "")
-    if found is not None:
-        verdict, evidence, figure = found[0], found[1], f"{found[2].figure}_{part}"
-    return {
-        "id": identity,
-        "statement": statement,
-        "source": source,
-        "verdict": verdict,
-        "evidence": evidence,
-        "rigour": "sampled" if figure else "",
-        "figure": figure,
-        "command": "python paper_repro.py sweep claims",
-    }
+) -> Record:
+    claim = Claim(
+        identity,
+        statement,
+        source,
+        "",
+        "docs/bert.md#does-the-theory-hold-there",
+        judge,
+        "python paper_repro.py sweep claims",
+    )
+    if found is None:
+        return claim.told(None)
+    return claim.told(found[0], figure=found[1].figure(part))

@@ -11,23 +11,23 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from bert.data.building import BuildProgress, Stopped
+from bert.data.building import BuildProgress
 from bert.data.hub import HubSource
 from bert.data.packing import DOCUMENTS
-from bert.data.reading import ERRORS, DataError
+from bert.data.reading import ERRORS
 from bert.data.store import TokenStore, build_store
-from bert.data.text import Hashing, Source, TextFiles
+from bert.data.text import Source, TextFiles
 from bert.data.vocab import Vocabulary, load_vocabulary, train_vocabulary
+from evidence.commands import add_several, ended, require_apart
 from swe.base.config import require_count
 from swe.base.environment import host
-from swe.base.errors import ConfigError
 from swe.base.files import json_digest, read_json, write_json
-from swe.base.interrupt import polite_stop
+from swe.base.interrupt import Stop, polite_stop
+from swe.base.progress import Bars
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -72,10 +72,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="N",
         help="documents in a thousand held out for validation, by hash (default: 20)",
     )
-    add(
+    add_several(
+        parser,
         "--valid",
         type=Path,
-        nargs="+",
         metavar="TEXT",
         help="hold out these files instead; documents of TEXT that stand in them are dropped",
     )
@@ -114,24 +114,23 @@ def source_of(given: argparse.Namespace) -> Source:
     return TextFiles(given.text, errors=given.errors, field=given.field)
 
 
-def vocabulary_of(given: argparse.Namespace, source: Source, hashing: Hashing) -> Vocabulary:
+def vocabulary_of(given: argparse.Namespace, source: Source, bars: Bars) -> Vocabulary:
     """Load the vocabulary, or train it on the text and keep it in the folder for the next call."""
     if given.vocab:
         return load_vocabulary(given.vocab)
     require_count("--vocab-size", given.vocab_size, 6)
-    key = json_digest([source.describe(hashing), given.vocab_size])[:12]
+    key = json_digest([source.describe(partial(bars, "hash")), given.vocab_size])[:12]
     kept = given.out / f"trained-{key}.txt"
     if not kept.exists():
-        train_vocabulary(_shown_texts(source), given.vocab_size).save(kept)
+        train_vocabulary(_shown_texts(source, bars), given.vocab_size).save(kept)
     return load_vocabulary(kept)
 
 
-def _shown_texts(source: Source) -> Iterator[str]:
+def _shown_texts(source: Source, bars: Bars) -> Iterator[str]:
     """Yield all text, in pieces that end between words, under a progress bar."""
-    with tqdm(total=source.total or None, desc="vocabulary", unit_scale=True) as bar:
-        for piece in source.pieces():
-            bar.update(piece.read - bar.n)
-            yield piece.text
+    for piece in source.pieces():
+        bars("vocabulary", piece.read, source.total or 0)
+        yield piece.text
 
 
 def build(given: argparse.Namespace) -> tuple[TokenStore, dict[str, Any]]:
@@ -140,9 +139,14 @@ def build(given: argparse.Namespace) -> tuple[TokenStore, dict[str, Any]]:
     source = source_of(given)
     valid = TextFiles(given.valid, errors=given.errors, field=given.field) if given.valid else None
     peaks: dict[int, int] = {}
-    with _Bars(" examples" if given.dataset else " B") as bars:
+    unit = "examples" if given.dataset else "B"
+    with Bars({"hash": "B", "tokens": unit, "vocabulary": unit}) as bars:
+
+        def show(built: BuildProgress) -> None:
+            bars("tokens", built.read, built.total or 0, f"{built.tokens / 1e6:.1f} M tokens")
+
         # Outside polite_stop: nothing is lost when Ctrl-C or SIGTERM ends this at once.
-        vocabulary = vocabulary_of(given, source, bars.hashing)
+        vocabulary = vocabulary_of(given, source, bars)
         with polite_stop() as stop:
             store = build_store(
                 source,
@@ -154,8 +158,8 @@ def build(given: argparse.Namespace) -> tuple[TokenStore, dict[str, Any]]:
                 valid=valid,
                 jobs=given.jobs,
                 replace=given.replace,
-                hashing=bars.hashing,
-                progress=bars.show,
+                hashing=partial(bars, "hash"),
+                progress=show,
                 stop=stop,
                 peaks=peaks,
             )
@@ -174,38 +178,6 @@ def build(given: argparse.Namespace) -> tuple[TokenStore, dict[str, Any]]:
         "host": host() | {"command": given.command},
     }
     return store, record
-
-
-class _Bars:
-    """One bar for hashing, one from where the build goes on; with the time left where known."""
-
-    def __init__(self, unit: str) -> None:
-        self._unit, self._name = unit, ""
-        self._bar = tqdm(disable=True)
-
-    def __enter__(self) -> _Bars:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.close()
-
-    def hashing(self, done: int, total: int) -> None:
-        if self._name != "hash" or done < self._bar.n:  # a bar for the text, one for --valid
-            self._begin("hash", " B", total, 0)
-        self._bar.update(done - self._bar.n)
-
-    def show(self, progress: BuildProgress) -> None:
-        if self._name != "tokens":  # what an earlier call did is no part of this call's speed
-            self._begin("tokens", self._unit, progress.total, progress.read)
-        self._bar.set_postfix_str(f"{progress.tokens / 1e6:.1f} M tokens", refresh=False)
-        self._bar.update(progress.read - self._bar.n)
-
-    def _begin(self, name: str, unit: str, total: int, initial: int) -> None:
-        self._bar.close()
-        self._name = name
-        self._bar = tqdm(
-            total=total or None, initial=initial, desc=name, unit=unit, unit_scale=True
-        )
 
 
 def describe(store: TokenStore, record: dict[str, Any]) -> str:
@@ -251,24 +223,18 @@ def keep_record(path: Path, record: dict[str, Any]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     given = parse(sys.argv[1:] if arguments is None else arguments)
-    try:
+
+    def work(late: Stop) -> None:
         require_count("--length", given.length, 3)
         require_count("--per-mille", given.per_mille, 0, 1000)
         require_count("--jobs", given.jobs)
+        require_apart(given.out, [*given.text, *given.valid])
         store, record = build(given)
         if given.record:
             keep_record(given.record, record)
         print(describe(store, record))
-    except ConfigError as error:
-        print(f"bert.data: {error}", file=sys.stderr)
-        return 2
-    except (Stopped, KeyboardInterrupt) as error:
-        print(f"\nbert.data: {error or 'interrupted; the same command goes on'}", file=sys.stderr)
-        return 130
-    except (DataError, OSError) as error:
-        print(f"bert.data: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+    return ended("bert.data", work)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from bert.data.text import Source, digest_is_validation
 from bert.data.vocab import Vocabulary
 from swe.base.errors import FolderBusyError
 from swe.base.files import json_digest, read_json, write_json
+from swe.base.interrupt import Interrupted
 from swe.base.lock import LOCK_NAME, exclusive
 
 BUILDING_NAME = "building.json"
@@ -40,10 +41,6 @@ class BuildProgress(NamedTuple):
 
 
 Progress = Callable[[BuildProgress], None]
-
-
-class Stopped(RuntimeError):
-    """A build was asked to stop and did, with a checkpoint; the same call goes on."""
 
 
 class Role(NamedTuple):
@@ -102,7 +99,7 @@ class Build:
         """Do what is left; return the manifest entries of the documents and parts.
 
         Raises:
-            DataError: a fault in the text, a dead worker, no space left; Stopped: `stop` turned
+            DataError: a fault in the text, a dead worker, no space left; Interrupted: `stop` turned
                 true. In all cases what was built is kept and the next run goes on from there.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -175,7 +172,7 @@ class Build:
                         self._checkpoint(parts)
                         raise
                 if self._stop():
-                    failure = Stopped(f"{self._folder}: stopped; the same command goes on")
+                    failure = Interrupted(f"{self._folder}: stopped; the same command goes on")
                     break
                 if time.monotonic() >= due:
                     self._checkpoint(parts)

@@ -7,10 +7,9 @@ that of the text, the number of processes cannot change a byte of the outcome.
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from bert.data.reading import DataError
 from bert.data.vocab import Vocabulary
 from swe.base.errors import WorkerDiedError
+from swe.base.platform import peak_resident_memory
 from swe.base.workers import Workers
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class Encoder(Generic[T]):
         for encoded, label in results:
             process, peak = encoded.process
             self.peaks[process] = max(peak, self.peaks.get(process, 0))
-            self.peaks[os.getpid()] = _peak()
+            self.peaks[os.getpid()] = peak_resident_memory()
             yield encoded, label
 
     def _here(
@@ -87,16 +87,10 @@ def _encode(vocabulary: Vocabulary, texts: list[str]) -> Encoded:
         np.concatenate(arrays) if arrays else np.empty(0, vocabulary.dtype),
         [len(array) for array in arrays],
         [len(text.split()) for text in texts],
-        (os.getpid(), _peak()),
+        (os.getpid(), peak_resident_memory()),
     )
 
 
 def _start_worker(tokens: tuple[str, ...]) -> Callable[[list[str]], Encoded]:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     return partial(_encode, Vocabulary(tokens))
-
-
-def _peak() -> int:
-    """Peak resident memory of this process in bytes (Linux counts in KiB)."""
-    usage: Any = resource.getrusage(resource.RUSAGE_SELF)
-    return int(usage.ru_maxrss) * 1024

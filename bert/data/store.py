@@ -18,13 +18,14 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bert.data.building import Build, Progress, Role, Stopped, difference, tidy, unfinished
+from bert.data.building import Build, Progress, Role, difference, tidy, unfinished
 from bert.data.packing import DOCUMENTS, Documents
 from bert.data.parts import PARTS
 from bert.data.text import DataError, Hashing, PathLike, Source, TextFiles
 from bert.data.vocab import Vocabulary
 from swe.base.config import require
 from swe.base.files import write_json
+from swe.base.interrupt import Interrupted
 
 FORMAT = "share-then-unshare tokens 2"
 MANIFEST_NAME = "store.json"
@@ -135,7 +136,7 @@ def build_store(
             without `replace`, another build in the folder, no space. An existing store stays as it
             was, and an unfinished one can go on.
         ValueError: `length` below 3, `per_mille` outside 0..1000, `documents` unknown.
-        Stopped: `stop` turned true; the same call goes on.
+        Interrupted: `stop` turned true; the same call goes on.
     """
     if length < 3:
         raise ValueError(f"length must be at least 3 ([CLS], a token, [SEP]), got {length}")
@@ -153,7 +154,7 @@ def build_store(
         if hashing is not None:
             hashing(done, total)
         if stop():
-            raise Stopped(f"{folder}: stopped; the same command goes on")
+            raise Interrupted(f"{folder}: stopped; the same command goes on")
 
     inputs: dict[str, Any] = {
         "format": FORMAT,

@@ -5,27 +5,21 @@
 Every task gets all rates and seeds, a table (OUT/TASK/table.json) and prediction files
 (OUT/submission). Finished runs are kept; Ctrl-C loses nothing and the same command goes on. So it
 does after --max-minutes. For all arms of a table at once: python -m bert.finetune.arms. Exit
-status: 0 it ran (whatever the scores), 1 something broke, 2 bad arguments, 75 the time was up and
-work is left, 130 interrupted.
+status: see evidence.commands.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_variable, "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-from tqdm import tqdm
-
-from bert.finetune.options import RESULTS, add_options, config_of, ended, machine
+import swe.base.threads  # noqa: F401 - before numpy and torch load
+from bert.finetune.options import RESULTS, add_options, config_of, machine
 from bert.finetune.study import Sources, build_task, run_finetune
+from evidence.commands import ended
 from swe.base.interrupt import Stop, either, polite_stop
 from swe.base.progress import Bars
 
@@ -78,8 +72,9 @@ def run(options: argparse.Namespace, late: Stop) -> None:
                 jobs=options.jobs,
                 speed=speed,
                 report=bars,
+                other_code=options.other_code,
                 stop=either(asked, late),
-                warn=tqdm.write,
+                warn=bars.say,
             )
             for config in configs
         ]
@@ -104,7 +99,7 @@ def print_tables(tables: Sequence[dict[str, Any]]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
-    return ended(NAME, options, lambda late: run(options, late))
+    return ended(NAME, lambda late: run(options, late), minutes=options.max_minutes)
 
 
 if __name__ == "__main__":

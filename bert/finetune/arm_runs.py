@@ -18,14 +18,17 @@ from bert.finetune.learning.run import SCORE, fine_tune
 from bert.finetune.learning.sentence_task import SentenceTask
 from bert.finetune.learning.span_task import SpanTask
 from bert.finetune.learning.start import open_start
-from bert.finetune.study import Sources, build_task, run_folder, train_all
+from bert.finetune.study import Sources, build_task, run_name, runs_folder, train_all
 from bert.study.paper_numbers import fine_tuned
 from bert.study.table_arms import REFERENCE
+from evidence.begun import OtherCode
+from evidence.results import pointed
 from swe.base.config import require, to_dict
 from swe.base.errors import ConfigError
 from swe.base.files import plain_name, read_json, write_json
 from swe.base.interrupt import Stop
 from swe.run.pool import Job, Report
+from swe.run.record import commits_of
 from swe.run.run_config import TrainConfig
 from swe.run.speed import SpeedConfig
 from swe.sharing.layout import Layout
@@ -56,7 +59,10 @@ def open_table(
     """
     tables = results / "bert" / "tables"
     try:
-        folder = plain_name(read_json(tables / f"{name}.json")["folder"])
+        place = pointed(results, f"bert/tables/{name}.json")
+        if place is None:
+            raise FileNotFoundError(name)
+        folder = place.rpartition("/")[2]
         table: dict[str, Any] = read_json(tables / folder / f"{name}.json")
         known, order = table["arms"], list(table["order"])
         if not arms:
@@ -105,8 +111,8 @@ class Models:
 
 
 def fine_tune_model(models: Models, config: TrainConfig, folder: Path, **how: Any) -> Any:
-    """Fine-tune the model that ``folder`` (MODEL/TASK/RUN) is named for."""
-    return fine_tune(models.task(folder.parents[1].name), config, folder, **how)
+    """Fine-tune the model that ``folder`` (MODEL/RUN) is named for."""
+    return fine_tune(models.task(folder.parent.name), config, folder, **how)
 
 
 @lru_cache(maxsize=256)
@@ -127,13 +133,15 @@ def run_arms(
     report: Report = lambda what, done, total: None,
     stop: Stop = lambda: False,
     warn: Callable[[str], None] = print,
+    other_code: OtherCode = "refuse",
 ) -> dict[str, Any]:
     """Fine-tune all models of ``runs`` on one task and write the scores; returns the whole file.
 
     ``sources`` says where a model and the data lie. The first ``select`` pre-training seeds (None:
     all) choose each arm's rate; the others are then fine-tuned at that rate alone. Errors as
-    ``swe.run.pool.run_jobs``. Fine-tunes lie in ``out/runs/MODEL/TASK/RATE-sSEED``, the scores in
-    ``out/TABLE.json``, where other tasks' stay.
+    ``swe.run.pool.run_jobs`` and ``bert.finetune.study.runs_folder``. Fine-tunes lie in
+    ``out/runs/TASK-CODE/MODEL/RATE-sSEED``, the scores in ``out/TABLE.json``, where other tasks'
+    stay.
     """
     where = {path.name: sources(path) for seeds in runs.models.values() for path in seeds.values()}
     models = Models(where, config)
@@ -142,9 +150,21 @@ def run_arms(
     examples, described = len(task.rows), task.sources()
     paired = list(runs.models[REFERENCE])
     choosing = paired[:select]
+    place = runs_folder(
+        out,
+        config.task,
+        other_code,
+        [
+            [f"{seeds[one].name}/{run_name(rate, seed)}" for rate in rates]
+            for seeds in runs.models.values()
+            for one in paired
+            for rates in ([[r] for r in config.rates] if one in choosing else [config.rates])
+            for seed in range(config.seeds)
+        ],
+    )
 
     def folder(model: Path, rate: float, seed: int) -> Path:
-        return run_folder(out / "runs" / model.name, config.task, rate, seed)
+        return place / model.name / run_name(rate, seed)
 
     def train(pairs: Sequence[tuple[Path, float]], what: str) -> None:
         todo = [
@@ -216,6 +236,10 @@ def run_arms(
         "environment": read_json(
             folder(runs.models[REFERENCE][paired[-1]], rates[REFERENCE], 0) / "environment.json"
         ),
+        "commits": {
+            f"{path.parent.name}/{path.name}": commits_of(path)
+            for path in sorted(place.glob("*/*"))
+        },
     }
     lines = {name: about | line for name, line in named(lines, config.task).items()}
     return write_scores(runs, lines, config, out)

@@ -13,22 +13,17 @@ seeds are added by later commands. Exit status as of bert.finetune.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_variable, "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-from tqdm import tqdm
-
+import swe.base.threads  # noqa: F401 - before numpy and torch load
 from bert.finetune.arm_runs import AT_CHOSEN, MAIN, open_table, run_arms
-from bert.finetune.options import RESULTS, add_options, config_of, ended, machine
+from bert.finetune.options import RESULTS, add_options, config_of, machine
 from bert.finetune.study import Sources, build_task
 from bert.study.table_arms import REFERENCE, TABLES
+from evidence.commands import add_several, ended
 from swe.base.config import require_count
 from swe.base.files import write_json
 from swe.base.interrupt import Stop, either, polite_stop
@@ -47,10 +42,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--results", type=Path, default=RESULTS, help="results folder that holds the table"
     )
     parser.add_argument("--out", type=Path, help="results folder to write to (default: --results)")
-    parser.add_argument(
+    add_several(
+        parser,
         "--arms",
-        nargs="+",
-        default=[],
         metavar="ARM",
         help=f"default: {', '.join(MAIN)}, those that are there",
     )
@@ -95,10 +89,10 @@ def run(options: argparse.Namespace, late: Stop) -> None:
         build_task(sources(runs.models[REFERENCE][paired[0]]), config)
     choosing = len(paired[: options.select])
     each = len(runs.models) * options.seeds
-    count = each * (choosing * len(options.rates) + len(paired) - choosing)
+    count = each * (choosing * len(configs[0].rates) + len(paired) - choosing)
     print(
         f"{runs.name}: {', '.join(runs.models)}; pre-training seeds {paired}, {choosing} of them "
-        f"choose from {len(options.rates)} rates; {count} fine-tunes a task"
+        f"choose from {len(configs[0].rates)} rates; {count} fine-tunes a task"
     )
     names = [form.format(task) for task in options.task for form in ("{}", AT_CHOSEN)]
     with Bars(dict.fromkeys(names, "updates")) as bars, polite_stop() as asked:
@@ -113,8 +107,9 @@ def run(options: argparse.Namespace, late: Stop) -> None:
                 jobs=options.jobs,
                 speed=speed,
                 report=bars,
+                other_code=options.other_code,
                 stop=either(asked, late),
-                warn=tqdm.write,
+                warn=bars.say,
             )
             write_json(place / f"{runs.name}.json", {"folder": runs.folder})
     print_scores(found)
@@ -144,7 +139,7 @@ def print_scores(found: Mapping[str, Any]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = parse(arguments)
-    return ended(NAME, options, lambda late: run(options, late))
+    return ended(NAME, lambda late: run(options, late), minutes=options.max_minutes)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from bert.finetune.learning.run import SCORE, fine_tune
 from bert.finetune.learning.sentence_task import SentenceTask
 from bert.finetune.learning.span_task import SpanTask
 from bert.finetune.learning.start import StartingPoint, open_start
+from evidence.begun import OtherCode, keyed_folder
 from evidence.comparison import Interval
 from swe.base.config import require, to_dict
 from swe.base.files import read_json, write_json
@@ -101,9 +102,27 @@ def _open_squad(pretrained: StartingPoint, sources: Sources, config: FinetuneCon
     )
 
 
-def run_folder(out: Path, task: str, rate: float, seed: int) -> Path:
-    """Return the folder of one run."""
-    return out / task / f"{rate:g}-s{seed}"
+def runs_folder(
+    out: Path, task: str, other_code: OtherCode, asked: Sequence[Sequence[str]]
+) -> Path:
+    """Return the folder of a task's runs by this code: ``out/runs/TASK-CODE``.
+
+    ``asked``: the runs, as paths in it; where one of several is enough, these. ConfigError when
+    other code began some of them, did not end them all, and ``other_code`` does not say what to do.
+    """
+
+    def half_done(folder: Path) -> bool:
+        begun = any((folder / run / "config.json").exists() for runs in asked for run in runs)
+        return begun and not all(
+            any((folder / run / SCORE).exists() for run in runs) for runs in asked
+        )
+
+    return keyed_folder(out / "runs", task, build_task.__module__, other_code, half_done)
+
+
+def run_name(rate: float, seed: int) -> str:
+    """Return the name of one run's folder."""
+    return f"{rate:g}-s{seed}"
 
 
 def run_finetune(
@@ -117,17 +136,20 @@ def run_finetune(
     speed: SpeedConfig = SpeedConfig(),  # noqa: B008 - frozen
     stop: Callable[[], bool] = lambda: False,
     warn: Callable[[str], None] = print,
+    other_code: OtherCode = "refuse",
 ) -> dict[str, Any]:
-    """Run all (rate, seed) of a task and write its table; finished runs are kept.
+    """Run all (rate, seed) of a task and write its table; finished runs of this code are kept.
 
-    Errors as ``swe.run.pool.run_jobs``. Writes ``out/TASK/table.json`` and the selected run's
-    predictions to ``out/submission/``.
+    Errors as ``swe.run.pool.run_jobs`` and :func:`runs_folder`. Writes ``out/TASK/table.json`` and
+    the selected run's predictions to ``out/submission/``.
     """
     task = build_task(sources, config)
+    names = [run_name(rate, seed) for seed in range(config.seeds) for rate in config.rates]
+    place = runs_folder(out, config.task, other_code, [[name] for name in names])
     layout, examples = task.pretrained.layout, len(task.rows)
     todo = [
         Job(
-            run_folder(out, config.task, rate, seed),
+            place / run_name(rate, seed),
             config.train_config(rate, seed, examples, layout),
         )
         for seed in range(config.seeds)
@@ -145,7 +167,7 @@ def run_finetune(
         warn=warn,
         what=config.task,
     )
-    return write_table(task, out)
+    return write_table(task, place, out)
 
 
 def train_all(
@@ -203,11 +225,11 @@ def train_all(
         torch.set_num_threads(threads)
 
 
-def write_table(task: SentenceTask | SpanTask, out: Path) -> dict[str, Any]:
-    """Gather the scores of a task's runs, select, write the table and the submission."""
+def write_table(task: SentenceTask | SpanTask, runs: Path, out: Path) -> dict[str, Any]:
+    """Gather the scores of a task's ``runs``, select, write the table and the submission."""
     config = task.config
     rows = [
-        read_json(run_folder(out, config.task, rate, seed) / SCORE)
+        read_json(runs / run_name(rate, seed) / SCORE)
         for rate in config.rates
         for seed in range(config.seeds)
     ]
@@ -215,9 +237,7 @@ def write_table(task: SentenceTask | SpanTask, out: Path) -> dict[str, Any]:
     selected = max(rates, key=lambda entry: (entry["mean"], -entry["rate"]))
     mine = [row for row in rows if row["rate"] == selected["rate"]]
     best = max(mine, key=lambda row: (_value(row), -row["seed"]))
-    environment = read_json(
-        run_folder(out, config.task, best["rate"], best["seed"]) / "environment.json"
-    )
+    submitted = runs / run_name(best["rate"], best["seed"])
     table = {
         "task": config.task,
         "metric": next((row["metric"] for row in rows if "metric" in row), None),
@@ -227,13 +247,13 @@ def write_table(task: SentenceTask | SpanTask, out: Path) -> dict[str, Any]:
         "pretrained": task.pretrained.origin,
         "model": asdict(task.pretrained.config),
         "data": task.sources(),
-        "environment": environment,
+        "environment": read_json(submitted / "environment.json"),
         "rows": rows,
         "rates": rates,
         "selected": selected | {"submitted_seed": best["seed"]},
     }
     write_json(out / config.task / TABLE, table)
-    _submit(run_folder(out, config.task, best["rate"], best["seed"]) / "predictions", out, task)
+    _submit(submitted / "predictions", out, task)
     return table
 
 

@@ -1,31 +1,32 @@
 """The BERT verbs of the command line: prepare the data, say what it costs, train, print.
 
-What a verb leaves behind: ``bert/<scale>-<key>/`` or ``bert/tables/<scale>-<key>/`` below the
-results folder, and a pointer to the newest of its kind (``bert/current.json``,
-``bert/tables/<table>.json``).
+What a verb leaves behind: ``bert/<scale>-<configuration>-<code>/`` or
+``bert/tables/<scale>-<configuration>-<code>/`` below the results folder, and a pointer to the
+newest of its kind (``bert/current.json``, ``bert/tables/<table>.json``).
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from bert.pretraining.task import MaskedLanguageTask
-from bert.study.arms import StudyConfig
+from bert.study.arms import STUDIES, StudyConfig
 from bert.study.comparison import StudyData, build_task, prepare_data, run_study
-from bert.study.table_study import TableStudy, chosen_arms
-from bert.study.tables import run_table
-from evidence.cache import result_key
-from swe.base.config import to_dict
-from swe.base.files import write_json
+from bert.study.table_study import TableStudy, chosen_arms, table_study
+from bert.study.tables import is_done, run_table
+from evidence.begun import OtherCode, keyed_folder
+from swe.base.config import from_dict, to_dict
+from swe.base.errors import ConfigError
+from swe.base.files import json_digest, write_json
 from swe.base.interrupt import Stop, either, never, polite_stop, stop_if
 from swe.base.progress import Bars
 from swe.run.pool import Report
 from swe.run.speed import SpeedConfig
+from swe.run.task import Task
 
 UNITS = {
     "train": "updates",
@@ -51,6 +52,45 @@ class Place:
     speed: SpeedConfig = SpeedConfig()  # noqa: RUF009 - frozen
     late: Stop = never
     """Whether the time is up, beside what the signals say."""
+    other_code: OtherCode = "refuse"
+    """What to do with a study that other code left half done."""
+
+    def folder(
+        self, parent: Path, study: dict[str, Any], task: Task, half_done: Callable[[Path], bool]
+    ) -> Path:
+        """Return the folder of a study: by scale, configuration with data and device, code.
+
+        The code is that of the module whose function every worker calls: all that a run depends on.
+        What is made of finished runs (a table, a comparison) is made anew by every command.
+        """
+        config = {"study": study, "data": task.describe()["data"], "on": self.device}
+        name = f"{self.scale}-{json_digest(config)[:10]}"
+        return keyed_folder(parent, name, build_task.__module__, self.other_code, half_done)
+
+
+def asked_study(
+    scale: str, seed: int, settings: Mapping[str, Any], text: Sequence[Path]
+) -> StudyConfig:
+    """Return the study of a scale with other settings. ConfigError for impossible values."""
+    _require_text(scale, text)
+    study = replace(STUDIES[scale], first_seed=seed)
+    return from_dict(StudyConfig, to_dict(study) | dict(settings))
+
+
+def asked_table(
+    table: str, scale: str, seed: int, settings: Mapping[str, Any], text: Sequence[Path]
+) -> TableStudy:
+    """Return a table's study of a scale, as :func:`asked_study`."""
+    _require_text(scale, text)
+    study = replace(table_study(table, scale), first_seed=seed)
+    changed = from_dict(TableStudy, to_dict(study) | dict(settings))
+    chosen_arms(table, changed)
+    return changed
+
+
+def _require_text(scale: str, text: Sequence[Path]) -> None:
+    if scale in ("gpu", "full") and not text:
+        raise ConfigError(f"--text = nothing: must be given at scale {scale} (gigabytes of it)")
 
 
 def study_command(study: StudyConfig, place: Place) -> dict[str, float]:
@@ -68,9 +108,12 @@ def study_command(study: StudyConfig, place: Place) -> dict[str, float]:
             task,
             runs * study.steps * study.accumulation,
         )
-        config = {"study": to_dict(study), "data": task.describe()["data"], "on": place.device}
-        folder = f"{place.scale}-{result_key(config, ('bert', 'training'))[:10]}"
-        out = place.out / "bert" / folder
+        out = place.folder(
+            place.out / "bert",
+            to_dict(study),
+            task,
+            lambda folder: not (folder / "comparison.json").exists(),
+        )
         comparison = run_study(
             study,
             data,
@@ -80,9 +123,9 @@ def study_command(study: StudyConfig, place: Place) -> dict[str, float]:
             speed=place.speed,
             report=bars,
             stop=stop,
-            warn=tqdm.write,
+            warn=bars.say,
         )
-    write_json(place.out / "bert" / "current.json", {"folder": folder})
+    write_json(place.out / "bert" / "current.json", {"folder": out.name})
     print_comparison(comparison)
     return {"data": prepared, "bert": time.perf_counter() - started - prepared}
 
@@ -109,11 +152,9 @@ def table_command(table: str, study: TableStudy, place: Place) -> dict[str, floa
             for name, value in to_dict(study).items()
             if name not in ("arms", "only", "seeds", "rates", "tuning_seeds", "peak_lr")
         }
-        config = {"study": shared, "data": task.describe()["data"], "on": place.device}
-        folder = f"{place.scale}-{result_key(config, ('bert', 'training'))[:10]}"
-        out = place.out / "bert" / "tables" / folder
-        pointer = place.out / "bert" / "tables" / f"{table}.json"
-        write_json(pointer, {"folder": folder, "scale": place.scale})
+        tables = place.out / "bert" / "tables"
+        out = place.folder(tables, shared, task, lambda folder: not is_done(table, study, folder))
+        write_json(tables / f"{table}.json", {"folder": out.name, "scale": place.scale})
         found = run_table(
             table,
             study,
@@ -124,7 +165,7 @@ def table_command(table: str, study: TableStudy, place: Place) -> dict[str, floa
             speed=place.speed,
             report=bars,
             stop=stop,
-            warn=tqdm.write,
+            warn=bars.say,
         )
     arms_found = {name: found["arms"][name] for name in found["order"]}
     print_comparison(found | {"arms": {n: a for n, a in arms_found.items() if "loss" in a}})

@@ -24,6 +24,7 @@ from swe.base.config import to_dict
 from swe.base.files import read_json, read_lines, write_json
 from swe.run.loop import train
 from swe.run.pool import Job, Report, run_jobs
+from swe.run.record import commits_of
 from swe.run.speed import SpeedConfig
 
 
@@ -189,6 +190,11 @@ def write_comparison(study: StudyConfig, out: Path) -> dict[str, Any]:
         "study": to_dict(study),
         "reference": REFERENCE,
         "environment": environment,
+        "commits": {
+            f"{arm}-s{seed}": commits_of(run_folder(out, arm, seed))
+            for arm in study.arms
+            for seed in seeds
+        },
         "arms": arms,
     }
     write_json(out / "comparison.json", comparison)

@@ -1,21 +1,18 @@
-"""What the command lines that train BERT have in common: values by name, and how fast."""
+"""What the command lines that train BERT have in common: text, settings, device, speed."""
 
 from __future__ import annotations
 
 import argparse
-import json
-from typing import Any, get_args
+from pathlib import Path
+from typing import get_args
 
+import torch
+
+from evidence.begun import OTHER_CODE
+from evidence.commands import add_settings, add_several
+from swe.base.errors import ConfigError
 from swe.run.compiling import CompileMode
 from swe.run.speed import SpeedConfig
-
-
-def number_or_text(value: str) -> Any:
-    """Read a number, true or false as such, anything else as text."""
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return value
 
 
 def add_speed_options(parser: argparse._ActionsContainer) -> None:
@@ -35,9 +32,64 @@ def add_speed_options(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_other_code(parser: argparse._ActionsContainer, anew: bool = True) -> None:
+    """Add --other-code; without ``anew`` for a command whose folder has its name from the user."""
+    parser.add_argument(
+        "--other-code",
+        choices=OTHER_CODE if anew else OTHER_CODE[:2],
+        default=OTHER_CODE[0],
+        help="runs that another version of the code left half done: refuse to go on (default),\n"
+        + ("continue them all the same, or begin anew beside them" if anew else "or continue"),
+    )
+
+
 def speed_of(given: argparse.Namespace, device: str) -> SpeedConfig:
     """Return the speed options for ``device``. ConfigError for impossible values."""
     chosen = given.compile
     if chosen == "auto":
         chosen = "blocks" if device == "cuda" else "none"
-    return SpeedConfig(compile=chosen, prefetch=given.prefetch)
+    try:
+        return SpeedConfig(compile=chosen, prefetch=given.prefetch)
+    except ConfigError as error:
+        raise ConfigError(f"--{error}") from None
+
+
+def add_study_options(parser: argparse._ActionsContainer) -> None:
+    """Add what names the text and the settings of a study."""
+    add_several(
+        parser,
+        "--text",
+        type=Path,
+        metavar="PATH",
+        help=".txt, .jsonl (.gz, .xz, .zst), folders, or a token store (default: the\n"
+        "documentation of the installed scientific packages)",
+    )
+    parser.add_argument(
+        "--vocab", type=Path, help="a BERT vocab.txt (default: trained on the text)"
+    )
+    parser.add_argument("--size", help='tiny, mini, small, base, large or "LxH" such as 12x64')
+    parser.add_argument("--steps", type=int, help="updates of every run")
+    add_settings(
+        parser,
+        "any other field of bert.study.arms.StudyConfig, such as tau=0.2 unit=2\n"
+        "placement=post arms=baseline,swe-f; rows are those of all ranks together",
+    )
+
+
+def add_device(parser: argparse._ActionsContainer) -> None:
+    """Add --device, which :func:`device_of` reads."""
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+
+
+def device_of(given: argparse.Namespace) -> str:
+    """Return "cpu" or "cuda". ConfigError for a device that is not here."""
+    if given.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device = 'cuda': must be auto or cpu, no CUDA device is here")
+    if given.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return str(given.device)
+
+
+def device_name(device: str) -> str | None:
+    """Return the CUDA device's name; None for the CPU, whose name the environment says."""
+    return torch.cuda.get_device_name() if device == "cuda" else None

@@ -28,6 +28,7 @@ from swe.base.files import read_json, read_lines, write_json, write_lines
 from swe.base.interrupt import Interrupted
 from swe.run import loop
 from swe.run.pool import Job, Report, run_jobs
+from swe.run.record import commits_of
 from swe.run.speed import SpeedConfig
 
 DIVERGED = "diverged.json"
@@ -164,6 +165,13 @@ def write_table(table: str, study: TableStudy, out: Path) -> dict[str, Any]:
         ),
         "paper": {"accuracy": MASKED_ACCURACY.get(table, {}), "tasks": FINE_TUNED.get(table, {})},
         "environment": _environment(out),
+        "commits": {
+            folder.name: commits_of(folder)
+            for arm in arms
+            for rate in study.rates
+            for seed in (*study.tuning, *study.headline_seeds)
+            if (folder := run_folder(out, arm.name, rate, seed)).is_dir()
+        },
     }
     result["carried"] = carried_table(rows, out)
     result["gains"] = gain_signs(rows, out)
@@ -172,6 +180,16 @@ def write_table(table: str, study: TableStudy, out: Path) -> dict[str, Any]:
     write_json(out / f"{table}.json", result)
     write_lines(out / curves_file(table), table_curves(rows, names, out))
     return result
+
+
+def is_done(table: str, study: TableStudy, out: Path) -> bool:
+    """Whether ``out/<table>.json`` holds all that ``study`` asks for."""
+    path = out / f"{table}.json"
+    try:
+        found = read_json(path) if path.exists() else {}
+        return bool(found["complete"]) and found["study"] == to_dict(study)
+    except (ValueError, LookupError, TypeError):
+        return False
 
 
 def _json(value: float | None) -> float | str | None:

@@ -1,14 +1,7 @@
-"""Result files as the other packages leave them: read and checked here, written nowhere else.
-
-Absent is not wrong: a reader returns None and the report says which command makes the file. What is
-there but cannot be read is a :class:`ResultError` that names the file. Of the other packages only
-``swe.base.files`` is imported, which knows files and nothing that computes.
-"""
+"""The runs behind a BERT comparison or table, as tables of numbers for the figures."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,61 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from swe.base.errors import SweError
-from swe.base.files import plain_name, read_lines
-from swe.base.files import read_json as read_existing_json
-
-
-class ResultError(SweError, ValueError):
-    """A result file is there but does not hold what it should; the message names it."""
-
-
-@contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn a failure to find the expected content into a ResultError that names ``path``."""
-    try:
-        yield
-    except ResultError:
-        raise
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise ResultError(
-            f"{path}: not the expected content ({type(error).__name__}: {error})"
-        ) from error
-
-
-def read_json(path: Path) -> Any:
-    """Return the content of a JSON file, None when there is no such file."""
-    if not path.exists():
-        return None
-    with reading(path):
-        return read_existing_json(path)
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a line file, [] when absent; a torn last line is dropped."""
-    with reading(path):
-        return read_lines(path)
-
-
-def read_data(out: Path, source: str) -> dict[str, Any] | None:
-    """Return "data" of the record at ``out / source``, None when absent."""
-    record = read_json(out / source)
-    if record is None:
-        return None
-    with reading(out / source):
-        data: dict[str, Any] = record["data"]
-        return data
-
-
-def read_claims(out: Path) -> list[dict[str, str]] | None:
-    """Return the claim ledger, None when absent; a record without its fields is an error."""
-    path = out / "claims.json"
-    ledger = read_json(path)
-    if ledger is None:
-        return None
-    fields = ("id", "statement", "source", "verdict", "evidence", "rigour", "figure", "command")
-    with reading(path):
-        return [{name: str(record[name]) for name in fields} for record in ledger]
+from evidence.results import comparison_source, read_comparison, read_json, read_rows, reading
 
 
 @dataclass(frozen=True)
@@ -111,32 +50,9 @@ class Study:
         return float(self.comparison["study"]["rho"])
 
 
-def comparison_source(out: Path) -> str | None:
-    """Return where the current study's comparison lies, relative to ``out``."""
-    pointer = out / "bert" / "current.json"
-    record = read_json(pointer)
-    if record is None:
-        return None
-    with reading(pointer):
-        return f"bert/{plain_name(record['folder'])}/comparison.json"
-
-
 def arm_order(comparison: dict[str, Any]) -> list[str]:
     """Return the arms as the study lists them: files sort their keys, readers expect this order."""
     return [str(arm) for arm in comparison["study"]["arms"]]
-
-
-def read_comparison(out: Path) -> dict[str, Any] | None:
-    """Return the current study's comparison, None when there is none."""
-    source = comparison_source(out)
-    comparison = None if source is None else read_json(out / source)
-    if comparison is None:
-        return None
-    with reading(out / str(source)):
-        if comparison["reference"] not in comparison["arms"]:
-            raise KeyError(comparison["reference"])
-        result: dict[str, Any] = comparison
-        return result
 
 
 def read_study(out: Path) -> Study | None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from evidence.results import read_data, reading
 from figures.base import style
-from figures.base.results import read_data, reading
 
 
 def draw_from(

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evidence.claim import Verdict
 from figures.base.results import arm_order
 from figures.base.style import arm_look
 from figures.base.wording import count, fixed, interval
@@ -32,8 +34,9 @@ CLAIM_HEADINGS: dict[str, str] = {
     "statement": "What it says",
     "source": "Source",
     "verdict": "Verdict",
+    "rigour": "Rigour",
     "evidence": "Evidence",
-    "rigour": "How it was checked",
+    "grounds": "How it was checked",
     "figure": "Figure",
     "command": "Command",
 }
@@ -107,12 +110,9 @@ def _untied(seeds: Iterable[Sequence[int]]) -> str:
 
 
 def verdict_counts(claims: Iterable[Mapping[str, str]]) -> dict[str, int]:
-    """Count verdicts by their first words: "true as a bound, loose by 4" is a "true as a bound"."""
-    counts: dict[str, int] = {}
-    for claim in claims:
-        head = claim["verdict"].split(",")[0]
-        counts[head] = counts.get(head, 0) + 1
-    return counts
+    """Count the ledger's verdicts, in the order of the words."""
+    found = Counter(claim["verdict"] for claim in claims)
+    return {str(word): found[word] for word in Verdict if found[word]}
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

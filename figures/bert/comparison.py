@@ -8,8 +8,9 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from evidence.results import comparison_source, read_comparison, reading
 from figures.base import style
-from figures.base.results import arm_order, comparison_source, read_comparison, reading
+from figures.base.results import arm_order
 from figures.base.wording import count, interval, listing
 
 NAME = "bert_comparison"

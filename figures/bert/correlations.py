@@ -10,8 +10,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from evidence.results import reading
 from figures.base import style
-from figures.base.results import Run, Study, reading
+from figures.base.results import Run, Study
 from figures.base.wording import fixed, listing
 
 NAME, TITLE = "bert_correlations", "Correlation of adjacent layers' gradients"

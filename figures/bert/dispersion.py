@@ -9,8 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from evidence.results import reading
 from figures.base import style
-from figures.base.results import Run, Study, reading
+from figures.base.results import Run, Study
 from figures.base.wording import listing, plain
 
 NAME, TITLE = "bert_dispersion", "Alignment of the gradients, dispersion of the weights"

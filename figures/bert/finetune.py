@@ -19,10 +19,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
+from evidence.results import read_json, reading
 from figures.base import style
-from figures.base.results import ResultError, read_json, reading
 from figures.base.tables import markdown, write_csv
 from figures.base.wording import fixed, listing, plain
+from swe.base.errors import ResultError
 from swe.base.files import write_text
 
 NAME = "finetune"

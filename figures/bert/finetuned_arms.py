@@ -6,7 +6,6 @@ From the file of ``bert.finetune.arms`` alone: a picture, rows for a CSV, cells 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from evidence.results import Scores, reading
 from figures.base import style
-from figures.base.results import read_json, reading
 from figures.base.tables import markdown, write_csv
 from figures.base.wording import count, fixed, interval, listing, plain
-from swe.base.files import plain_name
 
 COMMAND = "python -m bert.finetune.arms table1 --task TASK --data FOLDER"
 TITLES = {
@@ -69,51 +67,10 @@ def label(task: str) -> str:
     return TASKS.get(task) or f"{TASKS.get(name, name)}, {part}"
 
 
-@dataclass(frozen=True)
-class Scores:
-    """The scores of one table's arms, a results folder's own or on record."""
-
-    name: str
-    """Of its figure; its CSV file has the same with hyphens."""
-    title: str
-    path: Path
-    source: str
-    """The path as captions show it."""
-    data: dict[str, Any]
-
-
-def own_scores(out: Path) -> list[Scores]:
-    """Return the newest scores of every table in a results folder."""
-    found = []
-    for table, title in TITLES.items():
-        pointer = out / "bert" / "finetune" / f"{table}.json"
-        record = read_json(pointer)
-        if record is None:
-            continue
-        with reading(pointer):
-            source = f"bert/finetune/{plain_name(record['folder'])}/{table}.json"
-        found += _read(f"bert_{table}_finetune", title, out / source, source)
-    return found
-
-
-def recorded_scores(studies: Path | None) -> list[Scores]:
-    """Return the scores on record, in ``finetune`` beside the studies on record."""
-    if studies is None:
-        return []
-    path = studies.parent / "finetune" / "scores.json"
-    title = "Fine-tuning the main arms (on record)"
-    return _read("study_finetune", title, path, f"records/finetune/{path.name}")
-
-
-def _read(name: str, title: str, path: Path, source: str) -> list[Scores]:
-    data = read_json(path)
-    if data is None:
-        return []
-    with reading(path):
-        for task in data["task_order"]:
-            if data["reference"] not in data["tasks"][task]["arms"]:
-                raise KeyError(f"{data['reference']} of {task}")
-    return [Scores(name, title, path, source, data)]
+def _title(scores: Scores) -> str:
+    if not scores.table:
+        return "Fine-tuning the main arms (on record)"
+    return TITLES[scores.table]
 
 
 @style.styled
@@ -127,7 +84,7 @@ def draw_scores(out: Path, found: Sequence[Scores]) -> list[str]:
             figure,
             out,
             scores.name,
-            title=scores.title,
+            title=_title(scores),
             caption=caption,
             alt="One panel a task with a row an arm: difference of the score to the baseline's in "
             "points, dots for pre-training seeds, marker and bar for mean and interval, and the "

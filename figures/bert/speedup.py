@@ -7,14 +7,14 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from evidence.results import Table, reading
 from figures.base import style
-from figures.base.results import reading
 from figures.base.wording import plain
-from figures.bert.table_results import TableResult
+from figures.bert.table_results import titled
 
 
 @style.styled
-def draw(out: Path, result: TableResult) -> bool:
+def draw(out: Path, result: Table) -> bool:
     """Draw baselines over their budgets and every arm at its own; False when none is judged."""
     table = result.data
     if not table.get("speedup"):
@@ -25,7 +25,7 @@ def draw(out: Path, result: TableResult) -> bool:
         figure,
         out,
         result.figure(),
-        title=result.titled("Speed-up at equal final loss"),
+        title=titled(result, "Speed-up at equal final loss"),
         caption=caption,
         alt="Above, final validation loss over the budget: a line through separately trained "
         "baselines, and a marker with a bar for every arm at its budget. Below, a row an arm with "

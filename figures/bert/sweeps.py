@@ -8,16 +8,16 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from evidence.results import Table, reading
 from figures.base import style
-from figures.base.results import reading
 from figures.base.wording import interval, plain
-from figures.bert.table_results import TableResult
+from figures.bert.table_results import titled
 
 PART = "tau"
 
 
 @style.styled
-def draw(out: Path, result: TableResult) -> bool:
+def draw(out: Path, result: Table) -> bool:
     """Draw final loss over tau, and over rho where it was swept; False without a sweep."""
     table = result.data
     with reading(result.path):
@@ -29,7 +29,7 @@ def draw(out: Path, result: TableResult) -> bool:
         figure,
         out,
         result.figure(PART),
-        title=result.titled("How long to share"),
+        title=titled(result, "How long to share"),
         caption=caption,
         alt="Final validation loss minus the baseline's over the fraction of the run that is "
         "shared, a point with an interval for each, horizontal bands for the equal start; and "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from figures.base.results import reading
+from evidence.results import Table, reading
 from figures.base.tables import write_csv
 from figures.bert import correlations as bert_correlations
 from figures.bert import dispersion as bert_dispersion
@@ -14,12 +14,12 @@ from figures.bert import speedup as bert_speedup
 from figures.bert import sweeps as bert_sweeps
 from figures.bert import tables as bert_tables
 from figures.bert import theory as bert_theory
-from figures.bert.table_results import MAIN_ARMS, TableResult
+from figures.bert.table_results import MAIN_ARMS, runs_of, titled
 
 _OF_RUNS = {"loss": bert_loss, "correlations": bert_correlations, "dispersion": bert_dispersion}
 
 
-def draw_tables(out: Path, results: Sequence[TableResult]) -> list[str]:
+def draw_tables(out: Path, results: Sequence[Table]) -> list[str]:
     """Draw the tables' figures and write their CSV files; return the names of what was drawn.
 
     Tables of one study share their runs: curves are drawn once a study, from the table with the
@@ -47,19 +47,19 @@ def draw_tables(out: Path, results: Sequence[TableResult]) -> list[str]:
     return drawn
 
 
-def _arms(result: TableResult) -> tuple[int, int]:
+def _arms(result: Table) -> tuple[int, int]:
     """Return how many main arms and how many arms in all have run."""
     done = [name for name, arm in result.data["arms"].items() if "values" in arm]
     return sum(name in MAIN_ARMS for name in done), len(done)
 
 
-def _curves(out: Path, result: TableResult) -> list[str]:
+def _curves(out: Path, result: Table) -> list[str]:
     drawn = [result.figure(bert_theory.PART)] if bert_theory.draw(out, result) else []
-    study = result.runs()
+    study = runs_of(result)
     if study is None:
         return drawn
     for part, module in _OF_RUNS.items():
         name = result.figure(part)
-        if module.draw(out, study, result.path, name, result.titled(module.TITLE)):
+        if module.draw(out, study, result.path, name, titled(result, module.TITLE)):
             drawn.append(name)
     return drawn

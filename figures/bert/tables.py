@@ -9,14 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from evidence.results import Table, reading
 from figures.base import style
-from figures.base.results import reading
 from figures.base.wording import count, fixed, interval, listing, plain
-from figures.bert.table_results import TITLES, TableResult
+from figures.bert.table_results import TITLES, titled
 
 
 @style.styled
-def draw(out: Path, result: TableResult) -> bool:
+def draw(out: Path, result: Table) -> bool:
     """Draw every arm of a table against its baseline."""
     table = result.data
     with reading(result.path):
@@ -25,7 +25,7 @@ def draw(out: Path, result: TableResult) -> bool:
         figure,
         out,
         result.figure(),
-        title=result.titled(TITLES[result.table]),
+        title=titled(result, TITLES[result.table]),
         caption=caption,
         alt="Two panels with a row an arm. Left to right: difference of the final validation "
         "loss to the baseline, dots for seeds, marker and bar for mean and interval; and "

@@ -14,10 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from evidence.results import Table, reading
 from figures.base import style
-from figures.base.results import reading
 from figures.base.wording import interval, plain
-from figures.bert.table_results import TableResult
+from figures.bert.table_results import titled
 
 PART, TITLE = "theory", "What the gradients predict, and what the runs gained"
 ARM = "equal-start"
@@ -26,7 +26,7 @@ _MEASURED = style.Look("measured", "#D55E00", "s")
 
 
 @style.styled
-def draw(out: Path, result: TableResult) -> bool:
+def draw(out: Path, result: Table) -> bool:
     """Draw it; False when the table has no equal start with probes of halves."""
     with reading(result.path):
         lines = [line for line in result.curves if line["arm"] == ARM]
@@ -39,7 +39,7 @@ def draw(out: Path, result: TableResult) -> bool:
         figure,
         out,
         result.figure(PART),
-        title=result.titled(TITLE),
+        title=titled(result, TITLE),
         caption=caption,
         alt="Panels over updates: root of signal over noise energy of the gradients, and the "
         "predicted descent of a tied over an untied step with a line at 1. Then, a row a tau: the "

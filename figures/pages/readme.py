@@ -18,7 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from figures.base.results import comparison_source, read_json, reading
+from evidence.claim import in_words
+from evidence.results import comparison_source, read_json, reading
 from figures.base.tables import (
     CLAIM_HEADINGS,
     COMPARISON_HEADINGS,
@@ -41,8 +42,9 @@ def _comparison(record: dict[str, Any]) -> str:
 
 
 def _claims(record: list[dict[str, str]]) -> str:
-    columns = ("id", "statement", "verdict")
-    return markdown({name: CLAIM_HEADINGS[name] for name in columns}, record)
+    columns = ("id", "statement", "verdict", "rigour")
+    rows = [claim | {"verdict": in_words(claim["verdict"], claim["qualifier"])} for claim in record]
+    return markdown({name: CLAIM_HEADINGS[name] for name in columns}, rows)
 
 
 def _claim(record: list[dict[str, str]], identity: str) -> str:
@@ -50,7 +52,8 @@ def _claim(record: list[dict[str, str]], identity: str) -> str:
     if identity not in found:
         raise ValueError(f"claim {identity!r}: must be one of {', '.join(found)}")
     claim = found[identity]
-    return f"> **{identity}: {claim['verdict']}.** {plain_markdown(claim['evidence'])}"
+    verdict = plain_markdown(in_words(claim["verdict"], claim["qualifier"]))
+    return f"> **{identity}: {verdict}.** {plain_markdown(claim['evidence'])}"
 
 
 def _times(record: dict[str, Any]) -> str:

@@ -14,16 +14,20 @@ from typing import Any
 
 import jinja2
 
-from figures.base import tables
-from figures.base.results import (
-    arm_order,
+from evidence.results import (
+    Table,
     comparison_source,
+    own_scores,
+    own_tables,
     read_claims,
     read_comparison,
     read_json,
-    read_study,
     reading,
+    recorded_scores,
+    recorded_tables,
 )
+from figures.base import tables
+from figures.base.results import arm_order, read_study
 from figures.base.style import arm_look
 from figures.base.wording import count, plain
 from figures.bert import comparison as bert_comparison
@@ -33,7 +37,7 @@ from figures.bert import finetune
 from figures.bert import finetuned_arms as bert_finetune
 from figures.bert import loss as bert_loss
 from figures.bert.table_figures import draw_tables
-from figures.bert.table_results import TITLES, TableResult, own_tables, recorded_tables
+from figures.bert.table_results import TITLES
 from figures.theory import (
     admissible,
     alignment,
@@ -137,11 +141,11 @@ def build(out: Path, studies: Path | None = None) -> Path:
     own, recorded = own_tables(out), recorded_tables(studies)
     _remove_tables(out)
     tables_drawn = draw_tables(out, own)
-    own_scores = bert_finetune.own_scores(out)
-    tables_drawn += bert_finetune.draw_scores(out, own_scores)
+    scores = own_scores(out)
+    tables_drawn += bert_finetune.draw_scores(out, scores)
     studies_drawn = [
         *draw_tables(out, recorded),
-        *bert_finetune.draw_scores(out, bert_finetune.recorded_scores(studies)),
+        *bert_finetune.draw_scores(out, recorded_scores(studies)),
     ]
     present = {name for name, there in drawn.items() if there} | {*tables_drawn, *studies_drawn}
     for stem in {path.stem for path in (out / "figures").glob("*.json")} - present:
@@ -181,7 +185,7 @@ def build(out: Path, studies: Path | None = None) -> Path:
             *(_runs(out, comparison) if comparison else []),
             *map(_table_runs, [*own, *recorded]),
         ],
-        missing=_missing(drawn, {result.table for result in own}, bool(own_scores), claims),
+        missing=_missing(drawn, {result.table for result in own}, bool(scores), claims),
     )
     path = out / "report" / "index.html"
     write_text(path, page)
@@ -257,7 +261,7 @@ def _runs(out: Path, comparison: dict[str, Any]) -> list[dict[str, str]]:
     return records
 
 
-def _table_runs(result: TableResult) -> dict[str, str]:
+def _table_runs(result: Table) -> dict[str, str]:
     """Return one row for the headline runs of a table, all together."""
     with reading(result.path):
         arms = [arm for arm in result.data["arms"].values() if "values" in arm]

@@ -12,7 +12,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from figures.bert.table_results import TITLES, TableResult, own_tables
+from evidence.results import Table, own_tables
+from figures.bert.table_results import TITLES
 from swe.base.files import atomic_open, plain_name, write_json
 
 
@@ -24,7 +25,7 @@ def without_folders(command: str) -> str:
     )
 
 
-def take(results: Path, name: str, records: Path, tables: Sequence[str] = ()) -> list[TableResult]:
+def take(results: Path, name: str, records: Path, tables: Sequence[str] = ()) -> list[Table]:
     """Copy the newest ``tables`` (default: all) of a results folder; returns what was copied.
 
     Raises ValueError for a table that is not there, when there is none at all, or when they belong
@@ -47,9 +48,8 @@ def take(results: Path, name: str, records: Path, tables: Sequence[str] = ()) ->
             where = data["environment"]
             data["environment"] = where | {"command": without_folders(where["command"])}
         write_json(folder / f"{result.table}.json", data)
-    curves = f"{fullest.table}-curves.jsonl"
-    with atomic_open(folder / curves) as stream:
-        stream.write(fullest.path.with_name(curves).read_bytes())
+    with atomic_open(folder / fullest.curves_path.name) as stream:
+        stream.write(fullest.curves_path.read_bytes())
     return taken
 
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from figures.base.results import ResultError, read_json, reading
+from evidence.results import read_json, reading
 from figures.base.tables import markdown
 from figures.base.wording import plain
+from swe.base.errors import ResultError
 
 HEADINGS = {
     "name": "Contestant",

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from evidence.results import read_data, reading
 from figures.base import style
-from figures.base.results import read_data, reading
 from figures.base.wording import count, interval, listing, plain
 
 NAME = "toy_deep_linear"

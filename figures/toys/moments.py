@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from evidence.results import read_data, reading
 from figures.base import style
-from figures.base.results import read_data, reading
 from figures.base.wording import count, interval, listing, plain
 
 NAME = "moments"

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from evidence.results import read_data, reading
 from figures.base import style
-from figures.base.results import read_data, reading
 from figures.base.wording import count, fixed, interval, listing
 
 NAME = "toy_predictions"

@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,29 @@ from typing import Any
 
 def host() -> dict[str, Any]:
     """Describe this process: time, command, commit (and whether it was changed), versions."""
-    here = Path(__file__).resolve().parents[2]
-    changes = _git(here, "status", "--porcelain")
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join(["python", *_program(), *sys.argv[1:]]),
-        "commit": _git(here, "rev-parse", "HEAD"),
-        "dirty": None if changes is None else bool(changes),
+        **revision(),
         "python": platform.python_version(),
         "numpy": metadata.version("numpy"),
         "scipy": metadata.version("scipy"),
         "machine": f"{platform.system()} {platform.machine()}",
         "device": processor_name(),
+    }
+
+
+@cache
+def revision() -> dict[str, Any]:
+    """Return {"commit", "dirty"} of the project's code; None each where git does not know.
+
+    Asked once a process: what runs is the code as it was loaded, whatever is checked out meanwhile.
+    """
+    here = Path(__file__).resolve().parents[2]
+    changes = _git(here, "status", "--porcelain")
+    return {
+        "commit": _git(here, "rev-parse", "HEAD"),
+        "dirty": None if changes is None else bool(changes),
     }
 
 

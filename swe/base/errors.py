@@ -23,6 +23,10 @@ class CheckpointError(SweError, RuntimeError):
     """A checkpoint cannot be written, or is truncated, foreign or of another version."""
 
 
+class ResultError(SweError, ValueError):
+    """A result file is there but does not hold what it should; the message names it."""
+
+
 class RunFolderError(SweError, RuntimeError):
     """A run folder's own files are damaged; the message names the file and what to do."""
 

@@ -63,7 +63,7 @@ def either(*reasons: Stop) -> Stop:
 def polite_stop() -> Iterator[Stop]:
     """Yield a function that says whether SIGINT or SIGTERM came; the old handlers return after.
 
-    A second SIGINT interrupts at once, as usual. Only for a process's main thread.
+    Raises KeyboardInterrupt at a second SIGINT, as usual. Only for a process's main thread.
     """
     requested = False
 

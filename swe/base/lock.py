@@ -10,7 +10,6 @@ locks gives none: the run goes on without, and says so.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from swe.base.errors import FolderBusyError
+from swe.base.platform import require_posix
 
 LOCK_NAME = ".lock"
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -28,8 +28,11 @@ def exclusive(folder: Path, warn: Callable[[str], None]) -> Iterator[None]:
     """Hold ``folder`` alone for the block; its file ``.lock`` names the holder and stays there.
 
     Raises FolderBusyError at once when another process, or this one, holds it, OSError when the
-    file cannot be written.
+    file cannot be written, ConfigError on a system without such locks.
     """
+    require_posix(f"{folder}")
+    import fcntl
+
     path = folder / LOCK_NAME
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:

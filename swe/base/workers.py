@@ -1,4 +1,4 @@
-"""A few worker processes that answer in order, and whose death is noticed at once.
+"""A few worker processes: answers in order or as they are ready, a death noticed at once.
 
 The pools of the standard library share queues and locks among their workers. One that is killed
 inside (out of memory, a scheduler's SIGTERM to every process) leaves half a message or a held lock,
@@ -14,13 +14,14 @@ import signal
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
 from swe.base.errors import WorkerDiedError
+from swe.base.interrupt import stop_if
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -28,13 +29,15 @@ Label = TypeVar("Label")
 
 _PARENTS = (signal.SIGINT, signal.SIGTERM)
 _SECONDS_TO_END = 10.0
+_SECONDS_TO_NOTICE = 0.2
 
 
 class Workers(Generic[Item, Answer]):
     """``count`` processes; in each, ``start(*arguments)`` gives the function that answers items.
 
     ``start`` must be importable and all that passes between the processes picklable. Leaving the
-    block waits for the items being worked on, drops the waiting ones and ends the processes.
+    block drops the waiting items and ends the processes: after those being worked on, or, when an
+    error leaves it, at once.
     """
 
     def __init__(
@@ -66,7 +69,10 @@ class Workers(Generic[Item, Answer]):
     def __enter__(self) -> Workers[Item, Answer]:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: object, *error: object) -> None:
+        if kind is not None:
+            for process in self._processes:
+                process.kill()
         self._threads.shutdown(wait=True, cancel_futures=True)
         for pipe in self._pipes:
             pipe.close()
@@ -91,6 +97,21 @@ class Workers(Generic[Item, Answer]):
         while waiting:
             future, done = waiting.popleft()
             yield future.result(), done
+
+    def as_ready(
+        self, items: Iterable[Item], stop: Callable[[], bool] = lambda: False
+    ) -> Generator[tuple[Item, Answer], None, None]:
+        """Yield (item, answer) as they come; raises Interrupted soon after ``stop()`` turns true.
+
+        Raises WorkerDiedError when a process died, or what the function raised.
+        """
+        waiting = {self._threads.submit(self._ask, item): item for item in items}
+        while waiting:
+            done, _ = wait(waiting, timeout=_SECONDS_TO_NOTICE, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield waiting.pop(future), future.result()
+            if waiting:
+                stop_if(stop)
 
     def _ask(self, item: Item) -> Answer:
         pipe = self._idle.get()

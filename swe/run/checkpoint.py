@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from swe.base.errors import CheckpointError
-from swe.base.files import file_digest, json_digest, read_json, to_json
+from swe.base.files import file_digest, flush, json_digest, read_json, to_json
 from swe.sharing.local import is_sharded
 from swe.sharing.placement import World
 from swe.sharing.unshare import load_optimizer_state, optimizer_state_by_name
@@ -167,11 +167,11 @@ def save(
         head["sha256"]["state.json"] = json_digest(head)
         (partial / "state.json").write_text(to_json(head), encoding="utf-8")
         for path in partial.iterdir():
-            _flush(path)
+            flush(path)
         if final.exists():
             shutil.rmtree(final)
         os.replace(partial, final)
-        _flush(folder)
+        flush(folder)
 
     try:
         world.on_first(lambda: _make_empty(partial))
@@ -217,15 +217,6 @@ def remove_unfinished(folder: Path) -> None:
     """Remove what writers killed in ``folder`` left; only for its one writer of the moment."""
     for path in folder.glob(".step-*.partial"):
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _flush(path: Path) -> None:
-    """Have the system put a file or folder entry on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -8,8 +8,6 @@ on the same machine. Nothing in the loop waits for the device except the rows th
 from __future__ import annotations
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,13 +18,14 @@ import torch
 
 from swe.base.config import from_dict, to_dict
 from swe.base.errors import CheckpointError, ConfigError, NonFiniteLossError
-from swe.base.files import read_json, write_json
+from swe.base.files import read_json
 from swe.base.interrupt import Interrupted
+from swe.base.platform import peak_resident_memory, require_device, require_posix
 from swe.ranks.distributed import world_of
 from swe.ranks.parallel import Replicated
 from swe.run import checkpoint
 from swe.run.engine import Engine
-from swe.run.record import RunFolder, Spectator, environment
+from swe.run.record import RunFolder, Spectator, commits_of, environment
 from swe.run.run_config import TrainConfig
 from swe.run.saved_state import SavedState
 from swe.run.speed import SpeedConfig
@@ -63,6 +62,8 @@ def train(
     CheckpointError, NonFiniteLossError, RanksDifferError, Interrupted, on all ranks, and OSError
     when a row cannot be written: what was saved and logged before stays.
     """
+    require_posix("swe.train")
+    require_device(torch.device(device).type)
     world = world_of(parallel)
     speed.validate(parallel)
     config.schedule.validate(task.depth, config.steps)
@@ -160,7 +161,7 @@ class _Loop:
             "attention_milliseconds": self.engine.attention_times,
         }
         here = environment(self.engine.device) | spread | {"speed": speed}
-        self.world.on_first(lambda: write_json(self.folder.path / "environment.json", here))
+        self.world.on_first(lambda: self.folder.describe(here, self.step))
 
     def _seconds(self) -> float:
         return self.seconds_before + time.perf_counter() - self.started
@@ -293,6 +294,7 @@ class _Loop:
             "layout_at_end": str(engine.stack.layout),
             "valid": values,
             "weights": engine.weight_energies(),
+            "commits": self.world.on_first(lambda: commits_of(self.folder.path)),
         }
         self.world.on_first(lambda: self.folder.finish(summary))
         return self.world.on_first(lambda: summary)
@@ -314,5 +316,4 @@ def _peak_memory(device: torch.device) -> int:
     """Peak of the memory allocated on the device (CUDA), or resident in this process so far."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kilobytes if sys.platform == "darwin" else kilobytes * 1024
+    return peak_resident_memory()

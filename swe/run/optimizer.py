@@ -12,7 +12,11 @@ from swe.base.config import require, require_between, require_count
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """AdamW and its schedule. Paper, section 5: betas 0.9/0.999, weight decay 0.01, 10k of 500k."""
+    """AdamW and its schedule, warm-up and linear decay to zero; rates per update.
+
+    Raises ConfigError for values outside their ranges. Source: Yang et al., arXiv 2110.03848,
+    section 5: betas 0.9/0.999, weight decay 0.01, 10k of 500k updates of warm-up.
+    """
 
     peak_lr: float = 3e-4
     """Learning rate at the end of the warm-up (paper: 3e-4 Pre-LN, 1e-4 Post-LN)."""

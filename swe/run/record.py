@@ -1,9 +1,10 @@
 """The run folder: what was run, on what, and what came out, in plain files.
 
 ``config.json`` (everything that decides the outcome), ``environment.json`` (versions, hardware,
-commit, command: what may change the speed or the last digit), ``metrics.jsonl`` (rows of kind
-train, valid, probe), ``events.jsonl`` (changes of layout), ``summary.json`` (written once, at the
-end), ``checkpoints/``. What a killed process left half written goes when the run is continued.
+command, every commit that worked on the run: what may change the speed or the last digit),
+``metrics.jsonl`` (rows of kind train, valid, probe), ``events.jsonl`` (changes of layout),
+``summary.json`` (written once, at the end), ``checkpoints/``. What a killed process left half
+written goes when the run is continued.
 """
 
 from __future__ import annotations
@@ -44,6 +45,26 @@ def environment(device: torch.device) -> dict[str, Any]:
     )
 
 
+def commits_of(folder: Path) -> list[dict[str, Any]]:
+    """Return which commit computed a run from which update on: [{"step", "commit", "dirty"}, ...].
+
+    From ``environment.json``; [] where that is not there or cannot be read, for a record of the
+    past is no reason to stop a run.
+    """
+    path = folder / "environment.json"
+    try:
+        if not path.exists():
+            return []
+        found = read_json(path)
+        commits = found.get("commits") or [{"step": 0, **found}]  # before the list was kept
+        return [
+            {"step": int(one["step"]), "commit": one["commit"], "dirty": one["dirty"]}
+            for one in commits
+        ]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return []
+
+
 class RunFolder:
     """One run's folder. Opening it for a configuration other than its own raises ConfigError."""
 
@@ -80,6 +101,14 @@ class RunFolder:
                     f"output folder {self.path}: cannot be written ({error})"
                 ) from None
             yield
+
+    def describe(self, here: Mapping[str, Any], step: int) -> None:
+        """Write environment.json: ``here``, and "commits", to which its own comes at ``step``."""
+        now = {"step": step, "commit": here["commit"], "dirty": here["dirty"]}
+        commits = [one for one in commits_of(self.path) if one["step"] < step]
+        if not commits or commits[-1] | {"step": step} != now:
+            commits.append(now)
+        write_json(self.path / "environment.json", {**here, "commits": commits})
 
     @property
     def summary(self) -> dict[str, Any] | None:

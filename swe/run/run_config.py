@@ -14,7 +14,10 @@ from swe.sharing.unshare import Moments
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """One run. All fields but the intervals and ``precision`` decide the outcome."""
+    """One run. All fields but the intervals and ``precision`` decide the outcome.
+
+    Lengths are counted in updates. Raises ConfigError for values outside their ranges.
+    """
 
     steps: int
     """Updates of the whole run; the rate decays to zero at its end."""

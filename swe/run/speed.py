@@ -20,7 +20,10 @@ _BACKENDS = ("inductor", "aot_eager", "eager")
 
 @dataclass(frozen=True, kw_only=True)
 class SpeedConfig:
-    """Speed options of one process."""
+    """Speed options of one process: no part of a run's outcome.
+
+    Raises ConfigError for values outside their ranges.
+    """
 
     compile: CompileMode = "none"
     """torch.compile: each block in place (blocks), the whole loss (model), or none."""

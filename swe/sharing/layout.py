@@ -28,7 +28,9 @@ DEEPEST = 10**6
 class Layout:
     """Owner table of a stack: ``groups`` are the sizes, in repeats, of the groups that share.
 
-    Raises ConfigError when the unit does not divide the depth or the groups do not add up.
+    A stack of ``depth`` layers is ``depth // unit`` repeats of a unit of A = ``unit`` layers: the
+    paper's AxB (Yang et al., arXiv 2110.03848, Table 4). Raises ConfigError when the unit does not
+    divide the depth or the groups do not add up.
     """
 
     depth: int

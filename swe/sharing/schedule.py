@@ -46,7 +46,11 @@ class ScheduleState:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """What all schedules have: the sharing unit A of AxB, and how layers start."""
+    """What all schedules have: the sharing unit A of AxB, and how layers start.
+
+    A pure state machine: (state, step, correlations) to the next state; ShareThenUnshare acts on
+    it. ``start`` and ``validate`` raise ConfigError for a stack or a run that it does not fit.
+    """
 
     kinds: ClassVar[dict[str, type[Schedule]]] = {}
     kind: ClassVar[str] = ""
@@ -90,7 +94,10 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class NeverShared(Schedule):
-    """The paper's baseline: layers start at random, each for itself, and are never tied."""
+    """The paper's baseline: layers start at random, each for itself, and are never tied.
+
+    Source: the BERT baselines of Yang et al., arXiv 2110.03848, Tables 1 and 2.
+    """
 
     kind: ClassVar[str] = "never-shared"
 
@@ -116,14 +123,22 @@ class EqualStart(NeverShared):
 
 @dataclass(frozen=True, kw_only=True)
 class AlwaysShared(Schedule):
-    """Control: tied to the end (ALBERT-style); with ``unit`` = A, the tied AxB model."""
+    """Control: tied to the end (ALBERT-style); with ``unit`` = A, the tied AxB model.
+
+    ``unit``: layers in a sharing unit; ConfigError at ``start`` where it does not divide the depth.
+    Source: Lan et al., arXiv 1909.11942; AxB as in Yang et al., arXiv 2110.03848, Table 4.
+    """
 
     kind: ClassVar[str] = "always-shared"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweFixed(Schedule):
-    """SWE-F: untie everything at update tau (paper: 50k of 500k steps)."""
+    """SWE-F: untie everything at update tau (paper: 50k of 500k steps).
+
+    ``validate`` raises ConfigError for a tau outside the run. Source: Yang et al., arXiv
+    2110.03848, Algorithm 1; Table 3 varies tau.
+    """
 
     kind: ClassVar[str] = "swe-f"
 
@@ -212,7 +227,8 @@ class SweAdaptive(_Adaptive):
     """SWE-A: untie everything after ``patience`` checks in a row with a low majority.
 
     A check is low when more than ``majority`` of the adjacent correlations are below ``rho``
-    (paper: more than half, below 0.5, three checks in a row, every 1000 steps).
+    (paper: more than half, below 0.5, three checks in a row, every 1000 steps). ConfigError for
+    values outside their ranges. Source: Yang et al., arXiv 2110.03848, SWE-A.
     """
 
     kind: ClassVar[str] = "swe-a"
@@ -245,7 +261,8 @@ class SweAdaptive(_Adaptive):
 class SweMultistage(_Adaptive):
     """SWE-M: split a group between repeats i and i+1 when their correlation is below ``rho``.
 
-    Every boundary keeps its own patience counter (paper: no patience, that is 1).
+    Every boundary keeps its own patience counter (paper: no patience, that is 1). ConfigError for
+    values outside their ranges. Source: Yang et al., arXiv 2110.03848, SWE-M; Table 3 varies rho.
     """
 
     kind: ClassVar[str] = "swe-m"

@@ -25,6 +25,7 @@ from torch.optim import Optimizer
 
 from swe.base.config import require, require_count, require_keys
 from swe.base.errors import ConfigError, FunctionChangedError
+from swe.base.platform import require_device
 from swe.sharing.eager import eagerly
 from swe.sharing.gradients import Convention, GradientRule
 from swe.sharing.layout import Layout
@@ -38,7 +39,10 @@ from swe.sharing.unshare import Handover, Moments, renew
 
 @dataclass(frozen=True)
 class Event:
-    """A change of layout (or a sham one) before update ``step``, with the held batch's loss."""
+    """A change of layout (or a sham one) before update ``step``, with the held batch's loss.
+
+    ``correlations``: of adjacent repeats' gradients, (B-1,), where the schedule asked for them.
+    """
 
     step: int
     before: Layout
@@ -51,6 +55,8 @@ def prepare(stack: Stack, schedule: Schedule) -> ScheduleState:
     """Bring a freshly built stack to the schedule's start, in place; build the optimiser after it.
 
     An untied stack is tied (the first unit's blocks stay) or, for an equal start, equalised.
+    Raises ConfigError when the unit does not divide the depth, or for a stack that is tied in
+    another way already.
     """
     state = schedule.start(stack.layout.depth)
     stack.retie(state.layout)
@@ -62,8 +68,12 @@ def prepare(stack: Stack, schedule: Schedule) -> ScheduleState:
 class ShareThenUnshare:
     """Drive one model's SharedStack through a schedule of ``steps`` updates.
 
-    Raises ConfigError at once when the schedule does not fit the stack, or when the stack is not
-    in the schedule's starting layout (see :func:`prepare`). ``resume`` is what :meth:`to_json`
+    Algorithm 1 of Yang et al., arXiv 2110.03848: tied layers move by the mean of their gradients
+    (``convention``), and each by its own once the schedule has untied it.
+
+    Raises ConfigError at once when the schedule does not fit the stack, when the stack is not in
+    the schedule's starting layout (see :func:`prepare`), or for a model that is neither on the CPU
+    nor on CUDA. ``resume`` is what :meth:`to_json`
     gave, for a stack that is in the saved layout already; otherwise see :meth:`restore`.
     ``parallel`` says how the model lies on several ranks; a change of layout may then replace
     ``model`` and ``stack``.
@@ -82,6 +92,8 @@ class ShareThenUnshare:
         resume: Mapping[str, Any] | None = None,
         parallel: Parallel | None = None,
     ) -> None:
+        for kind in sorted({parameter.device.type for parameter in model.parameters()}):
+            require_device(kind, "the model's device")
         self.parallel = parallel or Parallel()
         self.model, self.optimizer, self.schedule, self.steps = model, optimizer, schedule, steps
         self.convention, self.clip_norm, self.moments = convention, clip_norm, moments
@@ -110,7 +122,8 @@ class ShareThenUnshare:
         ``loss`` runs the model on a held batch; it is called only for a probe and for the check
         that an untie changes nothing. Returns the event, or None when the layout stays; the probe
         of this step, if any, is then in ``self.statistics``. A step is decided once: calling
-        again for the same step, as a resumed run may, does nothing.
+        again for the same step, as a resumed run may, does nothing. Raises FunctionChangedError
+        when the held batch's loss is not the same, bit for bit, after the change.
         """
         if step <= self.begun:  # decided before the checkpoint that this run resumed from
             self.statistics = None

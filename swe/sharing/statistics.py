@@ -30,7 +30,11 @@ Reduce = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class GradientStatistics:
-    """Summary of one probe. ``gram``: (B, B) inner products of the repeats' gradients."""
+    """Summary of one probe of B repeats.
+
+    ``gram``: (B, B) inner products of the repeats' gradients, in units of loss squared over
+    parameter squared. COR of Yang et al., arXiv 2110.03848, speaks of its ``correlations``.
+    """
 
     gram: tuple[tuple[float, ...], ...]
 

@@ -104,6 +104,31 @@ def test_a_run_may_go_on_on_other_ranks(
     assert main(arguments(text, many)) == 0, "a finished run is not run again"
 
 
+def test_other_code_continues_a_run_only_when_told_to(
+    text: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(Interrupted):
+        pretrain(parse(arguments(text, tmp_path)), StopAfter(15))
+    folder = tmp_path / "swe-f-s0"
+    assert (folder / "config.json").exists()
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    monkeypatch.setattr("bert.pretrain.code_digest", lambda modules: "c" * 64)
+    assert main(arguments(text, tmp_path)) == 2
+    [line] = capsys.readouterr().err.splitlines()[-1:]
+    assert line.startswith(f"bert.pretrain: {folder}: half done by commit ")
+    assert "--other-code continue goes on with it, another --out begins again" in line
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert main(arguments(text, tmp_path, "--other-code", "continue")) == 0
+    first, second = read_json(folder / "code.json")["workers"]
+    assert first["code"] != second["code"] == "c" * 64
+    assert first["commit"] == second["commit"]
+    monkeypatch.setattr("bert.pretrain.code_digest", lambda modules: "d" * 64)
+    assert main(arguments(text, tmp_path)) == 0, "a finished run is nobody's to continue"
+
+
 def test_a_signal_while_the_data_are_made_stops_them_and_the_same_command_goes_on(
     text: Path, tmp_path: Path
 ) -> None:

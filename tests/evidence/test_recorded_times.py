@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import paper_repro
-from evidence.recorded_times import time_on_record
+from evidence.recorded_times import announced, time_on_record
 from swe.base.files import read_json, write_json
 from theory.studies.results import RESULTS
 
@@ -39,18 +40,16 @@ def test_sums_and_bounds(tmp_path: Path) -> None:
             say(path, wrong, theory="a")
 
 
-def test_the_plan_and_the_help_say_what_is_on_record(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_the_plan_and_the_help_say_what_is_on_record(capsys: pytest.CaptureFixture[str]) -> None:
     path = paper_repro.TIMES_AT_FULL
     names = {f"{area}/{name}" for area in RESULTS for name in RESULTS[area]}
     assert read_json(path)["results"].keys() <= names
     known = time_on_record(path, RESULTS)
     assert known is not None
-    paper_repro.describe_plan(paper_repro.parse(["toy", "theory", "--scale", "full"]))
-    assert known in capsys.readouterr().out
+    assert known in announced(paper_repro.RECORDS, "full", RESULTS, whole=False)
     with pytest.raises(SystemExit, match="0"):
-        paper_repro.parse(["--help"])
+        paper_repro.main(["--help"])
     assert " ".join(known.split()) in " ".join(capsys.readouterr().out.split())
-    paper_repro.describe_plan(paper_repro.parse(["theory", "--scale", "smoke"]))
-    assert "processor time" not in capsys.readouterr().out
+    assert announced(paper_repro.RECORDS, "smoke", RESULTS, whole=False) == ""
+    told = announced(paper_repro.RECORDS, "small", RESULTS, whole=True)
+    assert re.fullmatch(r"all verbs took, on .* with \d+ processes: .* s\n", told)

@@ -12,9 +12,9 @@ import matplotlib as mpl
 import pytest
 
 from figures.base import style
-from figures.base.results import ResultError
 from figures.bert import comparison as bert_comparison
 from figures.pages.report import FIGURES, Entry
+from swe.base.errors import ResultError
 
 Edit = Callable[[Path, Callable[[Any], None]], None]
 NAMES = [entry.name for entry in FIGURES]

@@ -75,10 +75,12 @@ def _forget() -> None:
 
 @contextmanager
 def mutated(name: str) -> Iterator[None]:
-    """`name` ("room.module.function" or "room.module.Class.member" of theory) replaced by its
-    mutant."""
-    room, module, *path = name.split(".")
-    holder: Any = import_module(f"theory.{room}.{module}")
+    """`name` ("room.module.function" or "room.module.Class.member" of theory, in rooms however
+    deep) replaced by its mutant."""
+    holder: Any = import_module("theory")
+    path = name.split(".")
+    while hasattr(holder, "__path__"):
+        holder = import_module(f"{holder.__name__}.{path.pop(0)}")
     with pytest.MonkeyPatch.context() as patch:
         if len(path) == 2:
             holder = getattr(holder, path[0])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from evidence.claim import Claim, Finding
+from evidence.claim import Claim, Finding, Rigour, Verdict
 from theory.numerics.scales import check_scale
 from theory.studies import gradient_noise as gradient_noise_study
 from theory.studies.gradient_noise import DEPTH, GAINS, WIDTH
@@ -55,12 +55,13 @@ def check_floor(
                 worst = max(worst, abs((2.0 * ends[0] - ends[1]) / (d**2 / 4.0) - 1.0))
     holds = largest < SCORES and worst < 1e-6
     return Finding(
-        "shown" if holds else "differs",
+        Verdict.whether(holds),
         f"Sharing, identity and ZAS at two step sizes, sigma 0.03, L = {DEPTH}, d = {WIDTH}, "
         f"{replicas} replicas: largest |z| {largest:.2f} (room for the walk along the valley of "
         f"minima up to {walked:.1e} of the floor). As eta -> 0 "
         f"the floor is d^2 eta sigma^2 / 4 to {worst:.1e} for every method, L up to 12, random "
         "targets: tying averages L noises, but what is left enters through all L layers",
+        Rigour.PROVED,
         "proof in theory/theorems/gradient_noise.py (linearised, discrete Lyapunov equation); "
         "simulated on full matrices",
     )
@@ -82,9 +83,10 @@ def check_tying(seed: int, scale: str) -> Finding:
     found = [r["gains"][name] for r in rows for name in names]
     worth = any(g["gain"] - SCORES * g["standard_error"] > 1.0 + WORTH for g in found)
     near = all(abs(g["gain"] - 1.0) < WORTH + SCORES * g["standard_error"] for g in found)
+    refuted = near and not worth
     fixed = rows[-1]["fixed"][-1]
     return Finding(
-        "refuted under control: equal start, tuned steps" if near and not worth else "differs",
+        Verdict.REFUTED if refuted else Verdict.OPEN,
         f"Loss after {data['steps']} steps without tying over with, each at its best of "
         f"{len(data['etas'])} constant step sizes, sigma = "
         f"{', '.join(format(r['sigma'], 'g') for r in rows)}: from the identity {said('tying')}; "
@@ -94,8 +96,10 @@ def check_tying(seed: int, scale: str) -> Finding:
         + (f"{fixed:.3g} times as large" if fixed is not None else "beyond all bounds (diverged)")
         + ": tying keeps the weights from walking along the valley, which a tuned step size does "
         f"not need. A gain below {WORTH:.0%} counts as none",
+        Rigour.SAMPLED,
         f"simulated on full matrices, n = {data['replicas'] // 2} paired replicas +- SE, step size "
         "chosen on others; one symmetric target",
+        "equal start, tuned steps" if refuted else "",
     )
 
 
@@ -106,6 +110,7 @@ CLAIMS = (
         "kappa_i)) = d^2 eta sigma^2 / 4 + O(eta^2), tied or not",
         "ours",
         "gradient_noise",
+        "docs/theory.md#5-tying-or-its-start",
         check_floor,
     ),
     Claim(
@@ -113,6 +118,7 @@ CLAIMS = (
         "Tying gains under gradient noise because it averages L noises",
         "ours, a control",
         "gradient_noise",
+        "docs/theory.md#5-tying-or-its-start",
         check_tying,
     ),
 )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from evidence.claim import Claim, Finding
+from evidence.claim import Claim, Finding, Rigour, Verdict
 from theory.models import quadratic
 from theory.models.quadratic import Quadratic
 from theory.numerics.domain import Array
@@ -66,11 +66,12 @@ def check_mean(
     exact = abs(closed / plain - 1.0)
     tolerance = 1e-12  # 200 steps of rounding, contracting
     return Finding(
-        "shown" if max(gap, exact) < tolerance and abs(z) < SCORES else "differs",
+        Verdict.whether(max(gap, exact) < tolerance and abs(z) < SCORES),
         f"10 arms (shared for 0 to 200 of 200 steps, and no sharing), one noise: means of the "
         f"modules differ by {gap:.1e} of their size (tolerance {tolerance:.0e}); E xbar^2 at the "
         f"end, {replicas} replicas, against the closed form: z = {z:.2f}; "
         f"closed form against the recursion step by step: {exact:.1e} relative",
+        Rigour.PROVED,
         "proof in theory.models.quadratic (the mean's equation does not contain the differences); "
         "simulation",
     )
@@ -105,12 +106,13 @@ def check_win(
             equal_wrong += better != predicted
     flip = _margin_edge(rng, formula)
     return Finding(
-        "shown" if wrong == equal_wrong == 0 and flip < 1e-9 else "differs",
+        Verdict.whether(wrong == equal_wrong == 0 and flip < 1e-9),
         f"{decided} random problems (L 2 to 24; constant, linear, random non-increasing steps): "
         f"some tau >= 1 beats independent starts in {wins}, the first-step margin is positive in "
         f"exactly these ({wrong} exceptions); sharing beats the equal start in {equal_wins}, the "
         f"peak step exceeds eta* in exactly these ({equal_wrong} exceptions); on the edge the "
         f"margin is right to {flip:.1e} relative",
+        Rigour.PROVED,
         f"proof in theory.models.quadratic; {count} random cases by exhaustive search over tau",
     )
 
@@ -157,11 +159,12 @@ def check_tau(
     spacing = 1.0 / (points - 1)
     holds = worst < 1e-12 and largest < SCORES and apart <= spacing
     return Finding(
-        "shown" if holds else "differs",
+        Verdict.whether(holds),
         f"{count} random problems, {inner} with the best tau inside: the loss at the rule's tau "
         f"exceeds the least over all tau by {worst:.1e} relative at most; loss(tau) of one and of "
         f"five directions against simulation ({replicas} replicas, {len(scores)} arms): largest "
         f"|z| {largest:.2f}; best tau {' and '.join(best)}, on a grid of {spacing:g} T",
+        Rigour.PROVED,
         f"proof in theory.models.quadratic (one direction); {count} random cases by exhaustive "
         "search; simulation",
     )
@@ -173,6 +176,7 @@ CLAIMS = (
         "Exchangeable quadratic, SGD: the modules' mean moves the same with and without sharing",
         "ours (theory.models.quadratic)",
         "quadratic",
+        "docs/theory.md#8-the-exchangeable-quadratic",
         check_mean,
     ),
     Claim(
@@ -183,6 +187,7 @@ CLAIMS = (
         "2 a |delta|^2 / (a^2 |delta|^2 + (L-1) sigma^2)",
         "ours (theory.models.quadratic)",
         "quadratic",
+        "docs/theory.md#8-the-exchangeable-quadratic",
         check_win,
     ),
     Claim(
@@ -192,6 +197,7 @@ CLAIMS = (
         "0 or T",
         "ours (theory.models.quadratic)",
         "quadratic",
+        "docs/theory.md#8-the-exchangeable-quadratic",
         check_tau,
     ),
 )

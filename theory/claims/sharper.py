@@ -1,15 +1,14 @@
 """The theorems sharpened: THM2's best exponent and its prose, longer steps for THM3 and THM4.
 
 As in `theory.claims.theorems`, the formula under test is an argument, so that a wrong one can be
-shown to fail. "shown" marks a statement of ours: its proof is in the docstring that the rigour
-names.
+shown to fail. What is proved is so in the docstring that the grounds name.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
-from evidence.claim import Claim, Finding
+from evidence.claim import Claim, Finding, Rigour, Verdict
 from theory.claims.theorems import ROOM
 from theory.linear import descent, shared_flow
 from theory.numerics.domain import Array
@@ -54,12 +53,13 @@ def check_theorem2_exact(seed: int, scale: str, factor: str = "1") -> Finding:
     sampled = float(np.max(fall + rate * time))
     holds = highest <= 0.0 and sharp > 0.0 and sampled <= ROOM
     return Finding(
-        "shown" if holds else "differs",
+        Verdict.whether(holds),
         f"{WHERE}, all lmin in [{INSIDE[0]:g}, {INSIDE[1]:g}]: log(true / bound) falls along the "
         f"path to at most {highest:.3g} where w = s^(1/L) has covered all but {near} of its way "
         f"({len(cells)} boxes), and with an exponent 1 % larger it is at least {sharp:.3g} there, "
         f"so the exponent is the largest; {count} samples with L up to 4096: at most {sampled:.1e} "
         f"(room {ROOM:.0e}). lmin^2 is not needed at any finite L and is the best power free of L",
+        Rigour.PROVED,
         f"proof, and interval certificate (mpmath.iv) on a box of lmin for {WHERE}, in "
         "theory/theorems/theorem2_certificate.py; sampled for other L",
     )
@@ -81,13 +81,14 @@ def check_theorem2_prose(seed: int, scale: str, depth: int = 4) -> Finding:
     bound = float(np.exp(-2.0 * depth * 0.25 * eta * count))
     refuted = ratio > bound * (1.0 + 1e-6) and least > 0.0
     return Finding(
-        "differs" if refuted else "reproduced",
+        Verdict.whether(not refuted),
         f"Counter-example L = {depth}, Phi = (1/4), descent from w = 1 with eta = 1e-3 at "
         f"t = 6: R/R(0) = {ratio:.3g}, the prose's bound {bound:.3g}, {ratio / bound:.3g} times "
         f"less. L = 3 to {DEPTHS[-1]}, all lmin in [{INSIDE[0]:g}, {INSIDE[1]:g}]: "
         f"log(true / bound) is at least {least:.3g} next to the target. True for L <= 2, false for "
         "every L > 2 and lmin < 1; the theorem's lmin^2 "
         "stands",
+        Rigour.CERTIFIED,
         f"interval certificate (mpmath.iv) on a box of lmin for {WHERE.replace('2, ', '')}; "
         "w, eta, n = 1.0, 1e-3, 6000; for _ in range(n): "
         "w -= eta * w**3 * (w**4 - 0.25); print(((w**4 - 0.25) / 0.75)**2, 2.71828**(-2*eta*n))",
@@ -127,11 +128,12 @@ def check_step(
     }
     listed = ", ".join(f"{value:.2f} at L = {n}" for n, value in reach.items())
     return Finding(
-        "shown" if excess <= 0.0 else "differs",
+        Verdict.whether(excess <= 0.0),
         f"{count} random spectra, L up to 1024, {most} steps: largest log(true / bound), less the "
         f"room for rounding, {excess:.1e}. The step is {min(gain):.3g} to {max(gain):.3g} times "
         "the paper's. Eigenvalues 0.5, 1.2, 2: the paper's own inequality holds up to "
         f"{listed} times the proved step",
+        Rigour.PROVED,
         "proof in theory/theorems/admissible.py; sampled",
     )
 
@@ -188,11 +190,12 @@ def check_theorem4_step(
 ) -> Finding:
     """The sharper Theorem 4: runs against `formula`, and the certificate of `certify_theorem4`."""
     runs = check_step(seed, scale, "theorem4", formula)
-    proved, said, rigour = certify_theorem4([4, 16, 64][check_scale(scale)], factor, reach)
+    proved, said, grounds = certify_theorem4([4, 16, 64][check_scale(scale)], factor, reach)
     return Finding(
-        runs.verdict if proved else "differs",
+        runs.verdict if proved else Verdict.FAILS,
         f"{runs.evidence}. {said}",
-        f"{runs.rigour}; {rigour}",
+        runs.rigour,
+        f"{runs.grounds}; {grounds}",
     )
 
 
@@ -216,6 +219,7 @@ CLAIMS = (
         "THM2 holds with 2 L min(1, lmin^(2 - 2/L)), and with no larger exponent",
         "ours, sharpens Theorem 2",
         "theorem_bounds",
+        "docs/theory.md#4-the-square-of-the-least-eigenvalue",
         check_theorem2_exact,
     ),
     Claim(
@@ -223,6 +227,7 @@ CLAIMS = (
         "THM2 as its prose has it: R(t) <= exp(-2 L min(1, lmin) t) R(0)",
         "prose of Theorem 2",
         "theorem_bounds",
+        "docs/theory.md#4-the-square-of-the-least-eigenvalue",
         check_theorem2_prose,
     ),
     Claim(
@@ -231,6 +236,7 @@ CLAIMS = (
         "a^2 - b^2 = 1: R_k <= (1 - eta)^(2k) R_0",
         "ours, sharpens Theorem 3",
         "admissible",
+        "docs/theory.md#3-how-large-a-step-does-theorem-4-really-allow",
         check_theorem3_step,
     ),
     Claim(
@@ -239,6 +245,7 @@ CLAIMS = (
         "R_k <= (1 - eta L min(1, lmin)^p)^(2k) R_0",
         "ours, sharpens Theorem 4",
         "admissible",
+        "docs/theory.md#3-how-large-a-step-does-theorem-4-really-allow",
         check_theorem4_step,
     ),
 )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from evidence.claim import Claim, Finding
+from evidence.claim import Claim, Finding, Rigour, Verdict
 from theory.models import sign_descent
 from theory.numerics.domain import Array
 from theory.numerics.scales import check_scale
@@ -45,12 +45,13 @@ def check_sign(seed: int, scale: str, formula: Gain = sign_gain) -> Finding:
     still = sign_descent_study.floors(rng, 16, 0.02, [100, 400, 1000][size])["arms"]
     same = still["tied"]["floor"] / still["unshared, sqrt(L) eta"]["floor"]
     return Finding(
-        "shown" if outside < 1e-12 and largest < SCORES else "differs",
+        Verdict.whether(outside < 1e-12 and largest < SCORES),
         f"L = 2 to 4096, signal-to-noise 1e-6 to 1e3: outside [1, sqrt(L)] by {outside:.1e} at "
         f"most; sampled speeds ({samples} steps, L = 4 and 16, signal-to-noise 0.1 to 2): largest "
         f"|z| {largest:.2f}. At equal steps tying costs: the noise floor of the mean is "
         f"{still['tied']['floor'] / still['unshared']['floor']:.2f} times as high (L = 16), "
         f"and {same:.2f} times that of no sharing with steps sqrt(L) times larger",
+        Rigour.PROVED,
         "proof in theory.models.sign_descent (erf is increasing and concave); sampling",
     )
 
@@ -62,6 +63,7 @@ CLAIMS = (
         "erf(r sqrt(L/2)) / erf(r / sqrt 2), between 1 and sqrt(L), r the signal-to-noise ratio",
         "ours (theory.models.sign_descent)",
         "sign_descent",
+        "docs/theory.md#9-sign-like-updates-and-adam",
         check_sign,
     ),
 )

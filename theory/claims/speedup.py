@@ -1,15 +1,14 @@
 """Claims on speed: the paper's ACC, decided, and the limits of the exact ratio.
 
 As in `theory.claims.theorems`, the formula under test is an argument, so that a wrong one can be
-shown to fail. "shown" marks a statement of ours: its proof is in the docstring that the rigour
-names.
+shown to fail. What is proved is so in the docstring that the grounds name.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
-from evidence.claim import Claim, Finding
+from evidence.claim import Claim, Finding, Rigour, Verdict
 from theory.numerics.domain import Array
 from theory.numerics.scales import check_scale
 from theory.studies.speedup import LIMIT_DEPTH, SCALARS, speedup_study, steps_study
@@ -41,7 +40,7 @@ def check_acc(
         ends = ", ".join(f"{row['slower_at'][-1]} at {row['eps']:.0e}" for row in rows)
         where += [f"target {target:g} up to L = {ends}"] if rows else []
     return Finding(
-        "reproduced" if worst < PER_CENT else "differs",
+        Verdict.whether(worst < PER_CENT),
         f"Exact times, {numbers['cases']} scalar cases (targets {SCALARS[0]} to {SCALARS[-1]}, eps "
         f"1e-2 to 1e-12, L up to {numbers['deepest']}): time without sharing over time with "
         f"sharing is {numbers['least_ratio']:.3g} to {numbers['largest_ratio']:.3g}, "
@@ -51,6 +50,7 @@ def check_acc(
         f"{numbers['largest_slope']:.2f} (local slopes {numbers['least_exponent']:.2f} to "
         f"{numbers['largest_exponent']:.2f}) and 1/2 in the limit. L is the factor at t = 0 only. "
         f"Sharing is the slower one in {numbers['slower']} cases (" + "; ".join(where) + ")",
+        Rigour.SAMPLED,
         "exact closed forms; the exponents' intervals are ranges of local slopes",
     )
 
@@ -82,11 +82,12 @@ def check_limits(
     largest = float(np.max(final(phi, L)))
     holds = off < 1e-3 and late_off < 1e-3 and largest < 1.0
     return Finding(
-        "shown" if holds else "differs",
+        Verdict.whether(holds),
         f"{count} random cases: at L = 2^40 the exact ratio is the limit formula's to {off:.1e} "
         f"(tolerance 1e-3: the order left out is 1 / (sqrt(L) log L)); the time from 1e-11 to "
         f"1e-12 has the final ratio to {late_off:.1e}, and that ratio is at most {largest:.4f}: "
         "sharing always ends slower",
+        Rigour.PROVED,
         "proof in theory/theorems/speedup.py (weighted means); Laplace's method for L -> infinity, "
         "sampled",
     )
@@ -116,7 +117,7 @@ def check_acc_steps(seed: int, scale: str, claimed: float = 2.0) -> Finding:
         for name in ("all above one", "across one", "all below one")
     )
     return Finding(
-        "reproduced" if quotient["low"] <= claimed <= quotient["high"] else "differs",
+        Verdict.whether(quotient["low"] <= claimed <= quotient["high"]),
         f"Steps to {data['eps']:.0e}, exponents of L fitted on L = {numbers['window'][0]} to "
         f"{numbers['window'][1]}. At each theorem's own eta: {span('shared theorem')} with sharing "
         f"(1 in the limit, the paper's O(L)), {span('zas theorem')} from ZAS (5/2 in the limit, "
@@ -125,6 +126,7 @@ def check_acc_steps(seed: int, scale: str, claimed: float = 2.0) -> Finding:
         f"{span('shared proved')}, {span('zas proved')}. At the best eta known to 1 %: "
         f"{span('shared best')}, {span('zas best')}; at L = {numbers['deepest']} {ends} sharing. "
         f"At eta = 1 ZAS descent needs {numbers['one_step'][-1]:.0f} step at any depth",
+        Rigour.SAMPLED,
         "exact scalar reduction, counted; above 20 000 steps exact flow time / eta",
     )
 
@@ -135,6 +137,7 @@ CLAIMS = (
         "Sharing is L times faster in flow (and L^2 times in steps, see ACC-STEPS)",
         "after Theorems 2 and 4",
         "speedup",
+        "docs/theory.md#1-is-sharing-l-times-faster-in-flow",
         check_acc,
     ),
     Claim(
@@ -142,6 +145,7 @@ CLAIMS = (
         "O(L log 1/eps) steps with sharing against O(L^3 log 1/eps) from ZAS: L^2 times fewer",
         "after Theorems 3 and 4",
         "steps",
+        "docs/theory.md#2-is-it-l-times-faster-in-steps",
         check_acc_steps,
     ),
     Claim(
@@ -150,6 +154,7 @@ CLAIMS = (
         "and L >= 2 as eps -> 0",
         "ours",
         "speedup",
+        "docs/theory.md#1-is-sharing-l-times-faster-in-flow",
         check_limits,
     ),
 )

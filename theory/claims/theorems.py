@@ -1,8 +1,8 @@
 """How each theory claim is checked: compute, compare, and say what was measured.
 
-One function per claim, returning a verdict in the ledger's vocabulary ("reproduced"; "true as a
-bound, loose by x"; "differs"; "refuted under control C"; "not attempted") and evidence composed of
-measured numbers. The formula under test is an argument, so that a wrong one can be shown to fail.
+One function per claim, returning its `Finding`: a bound that holds does so with limits, and the
+qualifier says how loose it is. The formula under test is an argument, so that a wrong one can be
+shown to fail.
 Scales as in `theory.studies.flows`. Statements: Yang et al., arXiv 2110.03848; see
 `theory.claims.ledger`.
 """
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from evidence.claim import Finding
+from evidence.claim import Finding, Rigour, Verdict
 from theory.linear import deep_linear, descent, shared_flow, zas_flow
 from theory.linear.targets import random_target
 from theory.numerics.bisection import time_to_ratio
@@ -65,10 +65,11 @@ def check_lemma1(
     tolerance = 1e3 * STEP_ROUNDING  # 1e-16 / eta, and eta is 1e-3 or more
     holds = worst < tolerance and max(apart, commutator) < STEP_ROUNDING
     return Finding(
-        "reproduced" if holds else "differs",
+        Verdict.whether(holds),
         f"{count} targets, {steps} steps each, L up to 32: largest |step / eta - formula| "
         f"{worst:.1e} (tolerance {tolerance:.0e}); layers differ by {apart:.1e}, commutator with "
         f"the target {commutator:.1e}",
+        Rigour.SAMPLED,
         f"float64, every step of the mean rule on full matrices, {count} random cases",
     )
 
@@ -93,14 +94,16 @@ def check_theorem1(
         asymptotic.append(float(np.min(zas_flow.rate(singular, depth))))
     loose = np.array(asymptotic) / 2.0
     deep = float(np.min(zas_flow.rate([1.0], 4096))) / 2.0
-    verdict = f"true as a bound, loose by {np.median(loose):.3g} (median, asymptotic rate)"
+    limits = f"loose by {np.median(loose):.3g} (median, asymptotic rate)"
     return Finding(
-        verdict if excess <= ROOM else "differs",
+        Verdict.LIMITS if excess <= ROOM else Verdict.FAILS,
         f"{count} random targets (rectangular, any sign), L up to 4096: largest log(true / bound) "
         f"{excess:.1e} (room {ROOM:.0e}); the bound's rate 2 is the true one at t = 0 only, the "
         f"asymptotic rate is {np.min(loose):.3g} to {np.max(loose):.3g} times as large, and "
         f"{deep:.3g} times for a singular value 1 at L = 4096",
+        Rigour.SAMPLED,
         f"exact closed form (tested to 1e-10 against multiprecision), {count} random cases",
+        limits if excess <= ROOM else "",
     )
 
 
@@ -137,15 +140,17 @@ def check_theorem2(
             late = np.array([300.0, 330.0]) / best
             slopes.append(float(-np.diff(np.log(shared_flow.loss(late, target, depth)))[0] / 30.0))
     attained = float(np.max(np.abs(np.array(slopes) - 1.0))) if slopes else np.nan
-    verdict = f"true as a bound, loose by {max(loose):.3g} at most (exponent, lmin^(-2/L))"
+    limits = f"loose by {max(loose):.3g} at most (exponent, lmin^(-2/L))"
     return Finding(
-        verdict if excess <= ROOM else "differs",
+        Verdict.LIMITS if excess <= ROOM else Verdict.FAILS,
         f"{count} random PD targets, lmin 0.1 to 4, L up to 4096: largest log(true / bound) "
         f"{excess:.1e} (room {ROOM:.0e}). The exponent 2 L min(1, lmin^(2-2/L)) holds too (largest "
         f"log(true / bound) {exact_excess:.1e}) and is the measured asymptotic rate to "
         f"{attained:.1e}. The prose's lmin for lmin^2 fails in {prose_false} of {prose_cases} "
         f"cases with L > 2 and lmin < 1, and holds in the others (largest log {prose_inside:.1e})",
+        Rigour.PROVED,
         f"proved per eigenvalue; exact closed form, {count} random cases",
+        limits if excess <= ROOM else "",
     )
 
 
@@ -178,11 +183,12 @@ def check_remark1(
         for flow in (zas_flow, shared_flow)
     ]
     return Finding(
-        "reproduced" if worst < STEP_ROUNDING * 1e2 else "differs",
+        Verdict.whether(worst < STEP_ROUNDING * 1e2),
         f"{count} cases, L up to 64: -R'(0)/R(0) is 2 (ZAS) and 2 L (sharing) to {worst:.1e}. It "
         f"is a statement about t = 0: in the end the rate of sharing is {min(later):.2g} L to "
         f"{max(later):.2g} L times that of ZAS, and at a = 2, L = 256 the time to R = 1e-6 R(0) "
         f"is {times[0] / times[1]:.3g} times shorter, not 256 times",
+        Rigour.SAMPLED,
         f"layer gradients on full matrices, {count} random cases; closed forms for later times",
     )
 
@@ -212,14 +218,16 @@ def check_theorem3(
                 limit=1.9 / eta,
             )
         )
-    verdict = f"true as a bound, loose by {min(loose):.3g} to {max(loose):.3g} (rate per step)"
+    limits = f"loose by {min(loose):.3g} to {max(loose):.3g} (rate per step)"
     return Finding(
-        verdict if excess <= ROOM else "differs",
+        Verdict.LIMITS if excess <= ROOM else Verdict.FAILS,
         f"{count} random targets, L up to 64, {steps} steps at the theorem's eta: largest "
         f"log(true / bound) {excess:.1e} (room {ROOM:.0e}); the true rate per step is "
         f"{min(loose):.3g} to {max(loose):.3g} times the bound's; over 300 steps the inequality "
         f"still holds at {min(survive):.2g} to {max(survive):.2g} times the theorem's eta",
+        Rigour.SAMPLED,
         f"exact scalar reduction of the algorithm, {count} random cases",
+        limits if excess <= ROOM else "",
     )
 
 
@@ -252,15 +260,17 @@ def check_theorem4(
                     limit=1e9,
                 )
             )
-    verdict = f"true as a bound, loose by {min(loose):.3g} to {max(loose):.3g} (rate per step)"
+    limits = f"loose by {min(loose):.3g} to {max(loose):.3g} (rate per step)"
     return Finding(
-        verdict if excess <= ROOM else "differs",
+        Verdict.LIMITS if excess <= ROOM else Verdict.FAILS,
         f"{count} random PD targets, L up to 64, {steps} steps at the theorem's eta: largest "
         f"log(true / bound) {excess:.1e} (room {ROOM:.0e}); the true rate per step is "
         f"{min(loose):.3g} to {max(loose):.3g} times the bound's; over 300 steps the inequality "
         f"still holds at {min(survive):.2g} to {max(survive):.2g} times the theorem's eta",
+        Rigour.PROVED,
         f"exact scalar reduction of the algorithm, {count} random cases; implied by THM4-STEP, "
         "which an interval certificate proves on a box",
+        limits if excess <= ROOM else "",
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from evidence.claim import Finding, Verdict, share
+
 TITLES = {
     ("deep linear", "sgd"): "deep linear",
     ("students", "sgd"): "SGD",
@@ -37,13 +39,7 @@ def _inside(value: float, gap: dict[str, Any]) -> bool:
     return gap["low"] is not None and bool(gap["low"] <= value <= gap["high"])
 
 
-def _share(right: int, of: int) -> str:
-    if right == of:
-        return "shown"
-    return f"shown in {right} of {of} settings" if right else "differs"
-
-
-def best_tau(data: dict[str, Any]) -> tuple[str, str]:
+def best_tau(data: dict[str, Any]) -> Finding:
     """Is the predicted best tau among those that the measurement leaves?"""
     toys = _toys(data)
     parts = [
@@ -59,8 +55,11 @@ def best_tau(data: dict[str, Any]) -> tuple[str, str]:
         title: [s["best_tau_inside"] for name, s in decided if name.startswith(title)]
         for title in TITLES.values()
     }
-    return (
-        _share(right, len(decided)) if decided else "undecided",
+    verdict, count = (
+        share(right, len(decided), "settings") if decided else (Verdict.OPEN, "no setting decides")
+    )
+    return Finding.measured(
+        verdict,
         "predicted best tau / T without a run that shares, nearest on the grid among those not "
         f"worse than the best (paired 95 %, n = {data['seeds']}): "
         + ", ".join(f"{name} {sum(v)} of {len(v)}" for name, v in by_kind.items())
@@ -68,10 +67,11 @@ def best_tau(data: dict[str, Any]) -> tuple[str, str]:
         f"tau. To say 0 always is right in {sum(0.0 in s['best_tau_set'] for _, s in decided)} of "
         f"{len(decided)}. A true quadratic through the core: {control['predicted_best_tau']:.2f} "
         f"(measured {control['best_tau']:g}). " + "; ".join(parts),
+        count,
     )
 
 
-def gain(data: dict[str, Any]) -> tuple[str, str]:
+def gain(data: dict[str, Any]) -> Finding:
     """Does the predicted gain lie in the measured interval?"""
     parts, right, count = [], 0, 0
     for name, s in _toys(data):
@@ -94,12 +94,14 @@ def gain(data: dict[str, Any]) -> tuple[str, str]:
             count += 1
             right += _inside(predicted, measured)
             parts.append(f"{name} {what} {predicted:.2f}, measured {_band(measured)}")
-    return (
-        _share(right, count).replace("settings", "comparisons"),
+    verdict, qualifier = share(right, count, "comparisons")
+    return Finding.measured(
+        verdict,
         f"log10 loss of the reference over that of SWE at the predicted best tau > 0 (SGD), and "
         f"the common mode's speed tied over untied (AdamW, first 2 % of the run), n = "
         f"{data['seeds']}: {right} of {count} predictions lie in the measured 95 % interval: "
         + "; ".join(parts),
+        qualifier,
     )
 
 
@@ -107,7 +109,7 @@ def _largest_gap(setting: dict[str, Any], key: str) -> float:
     return max(abs(p - m["mean"]) for p, m in zip(setting[key], setting["measured"], strict=True))
 
 
-def premise(data: dict[str, Any]) -> tuple[str, str]:
+def premise(data: dict[str, Any]) -> Finding:
     """Which assumption fails where the exchangeable quadratic does."""
     [control] = _only(data, "quadratic")
     near, far = (
@@ -120,8 +122,8 @@ def premise(data: dict[str, Any]) -> tuple[str, str]:
     far_gap = max(_largest_gap(s, "general") for s in far)
     holds = control["best_tau_inside"] and max(true_gap, near_gap) < AGREES < far_gap
     first, still = far[0]["premises"], near[0]["premises"]
-    return (
-        "shown" if holds else "differs",
+    return Finding.measured(
+        Verdict.whether(holds),
         f"largest |predicted - measured| log10 loss over tau: a true quadratic {true_gap:.3f}; "
         f"students at {data['near']:g} of their distance from the teacher's mean, one fixed loss: "
         f"{near_gap:.3f} without exchangeability, {exchangeable_gap:.3f} with (share of the "

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from tqdm import tqdm
-
 from evidence.cache import cached_result, load_result, result_key
 from swe.base.errors import WorkerDiedError
-from swe.base.interrupt import Interrupted
+from swe.base.progress import Bars
+from swe.base.workers import Workers
+
+Task = tuple[str, str, Path, str, int, str]
+"""Area, name, file, key, seed, scale."""
 
 RESULTS: dict[str, dict[str, str]] = {
     "toy": {
@@ -48,7 +47,6 @@ RESULTS: dict[str, dict[str, str]] = {
 Modules are named, not imported: only the toy models load torch. The longest work comes first, so
 that no worker ends alone.
 """
-_CODE = {"theory": ("theory",), "toy": ("theory", "swe")}
 
 
 def _compute(area: str, name: str, path: Path, key: str, seed: int, scale: str) -> None:
@@ -56,6 +54,11 @@ def _compute(area: str, name: str, path: Path, key: str, seed: int, scale: str) 
     module, function = RESULTS[area][name].split(":")
     work = partial(getattr(import_module(module), function), seed, scale)
     cached_result(path, key, {"seed": seed, "scale": scale}, work)
+
+
+def _worker() -> Callable[[Task], None]:
+    """Return what a worker process does with a task."""
+    return lambda task: _compute(*task)
 
 
 def compute_missing(
@@ -75,40 +78,22 @@ def compute_missing(
     config = {"seed": seed, "scale": scale}
     todo = []
     for area in areas:
-        key = result_key(config, _CODE[area])
-        for name in RESULTS[area]:
+        for name, where in RESULTS[area].items():
+            key = result_key(config, where.split(":")[0])
             path = out / area / f"{name}.json"
             if load_result(path, key) is None:
                 todo.append((area, name, path, key, seed, scale))
     if not todo:
         print(f"{' and '.join(areas)}: all results are there already")
         return
-    context = multiprocessing.get_context("spawn")
-    others = set(multiprocessing.active_children())
-    with (
-        ProcessPoolExecutor(min(jobs, len(todo)), context) as pool,
-        tqdm(total=len(todo), desc=" and ".join(areas), unit="result") as bar,
-    ):
-        running = {pool.submit(_compute, *task): task for task in todo}
-        try:
-            while running:
-                done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
-                for future in done:
-                    area, name, *_ = running.pop(future)
-                    try:
-                        future.result()
-                    except BrokenProcessPool:
-                        raise WorkerDiedError(
-                            f"{out}: a worker process was killed (out of memory?); what is "
-                            "finished is kept, and the same command continues it"
-                        ) from None
-                    bar.set_postfix_str(f"{area}/{name}")
-                    bar.update()
-                if running and stop():
-                    raise Interrupted(f"{out}: stopped; the same command continues it")
-        except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
-            if isinstance(error, Interrupted):  # files are whole or absent: a worker may just end
-                for worker in set(multiprocessing.active_children()) - others:
-                    worker.terminate()
-            raise
+    what = " and ".join(areas)
+    try:
+        with Workers(min(jobs, len(todo)), _worker) as pool, Bars({what: "results"}) as bars:
+            bars(what, 0, len(todo))
+            for count, (task, _) in enumerate(pool.as_ready(todo, stop), 1):
+                bars(what, count, len(todo), f"{task[0]}/{task[1]}")
+    except WorkerDiedError:
+        raise WorkerDiedError(
+            f"{out}: a worker process was killed (out of memory?); what is finished is kept, and "
+            "the same command continues it"
+        ) from None

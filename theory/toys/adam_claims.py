@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from evidence.claim import Claim, Finding
+from evidence.claim import Claim, Finding, Rigour, Verdict
 from theory.claims.ledger import check_claims
 from theory.claims.sign_descent import SCORES, Gain, sign_gain
 from theory.models import sign_descent
@@ -44,7 +44,7 @@ def check_adam(seed: int, scale: str, formula: Gain = adam_gain) -> Finding:
     tuned, tuned_error = rows[0]["best_gain"], rows[0]["standard_error"]
     left = "a gain remains" if tuned - 1.0 > SCORES * tuned_error else "no gain remains"
     return Finding(
-        "shown" if excess < SCORES else "differs",
+        Verdict.whether(excess < SCORES),
         "AdamW (0.9, 0.999), L = 16, constant gradient: gain "
         + ", ".join(
             f"{g:.3f} +- {e:.3f} (predicted {p:.3f}) at signal-to-noise {r:g}"
@@ -54,6 +54,7 @@ def check_adam(seed: int, scale: str, formula: Gain = adam_gain) -> Finding:
         f"at its own best learning rate (linear decay, quadratic, signal-to-noise 0.1 at the "
         f"start) the common mode's loss without sharing is {tuned:.2f} +- {tuned_error:.2f} times "
         f"that with: {left}",
+        Rigour.HEURISTIC,
         f"heuristic formula (first over root of second moment), {replicas} replicas of AdamW",
     )
 
@@ -88,12 +89,13 @@ def check_unshare(seed: int, scale: str, formula: Callable[..., float] | None = 
     least = found[0]  # the smallest bias
     pays = least["gain"]["rescale"] - 1.0 > SCORES * least["gain_error"]["rescale"]
     return Finding(
-        "shown" if max(scores) < SCORES and pays else "differs",
+        Verdict.whether(max(scores) < SCORES and pays),
         f"AdamW, L = {adam_unshare.DEPTH}, signal-to-noise 0.1 at the start, {len(peaks)} rates, "
         f"four tau, {replicas} replicas: loss off the prediction by {100 * worst:.1f} % at most. "
         "Each arm at its own best rate, the equal start's loss over the best sharing arm's: "
         f"{tuned}. Copied instead of rescaled second moments raise the loss by a factor "
         f"{copied:.2f} at most",
+        Rigour.HEURISTIC,
         f"heuristic reduction to SGD, {replicas} replicas of AdamW, room {100 * ROOM:.0f} %",
     )
 
@@ -105,6 +107,7 @@ CLAIMS = (
         "sqrt(L (1 + r^2) / (1 + L r^2)), r the signal-to-noise ratio",
         "ours (theory.models.sign_descent)",
         "adam_quadratic",
+        "docs/theory.md#9-sign-like-updates-and-adam",
         check_adam,
     ),
     Claim(
@@ -114,6 +117,7 @@ CLAIMS = (
         "untie); tuned, sharing still pays where the bias is small",
         "ours (theory.toys.adam_unshare)",
         "adam_unshare",
+        "docs/theory.md#9-sign-like-updates-and-adam",
         check_unshare,
     ),
 )

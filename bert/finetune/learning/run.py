@@ -24,7 +24,7 @@ from swe.base.errors import CheckpointError, NonFiniteLossError
 from swe.base.files import read_json, write_json
 from swe.run import checkpoint
 from swe.run.loop import train
-from swe.run.record import RunFolder
+from swe.run.record import RunFolder, commits_of
 from swe.run.run_config import TrainConfig
 from swe.run.speed import SpeedConfig
 from swe.sharing.share_then_unshare import prepare
@@ -83,6 +83,7 @@ def fine_tune(
         ):
             score = head | _score(task, model, folder / "predictions", torch.device(device))
         score |= {"seconds": summary["seconds"], "parameters": summary["parameters_at_end"]}
+    score["commits"] = commits_of(folder)
     write_json(folder / SCORE, score)
     shutil.rmtree(run.checkpoints, ignore_errors=True)
     return score

@@ -10,6 +10,7 @@ import pytest
 
 from bert.claims.ledger import bert_claims
 from bert.finetune.arm_scores import task_scores
+from evidence.claim import Record, in_words
 from tests.figures.samples.bert_tables import FOLDER, sample, write_tables
 from tests.figures.samples.files import compared, dump
 from tests.figures.samples.finetuned import fine_tune
@@ -28,8 +29,12 @@ def tables(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ledger(out: Path) -> dict[str, dict[str, Any]]:
-    return {record["id"]: record for record in bert_claims(out)}
+def ledger(out: Path, studies: Path | None = None) -> dict[str, Record]:
+    return {record.id: record for record in bert_claims(out, studies)}
+
+
+def words(record: Record) -> str:
+    return in_words(record.verdict, record.qualifier)
 
 
 def put(out: Path, table: str, losses: dict[str, list[float]]) -> None:
@@ -44,7 +49,7 @@ def put(out: Path, table: str, losses: dict[str, list[float]]) -> None:
 
 def test_without_runs_nothing_was_attempted(tmp_path: Path) -> None:
     found = ledger(tmp_path)
-    assert {record["verdict"] for record in found.values()} == {"not attempted"}
+    assert {words(record) for record in found.values()} == {"not run"}
     assert {
         "TAB1-F",
         "TAB1-A",
@@ -75,15 +80,15 @@ def shifted(by: float) -> list[float]:
 
 @pytest.mark.parametrize(
     ("gap", "verdict"),
-    [(-0.1, "reproduced small"), (0.0, "no gain small"), (0.1, "differs small")],
+    [(-0.1, "holds (small)"), (0.0, "no gain (small)"), (0.1, "fails (small)")],
 )
 def test_table_1_follows_the_interval(tables: Path, gap: float, verdict: str) -> None:
     put(tables, "table1", {"baseline": BASE, "swe-f": shifted(gap)})
     record = ledger(tables)["TAB1-F"]
-    assert record["verdict"] == verdict
-    assert f"{gap:+.4f} nats (95 % interval" in record["evidence"]
-    assert "rate of each arm tuned" in record["evidence"]
-    assert record["figure"] == "bert_table1"
+    assert words(record) == verdict
+    assert f"{gap:+.4f} nats (95 % interval" in record.evidence
+    assert "rate of each arm tuned" in record.evidence
+    assert record.figure == "bert_table1"
 
 
 def test_the_gap_is_shared_out_seed_by_seed(tables: Path) -> None:
@@ -94,51 +99,54 @@ def test_the_gap_is_shared_out_seed_by_seed(tables: Path) -> None:
         table["arms"][arm]["accuracy"] = {str(s): 0.32 + 0.001 * s for s in range(3)}
     dump(path, table)
     record = ledger(tables)["TAB1-GAP"]
-    assert record["verdict"] == "reproduced small"
-    assert "SWE-F 40 % (95 % 40 to 40)" in record["evidence"]
-    for share, verdict in ((-0.02, "differs small"), (0.0, "no gain small")):
+    assert words(record) == "holds (small)"
+    assert "SWE-F 40 % (95 % 40 to 40)" in record.evidence
+    for share, verdict in ((-0.02, "fails (small)"), (0.0, "no gain (small)")):
         for arm in ("swe-f", "swe-a", "swe-m"):
             values = {str(s): 0.3 + share + 0.001 * s + 1e-4 * (s - 1) for s in range(3)}
             table["arms"][arm]["accuracy"] = values
         dump(path, table)
-        assert ledger(tables)["TAB1-GAP"]["verdict"] == verdict
+        assert words(ledger(tables)["TAB1-GAP"]) == verdict
 
 
 def test_the_control_is_told_as_it_came_out(tables: Path) -> None:
     put(tables, "table1", {"baseline": BASE, "equal-start": shifted(0.1)})
-    assert ledger(tables)["EQUAL"]["verdict"] == "hurts"
+    assert words(ledger(tables)["EQUAL"]) == "hurts"
 
 
 @pytest.mark.parametrize(
     ("late", "verdict"),
-    [(0.05, "reproduced small"), (-0.05, "differs small"), (0.0, "no difference small")],
+    [(0.05, "holds (small)"), (-0.05, "fails (small)"), (0.0, "no gain (no difference, small)")],
 )
 def test_table_3_asks_whether_a_late_untie_costs(tables: Path, late: float, verdict: str) -> None:
     arms = ("swe-f tau 2 %", "swe-f tau 5 %", "swe-f", "swe-f tau 20 %", "swe-f tau 40 %")
     put(tables, "table3", {"baseline": BASE, **{a: shifted(0.0) for a in arms}})
     put(tables, "table3", {"baseline": BASE, arms[-1]: shifted(late)})
-    assert ledger(tables)["TAB3"]["verdict"] == verdict
+    assert words(ledger(tables)["TAB3"]) == verdict
 
 
 def test_table_4_needs_every_unit(tables: Path) -> None:
     units = [arm for arm in sample("table4")["order"] if arm.startswith("swe-f")]
     put(tables, "table4", {"baseline": BASE, **{unit: shifted(-0.1) for unit in units}})
-    assert ledger(tables)["TAB4"]["verdict"] == "reproduced small"
+    assert words(ledger(tables)["TAB4"]) == "holds (small)"
     put(tables, "table4", {"baseline": BASE, units[0]: shifted(0.0)})
-    assert ledger(tables)["TAB4"]["verdict"] == "no gain small"
+    assert words(ledger(tables)["TAB4"]) == "no gain (small)"
     put(tables, "table4", {"baseline": BASE, units[0]: shifted(0.1)})
-    assert ledger(tables)["TAB4"]["verdict"] == "differs small"
+    assert words(ledger(tables)["TAB4"]) == "fails (small)"
 
 
 @pytest.mark.parametrize(
     ("ratio", "verdict"),
     [
-        ({"ratio": 1.9, "low": 1.5, "high": 2.4, "censored": {}}, "reproduced small"),
-        ({"ratio": 1.3, "low": 1.1, "high": 1.5, "censored": {}}, "faster, not twice, small"),
-        ({"ratio": 1.0, "low": 0.8, "high": 1.2, "censored": {}}, "no gain small"),
-        ({"ratio": 0.8, "low": 0.7, "high": 0.9, "censored": {}}, "differs small"),
-        ({"ratio": None, "low": None, "high": None, "censored": {"0": "below"}}, "differs small"),
-        ({"ratio": None, "low": None, "high": None, "censored": {"0": "above"}}, "no gain small"),
+        ({"ratio": 1.9, "low": 1.5, "high": 2.4, "censored": {}}, "holds (small)"),
+        (
+            {"ratio": 1.3, "low": 1.1, "high": 1.5, "censored": {}},
+            "holds with limits (faster, not twice, small)",
+        ),
+        ({"ratio": 1.0, "low": 0.8, "high": 1.2, "censored": {}}, "no gain (small)"),
+        ({"ratio": 0.8, "low": 0.7, "high": 0.9, "censored": {}}, "fails (small)"),
+        ({"ratio": None, "low": None, "high": None, "censored": {"0": "below"}}, "fails (small)"),
+        ({"ratio": None, "low": None, "high": None, "censored": {"0": "above"}}, "no gain (small)"),
         (
             {
                 "ratio": None,
@@ -146,7 +154,7 @@ def test_table_4_needs_every_unit(tables: Path) -> None:
                 "high": None,
                 "censored": {"0": "above", "1": "above", "2": "above"},
             },
-            "reproduced small",
+            "holds (small)",
         ),
     ],
 )
@@ -157,7 +165,7 @@ def test_speed_up_is_judged_against_two_and_one(
     table = json.loads(path.read_text("utf-8"))
     table["speedup"] = {"swe-f": {"n": 3, "values": {}, **ratio}}
     dump(path, table)
-    assert ledger(tables)["SPEED"]["verdict"] == verdict
+    assert words(ledger(tables)["SPEED"]) == verdict
 
 
 GAIN = {"n": 3, "predicted": {"n": 3, "mean": 0.2, "low": 0.1, "high": 0.3}, "same_rate": True}
@@ -173,16 +181,16 @@ def on_record(tables: Path, study: str, change: dict[str, Any]) -> Path:
 
 def test_records_speak_where_nothing_was_run_and_say_so(tables: Path, tmp_path: Path) -> None:
     studies, out = on_record(tables, "12x64", {}), tmp_path / "empty"
-    found = {record["id"]: record for record in bert_claims(out, studies)}
-    assert found["TAB1-F"]["verdict"] != "not attempted"
-    assert "on record (study 12x64)" in found["TAB1-F"]["evidence"]
-    assert found["TAB1-F"]["figure"] == "study_12x64_sweep"
-    assert found["TAB3"]["figure"] == "study_12x64_sweep_tau"
-    assert found["TAB2"]["verdict"] == "not attempted"
+    found = ledger(out, studies)
+    assert words(found["TAB1-F"]) != "not run"
+    assert "on record (study 12x64)" in found["TAB1-F"].evidence
+    assert found["TAB1-F"].figure == "study_12x64_sweep"
+    assert found["TAB3"].figure == "study_12x64_sweep_tau"
+    assert words(found["TAB2"]) == "not run"
     # Own runs come first; the record stands behind them.
-    both = {record["id"]: record for record in bert_claims(tables, studies)}["TAB1-F"]
-    assert both["figure"] == "bert_table1"
-    assert both["evidence"].index("also") < both["evidence"].index("on record")
+    both = ledger(tables, studies)["TAB1-F"]
+    assert both.figure == "bert_table1"
+    assert both.evidence.index("also") < both.evidence.index("on record")
 
 
 def test_the_scale_claims_count_over_studies(tables: Path, tmp_path: Path) -> None:
@@ -205,22 +213,22 @@ def test_the_scale_claims_count_over_studies(tables: Path, tmp_path: Path) -> No
         return GAIN | {"tau": 0.1, "measured": ends | {"mean": mean}, "verdict": verdict}
 
     studies = on_record(tables, "a", {"carried": carried(3), "gains": [gain(0.5, "holds")]})
-    found = {r["id"]: r for r in bert_claims(tmp_path / "empty", studies)}
-    assert found["SCALE-CORR"]["verdict"] == "holds small"
-    assert found["SCALE-GAIN"]["verdict"] == "holds small"
-    assert found["SCALE-TAU"]["verdict"] == "not attempted"
+    found = ledger(tmp_path / "empty", studies)
+    assert words(found["SCALE-CORR"]) == "holds (small)"
+    assert words(found["SCALE-GAIN"]) == "holds (small)"
+    assert words(found["SCALE-TAU"]) == "not run"
     on_record(tables, "b", {"carried": carried(1), "gains": [gain(-0.5, "differs")]})
-    found = {r["id"]: r for r in bert_claims(tmp_path / "empty", studies)}
-    assert found["SCALE-CORR"]["verdict"] == "holds in 4 of 6, small"
-    assert found["SCALE-GAIN"]["verdict"] == "holds in 1 of 2, small"
-    assert "(study b)" in found["SCALE-GAIN"]["evidence"]
+    found = ledger(tmp_path / "empty", studies)
+    assert words(found["SCALE-CORR"]) == "holds with limits (4 of 6 seeds, small)"
+    assert words(found["SCALE-GAIN"]) == "fails (1 of 2 gains, small)"
+    assert "(study b)" in found["SCALE-GAIN"].evidence
     on_record(tables, "a", {"gains": [gain(0.0, "undecided")]})
     on_record(tables, "b", {"gains": [gain(0.0, "undecided")]})
-    found = {r["id"]: r for r in bert_claims(tmp_path / "empty", studies)}
-    assert found["SCALE-GAIN"]["verdict"] == "no difference small"
+    found = ledger(tmp_path / "empty", studies)
+    assert words(found["SCALE-GAIN"]) == "open (no difference, small)"
 
 
-@pytest.mark.parametrize(("shift", "verdict"), [(0.05, "differs small"), (0.0, "holds small")])
+@pytest.mark.parametrize(("shift", "verdict"), [(0.05, "fails (small)"), (0.0, "holds (small)")])
 def test_the_adaptive_rules_are_set_against_the_best_fixed_tau(
     tables: Path, shift: float, verdict: str
 ) -> None:
@@ -229,9 +237,9 @@ def test_the_adaptive_rules_are_set_against_the_best_fixed_tau(
     put(tables, "sweep", {"baseline": BASE, "swe-a": shifted(shift), "swe-m": shifted(0.0)})
     (tables / "bert" / "tables" / "table1.json").unlink()
     (tables / "bert" / "tables" / "headline.json").unlink()
-    found = {record["id"]: record for record in bert_claims(tables)}["SCALE-RULE"]
-    assert found["verdict"] == verdict
-    assert "SWE-A (untied at 150 of 3000) minus the best fixed tau" in found["evidence"]
+    found = ledger(tables)["SCALE-RULE"]
+    assert words(found) == verdict
+    assert "SWE-A (untied at 150 of 3000) minus the best fixed tau" in found.evidence
 
 
 def put_scores(
@@ -256,7 +264,8 @@ def put_scores(
         }
         found = task_scores(tunes, dict.fromkeys(level, 1e-3), (1e-3,), "baseline")
         tasks[task] = {"task": task, **found["dev"]}
-    scores = {"table": table, "tasks": tasks, "study": {"size": "12x64"}}
+    scores = {"table": table, "reference": "baseline", "task_order": list(names), "tasks": tasks}
+    scores["study"] = {"size": "12x64"}
     dump(out / "bert" / "finetune" / f"{table}.json", {"folder": FOLDER})
     dump(out / "bert" / "finetune" / FOLDER / f"{table}.json", scores)
     return scores
@@ -265,9 +274,9 @@ def put_scores(
 @pytest.mark.parametrize(
     ("f", "m", "verdict"),
     [
-        ([1.0, 1.0, 0.0], [1.0, 0.0, 1.0], "reproduced small"),
-        ([1.0, 1.0, 0.0], [1.0, 0.0, 0.0], "no gain small"),
-        ([1.0, 1.0, 1.0], [-1.0, -1.0, 1.0], "differs small"),
+        ([1.0, 1.0, 0.0], [1.0, 0.0, 1.0], "holds (small)"),
+        ([1.0, 1.0, 0.0], [1.0, 0.0, 0.0], "no gain (small)"),
+        ([1.0, 1.0, 1.0], [-1.0, -1.0, 1.0], "fails (small)"),
     ],
 )
 def test_table_2_is_judged_by_its_tasks_where_they_were_run(
@@ -275,41 +284,41 @@ def test_table_2_is_judged_by_its_tasks_where_they_were_run(
 ) -> None:
     put_scores(tables, {"swe-f": f, "swe-m": m})
     record = ledger(tables)["TAB2"]
-    assert record["verdict"] == verdict
+    assert words(record) == verdict
     better = sum(gap > 0 for gap in f)
-    assert f"swe-f better on {better} of 3 tasks, worse on 0" in record["evidence"]
-    assert "loss minus baseline's: swe-f" in record["evidence"], "what the losses say stands beside"
-    assert record["figure"] == "bert_table2_finetune"
-    assert "python -m bert.finetune.arms table2" in record["command"]
+    assert f"swe-f better on {better} of 3 tasks, worse on 0" in record.evidence
+    assert "loss minus baseline's: swe-f" in record.evidence, "what the losses say stands beside"
+    assert record.figure == "bert_table2_finetune"
+    assert "python -m bert.finetune.arms table2" in record.command
 
 
 def test_table_2_needs_the_doubled_baseline_reached_and_intervals(tables: Path) -> None:
     put_scores(tables, {"swe-f": [1.0] * 3, "swe-m": [1.0] * 3, "baseline x2": [2.0, 2.0, 0.5]})
     record = ledger(tables)["TAB2"]
-    assert record["verdict"] == "no gain small"
-    assert "at or above baseline x2 on 1 of 3" in record["evidence"]
+    assert words(record) == "no gain (small)"
+    assert "at or above baseline x2 on 1 of 3" in record.evidence
     put_scores(tables, {"swe-f": [1.0] * 3, "swe-m": [1.0] * 3, "baseline x2": [0.5, 0.5, 2.0]})
-    assert ledger(tables)["TAB2"]["verdict"] == "reproduced small"
+    assert words(ledger(tables)["TAB2"]) == "holds (small)"
     put_scores(tables, {"swe-f": [1.0] * 3, "swe-m": [1.0] * 3}, flagged=True)
-    assert ledger(tables)["TAB2"]["verdict"] == "no gain small", "constant answers are no gain"
+    assert words(ledger(tables)["TAB2"]) == "no gain (small)", "constant answers are no gain"
     put_scores(tables, {"swe-f": [1.0] * 3, "swe-m": [1.0] * 3}, seeds=1)
-    assert ledger(tables)["TAB2"]["verdict"] == "not attempted"
+    assert words(ledger(tables)["TAB2"]) == "open (one seed: no interval)"
     put_scores(tables, {"swe-f": [1.0] * 3})
-    assert ledger(tables)["TAB2"]["evidence"].startswith("loss minus"), "an arm is missing"
+    assert ledger(tables)["TAB2"].evidence.startswith("loss minus"), "an arm is missing"
 
 
 def test_the_tasks_of_table_1_are_judged_here_or_on_record(tables: Path, tmp_path: Path) -> None:
     """By the arms that were fine-tuned; a table of one's own speaks before the record."""
-    assert ledger(tables)["TAB1-TASKS"]["verdict"] == "not attempted"
+    assert words(ledger(tables)["TAB1-TASKS"]) == "not run"
     scores = put_scores(tmp_path / "other", {"swe-f": [0.0, 0.0, 1.0]}, table="sweep")
     studies = tmp_path / "records" / "studies"
     dump(studies.parent / "finetune" / "scores.json", scores)
-    found = {record["id"]: record for record in bert_claims(tables, studies)}["TAB1-TASKS"]
-    assert found["verdict"] == "no gain small"
-    assert "swe-f better on 1 of 3 tasks" in found["evidence"]
-    assert found["evidence"].endswith("on record")
-    assert found["figure"] == "study_finetune"
+    found = ledger(tables, studies)["TAB1-TASKS"]
+    assert words(found) == "no gain (small)"
+    assert "swe-f better on 1 of 3 tasks" in found.evidence
+    assert found.evidence.endswith("on record")
+    assert found.figure == "study_finetune"
     put_scores(tables, {"swe-f": [1.0] * 3, "swe-a": [1.0] * 3}, table="table1")
-    own = {record["id"]: record for record in bert_claims(tables, studies)}["TAB1-TASKS"]
-    assert (own["verdict"], own["figure"]) == ("reproduced small", "bert_table1_finetune")
-    assert found["command"].startswith("python paper_repro.py sweep; python -m bert.finetune.arms")
+    own = ledger(tables, studies)["TAB1-TASKS"]
+    assert (words(own), own.figure) == ("holds (small)", "bert_table1_finetune")
+    assert found.command.startswith("python paper_repro.py sweep; python -m bert.finetune.arms")

@@ -20,11 +20,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bert.data import building, encoding, packing, reading
-from bert.data.building import BUILDING_NAME, BuildProgress, Stopped, difference
+from bert.data.building import BUILDING_NAME, BuildProgress, difference
 from bert.data.packing import Documents
 from bert.data.store import MANIFEST_NAME, TokenStore, build_store
 from bert.data.text import DataError, documents, is_validation
 from bert.data.vocab import Vocabulary
+from swe.base.interrupt import Interrupted
 from tests.processes import end_all, group_lives, kill_one
 
 
@@ -127,7 +128,7 @@ def test_interrupted_at_every_chunk_and_with_any_processes_the_same_bytes(
                 stop=lambda: len(progress) >= 7,  # noqa: B023
             )
             break
-        except Stopped:
+        except Interrupted:
             calls += 1
         jobs = 2 if calls == 3 else 1
     assert calls > 6
@@ -270,7 +271,7 @@ def stopped(
     monkeypatch.setattr(building, "CHUNK", 700)
     text = make_text(tmp_path / "text.txt")
     seen: list[BuildProgress] = []
-    with pytest.raises(Stopped, match=r"store: stopped; the same command goes on$"):
+    with pytest.raises(Interrupted, match=r"store: stopped; the same command goes on$"):
         build_store(
             text,
             vocabulary,

@@ -16,7 +16,9 @@ import paper_repro
 from bert.data import __main__ as data
 from bert.data.store import TokenStore
 from bert.data.vocab import Vocabulary
+from bert.study.commands import asked_study
 from bert.study.comparison import build_task, prepare_data
+from evidence.commands import settings_of
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
@@ -80,9 +82,11 @@ def test_the_pages_own_vocabulary_and_study(
     assert run(words) == 0
     script, *arguments = command_of("train")
     assert script == "paper_repro.py"
-    options = paper_repro.parse(arguments)
-    study = paper_repro.study_of(options)
-    prepared = prepare_data(study, workplace / "none", text=options.text)
+    given = paper_repro.parser().parse_args(arguments)
+    named = {"size": given.size, "steps": given.steps, "seeds": given.seeds}
+    settings = {k: v for k, v in named.items() if v is not None} | settings_of(given.set)
+    study = asked_study(given.scale, given.seed, settings, given.text)
+    prepared = prepare_data(study, workplace / "none", text=given.text)
     assert prepared.store == Path("tokens-64")
     task = build_task(study, prepared)
     assert task.batch(0, 0)["inputs"].shape == (8, 64)
@@ -198,6 +202,6 @@ def test_ctrl_c_stops_politely(
             assert data.main(words) == 130
         error = capsys.readouterr().err
         assert shown in error
-        assert "store: stopped; the same command goes on" in error
+        assert "bert.data: stopped; the same command goes on" in error
         assert Path("store/building.json").exists() == (shown == "tokens:")
     assert data.main(words) == 0

@@ -226,10 +226,10 @@ def test_the_command_from_models_to_scores(
         assert entry["values"]["0"] == first["tasks"]["sst-2"]["arms"][arm]["values"]["0"]
         tried = {
             path.parent.name: read_json(path)["value"]
-            for path in (place / folder / "runs").glob(f"{arm}-lr*/sst-2/*/{SCORE}")
+            for path in (place / folder / "runs").glob(f"sst-2-*/{arm}-lr*/*/{SCORE}")
         }
         assert set(tried) == {"1e-06-s0", "0.01-s0"}
-        other = place / folder / "runs" / f"{arm}-lr0.002-s1" / "sst-2"
+        [other] = (place / folder / "runs").glob(f"sst-2-*/{arm}-lr0.002-s1")
         assert [path.name for path in other.iterdir()] == ["0.01-s0"], "only the chosen rate"
         assert entry["values"]["1"] == read_json(other / "0.01-s0" / SCORE)["value"]
     gaps = [

@@ -26,9 +26,9 @@ from bert.finetune.learning.start import StartingPoint, of_model
 from bert.finetune.learning.task import Judged
 from bert.finetune.scoring import squad_metrics
 from bert.finetune.scoring.predictions import label_words
-from bert.finetune.study import Sources, open_task, write_table
-from bert.finetune.study import run_folder as folder_of
+from bert.finetune.study import Sources, open_task, run_name, write_table
 from bert.model.encoder import build_bert
+from evidence.closure import code_digest
 from figures.bert.finetune import main as draw_main
 from swe.base.config import from_dict, to_dict
 from swe.base.errors import ConfigError
@@ -88,18 +88,18 @@ def test_a_separable_task_is_learnt_and_a_tiny_rate_is_flagged(
     """One word decides. The table, its selection and the submission follow from the two runs."""
     task = task_of(start, glue)
     assert isinstance(task, SentenceTask)
-    runs = {rate: run(task, rate, folder_of(tmp_path, "sst-2", rate, 0)) for rate in (1e-2, 1e-6)}
+    runs = {rate: run(task, rate, tmp_path / "runs" / run_name(rate, 0)) for rate in (1e-2, 1e-6)}
     good, bad = runs[1e-2], runs[1e-6]
     assert good["value"] > 95.0 > 70.0 > good["baseline"]
     assert not good["degenerate"]
     assert bad["degenerate"]
-    table = write_table(task, tmp_path)
+    table = write_table(task, tmp_path / "runs", tmp_path)
     assert table["selected"]["rate"] == 1e-2
     assert table["rates"][1]["degenerate"] == 1
     assert table["rates"][1]["mean_of_sound"] is None
     assert json.loads((tmp_path / "sst-2" / "table.json").read_text()) == table
     # The dev file again, by hand: header, official words, and the score that they give.
-    lines = (tmp_path / "sst-2" / "0.01-s0" / "predictions" / "dev.tsv").read_text().splitlines()
+    lines = (tmp_path / "runs" / "0.01-s0" / "predictions" / "dev.tsv").read_text().splitlines()
     assert lines[0] == "index\tprediction"
     truth = [f"{i}\t{row.label}" for i, row in enumerate(task.parts["dev"].rows)]
     hits = sum(a == b for a, b in zip(lines[1:], truth, strict=True))
@@ -108,7 +108,7 @@ def test_a_separable_task_is_learnt_and_a_tiny_rate_is_flagged(
     assert submitted[0] == "index\tprediction"
     assert [row.split("\t")[0] for row in submitted[1:]] == [str(i) for i in range(9)]
     assert sum(row.split("\t")[1] == str(i % 2) for i, row in enumerate(submitted[1:])) >= 8
-    assert not (tmp_path / "sst-2" / "0.01-s0" / "checkpoints").exists()
+    assert not (tmp_path / "runs" / "0.01-s0" / "checkpoints").exists()
 
 
 def test_interrupted_is_unbroken(start: StartingPoint, glue: Path, tmp_path: Path) -> None:
@@ -293,6 +293,34 @@ def test_mistakes_are_told_in_one_line(
         assert message in error
         assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_other_code_fine_tunes_again_and_asks_about_what_is_half_done(
+    run_folder: Callable[[str], Path],
+    glue: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    untied, runs = run_folder("untied"), tmp_path / "runs"
+    assert command(untied, glue, tmp_path) == 0
+    [own] = runs.iterdir()
+    assert own.name == f"sst-2-{code_digest([open_task.__module__])[:10]}"
+    written = {path: path.stat().st_mtime_ns for path in own.rglob("*")}
+    assert command(untied, glue, tmp_path) == 0
+    monkeypatch.setattr("evidence.begun.code_digest", lambda modules: "c" * 64)
+    late = ("--max-minutes", "1e-6")
+    assert command(untied, glue, tmp_path, *late) == 75
+    assert {path.name for path in runs.iterdir()} == {own.name, f"sst-2-{'c' * 10}"}
+    monkeypatch.setattr("evidence.begun.code_digest", lambda modules: "d" * 64)
+    capsys.readouterr()
+    assert command(untied, glue, tmp_path) == 2
+    assert f"sst-2-{'c' * 10}: half done by commit" in capsys.readouterr().err
+    assert command(untied, glue, tmp_path, "--other-code", "continue") == 0
+    assert len(list(runs.iterdir())) == 2
+    assert {path: path.stat().st_mtime_ns for path in own.rglob("*")} == written
+    table = json.loads((tmp_path / "sst-2" / "table.json").read_text())
+    assert all([one["step"] for one in row["commits"]] == [0] for row in table["rows"])
 
 
 @pytest.mark.slow

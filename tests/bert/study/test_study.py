@@ -165,8 +165,8 @@ def test_a_failing_run_fails_the_study_in_one_line(data: StudyData, tmp_path: Pa
 
 
 def test_claims_follow_the_comparison(tmp_path: Path) -> None:
-    """No study: not attempted. With one: the words follow the interval's sign."""
-    assert {record["verdict"] for record in bert_claims(tmp_path)} == {"not attempted"}
+    """No study: not run. With one: the words follow the interval's sign."""
+    assert {record.verdict for record in bert_claims(tmp_path)} == {"not run"}
     gap = {"n": 3, "mean": -0.5, "low": -0.6, "high": -0.4}
 
     def entry(verdict: str) -> dict[str, Any]:
@@ -184,10 +184,10 @@ def test_claims_follow_the_comparison(tmp_path: Path) -> None:
     }
     write_json(tmp_path / "bert" / "current.json", {"folder": "x"})
     write_json(tmp_path / "bert" / "x" / "comparison.json", comparison)
-    verdicts = {record["id"]: record["verdict"] for record in bert_claims(tmp_path)}
-    assert verdicts["TAB1-F"] == "reproduced small"
-    assert verdicts["TAB1-A"] == "differs small"
-    assert verdicts["TAB1-M"] == "no gain small"
-    assert verdicts["EQUAL"] == verdicts["TAB2"] == "not attempted"
-    evidence = bert_claims(tmp_path)[0]["evidence"]
+    verdicts = {record.id: record.verdict for record in bert_claims(tmp_path)}
+    assert verdicts["TAB1-F"] == "holds"
+    assert verdicts["TAB1-A"] == "fails"
+    assert verdicts["TAB1-M"] == "no gain"
+    assert verdicts["EQUAL"] == verdicts["TAB2"] == "not run"
+    evidence = bert_claims(tmp_path)[0].evidence
     assert "-0.5000 nats (95 % interval -0.6000 to -0.4000), n = 3" in evidence

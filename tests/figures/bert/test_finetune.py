@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from figures.base.results import ResultError
 from figures.bert import finetune
+from swe.base.errors import ResultError
 from tests.figures.samples.finetuned import one_model as table
 
 

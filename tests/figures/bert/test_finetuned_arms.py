@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from figures.base.results import ResultError
+from evidence.results import own_scores, recorded_scores
 from figures.bert import finetuned_arms as bert_finetune
 from figures.pages.report import build
+from swe.base.errors import ResultError
 from tests.figures.samples.bert_tables import FOLDER
 from tests.figures.samples.files import dump
 from tests.figures.samples.finetuned import TABLES, sample, write_scores
 
 
 def draw(out: Path) -> list[str]:
-    return bert_finetune.draw_scores(out, bert_finetune.own_scores(out))
+    return bert_finetune.draw_scores(out, own_scores(out))
 
 
 def test_the_caption_says_scores_flags_and_recipe(built: Path) -> None:
@@ -106,11 +107,11 @@ def test_the_report_has_own_and_recorded_scores_and_nothing_of_an_earlier_build(
 def test_scores_on_record_stand_with_the_studies(tmp_path: Path) -> None:
     """In finetune/ beside studies/, whatever the results folder has."""
     dump(tmp_path / "records" / "finetune" / "scores.json", sample("sweep"))
-    found = bert_finetune.recorded_scores(tmp_path / "records" / "studies")
+    found = recorded_scores(tmp_path / "records" / "studies")
     assert bert_finetune.draw_scores(tmp_path, found) == ["study_finetune"]
     words = json.loads((tmp_path / "figures" / "study_finetune.json").read_text("utf-8"))
     assert words["sources"] == ["records/finetune/scores.json"]
-    assert bert_finetune.recorded_scores(None) == []
+    assert recorded_scores(None) == []
 
 
 def test_absent_and_malformed(tmp_path: Path) -> None:

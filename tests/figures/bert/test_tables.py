@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from evidence.results import own_tables, recorded_tables
 from figures.base import style
 from figures.base.wording import interval
 from figures.bert import sweeps as bert_sweeps
 from figures.bert import tables as bert_tables
 from figures.bert.speedup import ratio_words
 from figures.bert.table_figures import draw_tables
-from figures.bert.table_results import TITLES, own_tables, recorded_tables
+from figures.bert.table_results import TITLES
 from figures.pages.report import build
 from figures.pages.studies import take, without_folders
 from tests.figures.samples.bert_tables import FOLDER, sample, write_table

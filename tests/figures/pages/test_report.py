@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from figures.base.results import ResultError
 from figures.pages import report
 from figures.pages.report import FIGURES, build
+from swe.base.errors import ResultError
 
 ARXIV = "https://arxiv.org/abs/2110.03848"
 
@@ -85,8 +85,8 @@ def test_claims_are_counted_and_escaped(built: Path) -> None:
     text = read(built)
     assert "<script" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
-    assert "<b>1</b> true as a bound" in text
-    assert "<b>1</b> not attempted" in text
+    assert "<b>1</b> holds with limits" in text
+    assert "<b>1</b> not run" in text
 
 
 def test_runs_are_recorded(built: Path) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from evidence.cache import cached_result, code_digest, load_result, result_key
 from swe.base.files import (
     append_line,
     atomic_open,
@@ -65,34 +64,3 @@ def test_a_torn_last_line_is_ignored(tmp_path: Path) -> None:
     with path.open("ab") as stream:
         stream.write(b'{"step": 3, "lo')
     assert read_lines(path) == [{"step": 1}, {"step": 2}]
-
-
-def test_results_are_kept_for_the_same_config_and_code_only(tmp_path: Path) -> None:
-    path, calls = tmp_path / "result.json", []
-
-    def compute() -> dict[str, int]:
-        calls.append(1)
-        return {"answer": 42}
-
-    config = {"seed": 0}
-    key = result_key(config, ["theory"])
-    first = cached_result(path, key, config, compute)
-    assert cached_result(path, key, config, compute) == first
-    assert len(calls) == 1
-    other = result_key({"seed": 1}, ["theory"])
-    assert other != key
-    assert load_result(path, other) is None
-    assert result_key(config, ["theory", "swe"]) != key
-    path.write_text("{torn")
-    assert cached_result(path, key, config, compute)["data"] == {"answer": 42}
-
-
-def test_comments_do_not_count_as_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evidence.cache.ROOT", tmp_path)
-    (tmp_path / "package").mkdir()
-    module = tmp_path / "package" / "module.py"
-    digests = []
-    for source in ("x = 1\n", "x = 1  # one\n\n", "x = 2\n"):
-        module.write_text(source)
-        digests.append(code_digest(["package"]))
-    assert digests[0] == digests[1] != digests[2]

@@ -3,11 +3,12 @@
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from evidence.claim import Finding
+from evidence.claim import Finding, Record
 from theory.claims import theorems as checks
 from theory.claims.ledger import CLAIMS, check_all
 from theory.studies.results import RESULTS
@@ -21,22 +22,14 @@ def test_ledger_at_smoke_scale() -> None:
     assert [r["id"] for r in records] == [claim.id for claim in CLAIMS]
     assert len(lines) == len(records)
     json.dumps(records, allow_nan=False)
-    # The paper's theorems hold; what differs is how they are read.
-    assert all(r["verdict"] not in {"shown", "differs"} for r in records[:6])
+    # The paper's theorems hold; what fails is how they are read.
+    assert all(r["verdict"] in {"holds", "holds with limits"} for r in records[:6])
     for record in records:
-        assert set(record) == {
-            "id",
-            "statement",
-            "source",
-            "verdict",
-            "evidence",
-            "rigour",
-            "figure",
-            "command",
-        }
-        assert record["verdict"] in {"reproduced", "shown", "differs"} or re.fullmatch(
-            r"true as a bound, loose by [0-9.].*|refuted under control.*", record["verdict"]
-        )
+        assert Record.from_json(record, Path("claims.json")).to_json() == record
+        assert record["rigour"] in {"proved", "certified", "sampled"}
+        limits = re.fullmatch(r"loose by [0-9.].*", record["qualifier"])
+        assert bool(limits) == (record["verdict"] == "holds with limits")
+        assert bool(record["qualifier"]) == (record["verdict"] not in {"holds", "fails"})
         assert record["figure"] in {"", *RESULTS["theory"], *RESULTS["toy"]}
         assert record["command"] == "python paper_repro.py theory claims"
         assert "nan" not in record["evidence"]
@@ -46,7 +39,7 @@ def test_ledger_at_smoke_scale() -> None:
 def test_seed_decides() -> None:
     first = check_all(1, "smoke")
     assert check_all(1, "smoke") == first
-    assert CLAIMS[0].record(2, "smoke")["evidence"] != first[0]["evidence"]
+    assert CLAIMS[0].check(2, "smoke").evidence != first[0]["evidence"]
 
 
 @pytest.mark.parametrize(
@@ -90,9 +83,9 @@ def test_seed_decides() -> None:
         ),
     ],
 )
-def test_a_wrong_formula_differs(name: str, finding: Callable[[], Finding]) -> None:
+def test_a_wrong_formula_fails(name: str, finding: Callable[[], Finding]) -> None:
     found = finding()
-    assert found.verdict == "differs", name
+    assert found.verdict == "fails", name
 
 
 def test_unknown_scale_is_refused() -> None:

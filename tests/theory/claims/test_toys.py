@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from evidence.claim import Record, in_words
 from evidence.comparison import compare
 from swe.base.files import write_json
 from theory.claims.toys import toy_claims
@@ -98,19 +99,19 @@ def placed(best: bool, gain: float, general: float, *, control: float = 0.0) -> 
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (placed(best=True, gain=0.0, general=0.0), ("shown", "shown", "shown")),
-        (placed(best=False, gain=0.1, general=0.1), ("differs", "differs", "differs")),
-        (placed(best=True, gain=0.0, general=0.0, control=0.1), ("shown", "shown", "differs")),
+        (placed(best=True, gain=0.0, general=0.0), ("holds", "holds", "holds")),
+        (placed(best=False, gain=0.1, general=0.1), ("fails", "fails", "fails")),
+        (placed(best=True, gain=0.0, general=0.0, control=0.1), ("holds", "holds", "fails")),
     ],
 )
 def test_predictions_are_judged_both_ways(
     data: dict[str, Any], expected: tuple[str, str, str], tmp_path: Path
 ) -> None:
     write_json(tmp_path / "toy" / "predictions.json", {"data": data})
-    records = {record["id"]: record for record in toy_claims(tmp_path)}
+    records = {record.id: record for record in toy_claims(tmp_path)}
     names = ("TOY-TAU", "TOY-GAIN", "TOY-PREMISE")
-    assert tuple(records[name]["verdict"] for name in names) == expected
-    assert "(measured 0, not worse: 0)" in records["TOY-TAU"]["evidence"]
+    assert tuple(records[name].verdict for name in names) == expected
+    assert "(measured 0, not worse: 0)" in records["TOY-TAU"].evidence
 
 
 def test_some_right_and_some_wrong_is_said_so(tmp_path: Path) -> None:
@@ -118,48 +119,53 @@ def test_some_right_and_some_wrong_is_said_so(tmp_path: Path) -> None:
     data["settings"][3]["best_tau_inside"] = False
     data["settings"][3]["predicted_gain_over_baseline"] = 0.5
     write_json(tmp_path / "toy" / "predictions.json", {"data": data})
-    records = {record["id"]: record for record in toy_claims(tmp_path)}
-    assert records["TOY-TAU"]["verdict"] == "shown in 2 of 3 settings"
-    assert records["TOY-GAIN"]["verdict"] == "shown in 3 of 4 comparisons"
-    assert "SGD eps 0.3 over baseline 0.50, measured -0.30" in records["TOY-GAIN"]["evidence"]
+    records = {record.id: record for record in toy_claims(tmp_path)}
+    assert words(records["TOY-TAU"]) == "holds with limits (2 of 3 settings)"
+    assert words(records["TOY-GAIN"]) == "holds with limits (3 of 4 comparisons)"
+    assert "SGD eps 0.3 over baseline 0.50, measured -0.30" in records["TOY-GAIN"].evidence
 
 
 def verdicts(out: Path, linear: dict[str, Any], teacher: dict[str, Any]) -> dict[str, str]:
     write_json(out / "toy" / "deep_linear.json", {"data": linear})
     write_json(out / "toy" / "teacher_student.json", {"data": teacher})
     predictions = ("TOY-TAU", "TOY-GAIN", "TOY-PREMISE")
-    records = [record for record in toy_claims(out) if record["id"] not in predictions]
-    return {record["id"]: record["verdict"] for record in records}
+    records = [record for record in toy_claims(out) if record.id not in predictions]
+    return {record.id: words(record) for record in records}
+
+
+def words(record: Record) -> str:
+    return in_words(record.verdict, record.qualifier)
 
 
 def test_without_results_nothing_is_claimed(tmp_path: Path) -> None:
     records = toy_claims(tmp_path)
-    assert {record["verdict"] for record in records} == {"not attempted"}
-    assert {record["evidence"] for record in records} == {"not run"}
+    assert {(r.verdict, r.evidence, r.rigour, r.figure) for r in records} == {
+        ("not run", "not run", "", "")
+    }
 
 
 def test_verdicts_follow_the_numbers_both_ways(tmp_path: Path) -> None:
     assert verdicts(tmp_path, core(1.02), student(-0.3)) == {
-        "TOY-CORE": "shown",
-        "TOY-SWE": "shown in 1 of 1 settings",
-        "TOY-TYING": "shown in part",
-        "TOY-RULE": "shown",
-        "TOY-MOMENTS": "not attempted",
-        "TOY-MOMENTS-SUM": "not attempted",
+        "TOY-CORE": "holds",
+        "TOY-SWE": "holds",
+        "TOY-TYING": "holds",
+        "TOY-RULE": "holds",
+        "TOY-MOMENTS": "not run",
+        "TOY-MOMENTS-SUM": "not run",
     }
     assert verdicts(tmp_path, core(2.02), student(0.3)) == {
-        "TOY-CORE": "differs",
-        "TOY-SWE": "no gain in any setting",
-        "TOY-TYING": "refuted under control equal start",
-        "TOY-RULE": "shown",
-        "TOY-MOMENTS": "not attempted",
-        "TOY-MOMENTS-SUM": "not attempted",
+        "TOY-CORE": "fails",
+        "TOY-SWE": "no gain (in any setting)",
+        "TOY-TYING": "refuted under a control (equal start)",
+        "TOY-RULE": "holds",
+        "TOY-MOMENTS": "not run",
+        "TOY-MOMENTS-SUM": "not run",
     }
     never = student(0.3)
     for arm in ("swe-a", "swe-m"):
         never["settings"][0]["chosen"][arm]["untied_at"] = [-1, -1, -1]
-    assert verdicts(tmp_path, core(1.0), never)["TOY-RULE"] == "differs"
-    evidence = {record["id"]: record["evidence"] for record in toy_claims(tmp_path)}
+    assert verdicts(tmp_path, core(1.0), never)["TOY-RULE"] == "fails"
+    evidence = {record.id: record.evidence for record in toy_claims(tmp_path)}
     assert "swe-a never untied in 3 of 3 runs, and hurts" in evidence["TOY-RULE"]
     assert "SGD eps 0.3: swe-f 10 % +0.30" in evidence["TOY-SWE"]
 
@@ -180,11 +186,11 @@ def test_moments_follow_the_numbers_both_ways(tmp_path: Path) -> None:
     found = []
     for shift, level in ((-0.2, -2.0), (0.2, -1.05), (0.0, 0.0)):
         write_json(tmp_path / "toy" / "moments.json", {"data": moments(shift, level)})
-        records = {record["id"]: record for record in toy_claims(tmp_path)}
-        found.append([records[name]["verdict"] for name in ("TOY-MOMENTS", "TOY-MOMENTS-SUM")])
+        records = {record.id: record for record in toy_claims(tmp_path)}
+        found.append([words(records[name]) for name in ("TOY-MOMENTS", "TOY-MOMENTS-SUM")])
     assert found == [
-        ["shown in 2 of 2 settings", "shown"],
-        ["no gain in any setting", "differs"],
-        ["no gain in any setting", "differs"],
+        ["holds", "holds"],
+        ["no gain (in any setting)", "fails"],
+        ["no gain (in any setting)", "fails"],
     ]
-    assert "alignment 0.30" in records["TOY-MOMENTS"]["evidence"]
+    assert "alignment 0.30" in records["TOY-MOMENTS"].evidence

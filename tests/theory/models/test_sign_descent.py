@@ -169,7 +169,7 @@ def test_a_path_that_stays_above_is_refused() -> None:
     ],
 )
 def test_a_wrong_formula_differs(name: str, finding: Callable[[], Finding]) -> None:
-    assert finding().verdict == "differs", name
+    assert finding().verdict == "fails", name
 
 
 def test_study_is_json_and_a_function_of_the_seed() -> None:

@@ -1,0 +1,41 @@
+from .base.errors import CheckpointError as CheckpointError
+from .base.errors import ConfigError as ConfigError
+from .base.errors import FolderBusyError as FolderBusyError
+from .base.errors import FunctionChangedError as FunctionChangedError
+from .base.errors import NonFiniteLossError as NonFiniteLossError
+from .base.errors import RanksDifferError as RanksDifferError
+from .base.errors import RunFolderError as RunFolderError
+from .base.errors import SweError as SweError
+from .base.errors import WorkerDiedError as WorkerDiedError
+from .base.interrupt import Deadline as Deadline
+from .base.interrupt import Interrupted as Interrupted
+from .base.interrupt import polite_stop as polite_stop
+from .ranks.distributed import process_group as process_group
+from .run.loop import train as train
+from .run.optimizer import OptimizerConfig as OptimizerConfig
+from .run.run_config import TrainConfig as TrainConfig
+from .run.speed import SpeedConfig as SpeedConfig
+from .run.task import Task as Task
+from .sharing.adopt import adopt as adopt
+from .sharing.huggingface import ShareThenUnshareCallback as ShareThenUnshareCallback
+from .sharing.huggingface import share_then_unshare as share_then_unshare
+from .sharing.huggingface import spread_albert as spread_albert
+from .sharing.layout import Layout as Layout
+from .sharing.schedule import AlwaysShared as AlwaysShared
+from .sharing.schedule import EqualStart as EqualStart
+from .sharing.schedule import NeverShared as NeverShared
+from .sharing.schedule import Schedule as Schedule
+from .sharing.schedule import ScheduleState as ScheduleState
+from .sharing.schedule import ShamUntie as ShamUntie
+from .sharing.schedule import SweAdaptive as SweAdaptive
+from .sharing.schedule import SweFixed as SweFixed
+from .sharing.schedule import SweMultistage as SweMultistage
+from .sharing.share_then_unshare import Event as Event
+from .sharing.share_then_unshare import ShareThenUnshare as ShareThenUnshare
+from .sharing.share_then_unshare import prepare as prepare
+from .sharing.stack import SharedStack as SharedStack
+from .sharing.statistics import GradientStatistics as GradientStatistics
+from .sharing.statistics import probe as probe
+
+__version__: str
+__all__: list[str]
