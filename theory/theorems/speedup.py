@@ -10,7 +10,9 @@ own R(0). The paper compares the two bounds and reads a factor L. The ratio T_za
 
       ratio -> L b^(2-2/L) (1 + b^2)^(1/L) / (1 + L b^2)  <  1    for every phi and L >= 2,
 
-  by the weighted means (b^2)^(1-1/L) (1+b^2)^(1/L) < (1-1/L) b^2 + (1+b^2)/L. In words: of all
+  by the weighted means (b^2)^(1-1/L) (1+b^2)^(1/L) < (1-1/L) b^2 + (1+b^2)/L, and so for spectra
+  without an eigenvalue 1, whose least eigenvalue has both final rates. (An eigenvalue 1 costs
+  sharing nothing and may be ZAS's slowest: [1, 4] at L = 2 tends to 8 / sqrt(5).) In words: of all
   layers with one product, equal ones have the least sum of squared layer gradients, hence the
   slowest end; ZAS layers are unequal. It tends to 1 as L -> infinity and to 0 as phi -> 0.
 * L -> infinity, eps fixed: sharing has L T -> C(phi, eps), the limit flow being s' = s^2 (phi - s);
