@@ -12,6 +12,9 @@ import theory
 from tests.theory.mutation import first_failure, public
 
 GUARDS = {
+    "linear.shared_flow.time_left": "theorems.speedup_domain.shared_times",
+    "linear.zas_flow.time_left": "theorems.speedup_domain.zas_times_end_at_the_final_rate_and_begin_at_the_first",  # noqa: E501
+    "theorems.controls.second_step_commutator": "theorems.extremes.descents_may_agree_at_one_step_size_without_normality",  # noqa: E501
     "numerics.bisection.time_to_ratio": "studies.flows.flow_curves_stay_under_their_bound_and_meet_descent",  # noqa: E501
     "models.predictions.Split.descent_ratio": "models.predictions.descent_ratio_agrees_with_the_one_by_coordinates_where_layers_are_alike",  # noqa: E501
     "models.predictions.Split.noise_correlation": "models.predictions.split_recovers_signal_noise_and_their_correlation",  # noqa: E501

@@ -111,13 +111,18 @@ def check_same_descent(seed: int, scale: str, stretch: float = 1.0) -> Finding:
         worst[family] = pick(worst[family], apart)
     normal = max(worst["symmetric"], worst["rotation"])
     other_ = min(worst["near-symmetric"], worst["triangular"])
+    # One of the exceptional step sizes: I + N with N^2 = 0 is learnt in one step of 1 / L.
+    shear = np.array([[1.0, 1.0], [0.0, 1.0]])
+    kept, parted = (controls.largest_difference(shear, 8, eta, 20) for eta in (1 / 8, 0.12))
     return Finding(
-        Verdict.whether(normal < SAME < other_),
+        Verdict.whether(normal < SAME < other_ and kept < SAME < parted),
         f"{2 * count} normal targets, L up to 24, {steps} steps: largest difference of any weight "
         f"{normal:.1e} (tolerance {SAME:.0e}); {2 * count} that are not normal: at least "
-        f"{other_:.1e}",
+        f"{other_:.1e}. One of the exceptional step sizes, [[1, 1], [0, 1]] at L = 8, eta = 1/8: "
+        f"difference {kept:.1g}, and {parted:.1e} at eta = 0.12",
         Rigour.PROVED,
-        f"proved by induction; {4 * count} random cases on full matrices",
+        f"proved by induction, the converse by a polynomial in eta; {4 * count} random cases on "
+        "full matrices",
     )
 
 
@@ -231,8 +236,9 @@ CLAIMS = (
     ),
     Claim(
         "OUR-SAME",
-        "Identity start: descent with and without sharing is the same sequence iff the target is "
-        "normal (symmetric PD included)",
+        "Identity start, L >= 2: descent with and without sharing is the same sequence for every "
+        "step size iff the target is normal (symmetric PD included); any other parts them at the "
+        "second step, for all step sizes but at most L + d",
         "ours; on Theorems 2 and 4",
         "controls",
         "docs/theory.md#5-tying-or-its-start",

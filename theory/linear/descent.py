@@ -134,23 +134,33 @@ def loss_floor(target: ArrayLike, eta: float) -> float:
 def shared_admissible_step(target: ArrayLike, depth: int) -> float:
     """THM4's largest eta: min(lmin^2, 1) / (4 sqrt(d) L^2 max(lmax^4, 1)).
 
-    `target`: symmetric positive definite (d, d). ValueError if it is not.
+    `target`: symmetric positive definite (d, d). ValueError if it is not, or so extreme that the
+    step is no float.
     """
     values, _ = as_positive_definite("target", target)
     L = float(as_depth(depth))
-    least, largest = float(values[0]), float(values[-1])
-    return min(least**2, 1.0) / (4.0 * values.size**0.5 * L**2 * max(largest**4, 1.0))
+    with np.errstate(over="ignore", under="ignore"):
+        scale = 4.0 * values.size**0.5 * L**2 * max(values[-1] ** 4, 1.0)
+        return _a_float(min(values[0] ** 2, 1.0) / scale)
 
 
 def zas_admissible_step(target: ArrayLike, depth: int) -> float:
     """THM3's largest eta: min{1/(4 L^3 xi^6), 1/(144 L^2 xi^4)}.
 
-    xi = max{2 ||Phi||_F, 3 / sqrt(L), 1}. `target`: any finite real matrix. ValueError otherwise.
+    xi = max{2 ||Phi||_F, 3 / sqrt(L), 1}. `target`: any finite real matrix. ValueError otherwise,
+    or where the step is no float.
     """
     L = float(as_depth(depth))
-    norm = float(np.linalg.norm(as_finite("target", target)))
-    xi = max(2.0 * norm, 3.0 / L**0.5, 1.0)
-    return min(1.0 / (4.0 * L**3 * xi**6), 1.0 / (144.0 * L**2 * xi**4))
+    with np.errstate(over="ignore", under="ignore"):
+        norm = np.linalg.norm(as_finite("target", target))
+        xi = np.float64(max(2.0 * norm, 3.0 / L**0.5, 1.0))
+        return _a_float(min(1.0 / (4.0 * L**3 * xi**6), 1.0 / (144.0 * L**2 * xi**4)))
+
+
+def _a_float(step: float) -> float:
+    if not step >= np.finfo(np.float64).tiny:
+        raise ValueError("target: the theorem's step for it is below the smallest float")
+    return float(step)
 
 
 def _run(target: ArrayLike, weights: ArrayLike, eta: float, steps: int, tied: bool) -> Descent:

@@ -74,12 +74,33 @@ def time_to(value: ArrayLike, target: ArrayLike, depth: ArrayLike) -> Array:
     if s.size:
         part = s / sigma
         missing = (sigma - s) / sigma
-        value_ = -np.log(np.where(part < 0.5, 0.5, missing))
-        value_ = np.where(part < 0.5, -np.log1p(-np.minimum(part, 0.5)), value_)
-        deep = L > 1.0  # L = 1: t = u
-        if np.any(deep):
-            value_[deep] = _travel(s[deep], missing[deep], sigma[deep], L[deep])
-        time[open_] = value_
+        away = -np.log(np.where(part < 0.5, 0.5, missing))
+        away = np.where(part < 0.5, -np.log1p(-np.minimum(part, 0.5)), away)
+        time[open_] = _time(away, s, missing, sigma, L)
+    return time.reshape(shape)
+
+
+def time_left(log_left: ArrayLike, target: ArrayLike, depth: ArrayLike) -> Array:
+    """Time at which s - target is exp(`log_left`) times what it was at the start, `log_left` <= 0.
+
+    `time_to` of s = (1 - exp(log_left)) target, for shares at which that s is rounding. Relative
+    error below 1e-10 throughout; target != 0, -infinity gives infinity; broadcasts. ValueError
+    naming the argument outside.
+    """
+    sigma, L = np.abs(_as_target(target)), as_depth(depth)
+    away = -np.asarray(log_left, dtype=np.float64)
+    if not np.all(away >= 0.0):
+        raise ValueError("log_left must be <= 0 and not NaN")
+    if np.any(sigma == 0.0):
+        raise ValueError("target must differ from 0, where the flow starts")
+    away, sigma, L = np.broadcast_arrays(away, sigma, L)
+    shape = away.shape
+    away, sigma, L = away.reshape(-1), sigma.reshape(-1), L.reshape(-1)
+    time = np.where(away == 0.0, 0.0, np.inf)
+    open_ = (away > 0.0) & np.isfinite(away)
+    away, sigma, L = away[open_], sigma[open_], L[open_]
+    if away.size:
+        time[open_] = _time(away, -np.expm1(-away) * sigma, np.exp(-away), sigma, L)
     return time.reshape(shape)
 
 
@@ -139,6 +160,15 @@ def _as_matrix(target: ArrayLike) -> Array:
 def _clean(values: NDArray[np.floating]) -> Array:
     """Singular values below the domain are rounding errors of zero."""
     return np.where(values < SMALLEST, 0.0, values)
+
+
+def _time(away: Array, s: Array, missing: Array, sigma: Array, depth: Array) -> Array:
+    """Time from 0 to s, where 1 - s / sigma = `missing` = exp(-`away`); all (n,)."""
+    time = away.copy()  # L = 1: t = u
+    deep = depth > 1.0
+    if np.any(deep):
+        time[deep] = _travel(s[deep], missing[deep], sigma[deep], depth[deep])
+    return time
 
 
 def _travel(s: Array, missing: Array, sigma: Array, depth: Array) -> Array:

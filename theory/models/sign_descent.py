@@ -161,13 +161,16 @@ def steps_to_reach(
         raise ValueError("slope must be > 0")
     scale = np.sqrt(as_depth(depth)) * k
     speed = step * scale
-    z0, z1, speed = np.broadcast_arrays(scale * x0, scale * x1, speed)
+    way = scale * (x0 - x1)  # z0 - z1 as it is, where both are nearly one number
+    z0, z1, way, speed = np.broadcast_arrays(scale * x0, scale * x1, way, speed)
     if rule == "adam":
-        # sqrt(1 + z^2) can be huge at both ends: its difference is taken before the roots.
-        linear = (z0 - z1) * (z0 + z1) / (np.hypot(1.0, z0) + np.hypot(1.0, z1))
-        span = linear + np.arcsinh(1.0 / z1) - np.arcsinh(1.0 / z0)
+        # sqrt(1 + z^2) can be huge at both ends: its difference is taken before the roots. So is
+        # that of asinh(1 / z): asinh a - asinh b = asinh((a^2 - b^2) / (a hypot(1, b) + ...)).
+        root0, root1 = np.hypot(1.0, z0), np.hypot(1.0, z1)
+        together = (z0 + z1) / (root0 + root1)
+        span = way * together + np.arcsinh(way / z1 / z0 * together)
     elif rule == "sign":
-        width = np.log(z0 / z1).reshape(-1)
+        width = np.log1p(way / z1).reshape(-1)
         flat = panel_integral(_log_integrand, np.log(z1).reshape(-1), width, PANEL)
         span = flat.reshape(z0.shape)
     else:

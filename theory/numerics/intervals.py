@@ -35,7 +35,7 @@ def boxes(low: float, high: float, count: int) -> list[Box]:
     """
     if not (0.0 < low < high < math.inf and count >= 1):
         raise ValueError("low and high must satisfy 0 < low < high, count >= 1")
-    inner = [low * (high / low) ** (k / count) for k in range(1, count)]
+    inner = [low ** (1 - k / count) * high ** (k / count) for k in range(1, count)]
     return list(pairwise([low, *inner, high]))
 
 

@@ -69,10 +69,10 @@ def shared_step(spectrum: ArrayLike, depth: int) -> float:
 def zas_step(spectrum: ArrayLike, depth: int) -> float:
     """1 / G(smax), G half the final rate -R'/R of the ZAS flow: THM3 holds up to this step.
 
-    Proof in the module docstring. `spectrum`: singular values of any real target, here > 0, (n,).
-    ValueError naming the argument.
+    Proof in the module docstring. `spectrum`: singular values of any real target, zeros among
+    them or not, (n,). ValueError naming the argument.
     """
-    return 2.0 / float(zas_flow.rate(float(np.max(as_spectrum(spectrum))), depth))
+    return 2.0 / float(zas_flow.rate(float(np.max(as_spectrum(spectrum, zero=True))), depth))
 
 
 def shared_bound(steps: ArrayLike, eta: float, spectrum: ArrayLike, depth: int) -> Array:
@@ -92,8 +92,11 @@ def zas_bound(steps: ArrayLike, eta: float) -> Array:
 
 
 def theorem_step(theorem: str, spectrum: ArrayLike, depth: int) -> float:
-    """The paper's own largest eta for "theorem3" or "theorem4", diagonal target."""
-    target = np.diag(as_spectrum(spectrum))
+    """The paper's own largest eta for "theorem3" or "theorem4", diagonal target.
+
+    ValueError naming the argument, also where that step is below the smallest float.
+    """
+    target = np.diag(as_spectrum(spectrum, zero=theorem == "theorem3"))
     if _check(theorem) == "theorem4":
         return descent.shared_admissible_step(target, depth)
     return descent.zas_admissible_step(target, depth)
@@ -138,11 +141,13 @@ def rounding_room(losses: ArrayLike, spectrum: ArrayLike, depth: int) -> Array:
     return np.asarray(ROOM + 2.0 * moved / np.sqrt(2.0 * np.asarray(losses)))
 
 
-def as_spectrum(spectrum: ArrayLike) -> Array:
-    """Eigenvalues as float64 (n,); ValueError unless one or more, > 0 and finite."""
+def as_spectrum(spectrum: ArrayLike, zero: bool = False) -> Array:
+    """Eigenvalues as float64 (n,); ValueError unless one or more, > 0 (or `zero`) and finite."""
     value = np.atleast_1d(np.asarray(spectrum, dtype=np.float64))
-    if value.ndim != 1 or not value.size or not np.all((value > 0.0) & np.isfinite(value)):
-        raise ValueError("spectrum must hold one or more eigenvalues > 0 and finite")
+    least = value >= 0.0 if zero else value > 0.0
+    if value.ndim != 1 or not value.size or not np.all(least & np.isfinite(value)):
+        sign = ">=" if zero else ">"
+        raise ValueError(f"spectrum must hold one or more eigenvalues {sign} 0 and finite")
     return value
 
 

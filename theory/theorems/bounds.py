@@ -15,7 +15,7 @@ def theorem1(time: ArrayLike) -> Array:
 
     `time` >= 0 in units of the flow; same shape out. ValueError for a bad time.
     """
-    return np.asarray(np.exp(-2.0 * as_time(time)))
+    return _decay(2.0, as_time(time))
 
 
 def theorem2(time: ArrayLike, least: ArrayLike, depth: ArrayLike) -> Array:
@@ -25,7 +25,7 @@ def theorem2(time: ArrayLike, least: ArrayLike, depth: ArrayLike) -> Array:
     exponent is implemented; the paper's prose says lmin for lmin^2, see `theorem2_prose`.
     ValueError naming the argument outside the domain.
     """
-    return np.asarray(np.exp(-2.0 * as_depth(depth) * _floor(least, 2.0) * as_time(time)))
+    return _decay(2.0 * as_depth(depth) * _floor(least, 2.0), as_time(time))
 
 
 def theorem2_prose(time: ArrayLike, least: ArrayLike, depth: ArrayLike) -> Array:
@@ -35,7 +35,7 @@ def theorem2_prose(time: ArrayLike, least: ArrayLike, depth: ArrayLike) -> Array
     `theorem2_exact`, it holds for L <= 2 and is false for L > 2 and lmin < 1. Arguments and errors
     as for `theorem2`.
     """
-    return np.asarray(np.exp(-2.0 * as_depth(depth) * _floor(least, 1.0) * as_time(time)))
+    return _decay(2.0 * as_depth(depth) * _floor(least, 1.0), as_time(time))
 
 
 def theorem2_exact(time: ArrayLike, least: ArrayLike, depth: ArrayLike) -> Array:
@@ -47,7 +47,7 @@ def theorem2_exact(time: ArrayLike, least: ArrayLike, depth: ArrayLike) -> Array
     errors as for `theorem2`.
     """
     L = as_depth(depth)
-    return np.asarray(np.exp(-2.0 * L * _floor(least, 2.0 - 2.0 / L) * as_time(time)))
+    return _decay(2.0 * L * _floor(least, 2.0 - 2.0 / L), as_time(time))
 
 
 def theorem3(steps: ArrayLike, eta: float) -> Array:
@@ -58,7 +58,7 @@ def theorem3(steps: ArrayLike, eta: float) -> Array:
     """
     if not 0.0 < eta < 2.0:
         raise ValueError("eta must lie in (0, 2)")
-    return np.asarray(np.exp(_as_steps(steps) * np.log1p(-eta / 2.0)))
+    return _decay(-np.log1p(-eta / 2.0), _as_steps(steps))
 
 
 def theorem4(steps: ArrayLike, eta: float, least: ArrayLike, depth: ArrayLike) -> Array:
@@ -69,13 +69,20 @@ def theorem4(steps: ArrayLike, eta: float, least: ArrayLike, depth: ArrayLike) -
     """
     if not 0.0 < eta < np.inf:
         raise ValueError("eta must be > 0 and finite")
-    exponent = (2.0 * as_depth(depth) - 2.0) * _floor(least, 2.0) * eta
-    return np.asarray(np.exp(-exponent * _as_steps(steps)))
+    L = as_depth(depth)
+    bound = _decay((2.0 * L - 2.0) * _floor(least, 2.0) * eta, _as_steps(steps))
+    return np.where(L == 1.0, 1.0, bound)
 
 
 def least_eigenvalue(target: ArrayLike) -> float:
     """lmin of a symmetric positive definite target (d, d); ValueError if it is not."""
     return float(as_positive_definite("target", target)[0][0])
+
+
+def _decay(rate: ArrayLike, time: Array) -> Array:
+    """exp(-rate time) of a rate > 0 that may have underflowed: 0 at infinite time all the same."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.where(np.isinf(time), 0.0, np.exp(-np.asarray(rate) * time))
 
 
 def _floor(least: ArrayLike, power: ArrayLike) -> Array:

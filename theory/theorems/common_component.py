@@ -110,6 +110,8 @@ def certificate(least: float, largest: float, loss: float, depth: int) -> Certif
     if not 0.0 <= loss < np.inf:
         raise ValueError("loss must be >= 0 and finite")
     size = (2.0 * loss) ** 0.5
+    if L == 1:  # linear regression: R' = -2 R wherever the layer is, along a path of length `size`
+        return Certificate(size, 2.0)
 
     def room(radius: float) -> float:
         """The larger right-hand side of (i) and (ii)."""

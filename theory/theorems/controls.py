@@ -10,17 +10,29 @@ the same for all l: equal to its mean, and again such a polynomial. So under the
 Theorems 2 and 4 and of Lemma 1 tying contributes nothing: the whole difference from ZAS is the
 start's. That the identity start alone learns positive definite targets is Bartlett et al. 2018.
 
-**Converse.** If Phi is not normal and L >= 2, the unshared flow leaves the tied set at once:
+**Converse, flow.** If Phi is not normal and L >= 2, the unshared flow leaves the tied set at once:
     W_l - mean = (t^2 / 2) (l - (L + 1) / 2) [Phi, Phi^T] + O(t^3), [X, Y] = X Y - Y X,
 the integral of the difference of gradients in `theory.theorems.alignment.early_misalignment`. So
-the two flows from the identity coincide iff Phi is normal. From W_l = I + eps G_l they differ at
-order eps.
+the two flows from the identity coincide iff Phi is normal or L = 1. From W_l = I + eps G_l they
+differ at order eps.
 
-`theory.studies.controls` divides the gain over ZAS of sharing from the mean of the draws W_l = I +
-    eps G_l into log(T_ZAS / T_shared) = log(T_ZAS / T_own) + log(T_own / T_equal) + log(T_equal /
-T_shared), "start", "averaging" and "tying": T the time of the flow to one and the same loss, eps
-times ||Phi||_F^2 / 2; "own" moves every layer on its own from its own draw, "equal" from the mean
-of the draws, without tying. A negative part costs.
+**Converse, descent.** For one step size eta normality is sufficient, not necessary: Phi = I + N
+with N^2 = 0 and eta = 1 / L is learnt in one step, W = I + N / L, and nothing moves after it. What
+holds: the first step leaves all layers at W = (1 - eta) I + eta Phi, and the second one parts them
+iff (W^T)^(L-l-1) [W^T, W^L - Phi] (W^T)^(l-1) != 0 for some l = 1 .. L-1
+(`theory.theorems.odd_targets`); for invertible W, or L = 2, iff
+    C(eta) = [Phi^T, ((1 - eta) I + eta Phi)^L - Phi] != 0          (`second_step_commutator`).
+C is a polynomial in eta of degree <= L with C(0) = [Phi, Phi^T]. So if Phi is not normal and
+L >= 2, the two descents part at their second step for every eta > 0 but at most L values at which
+C = 0 and, if L >= 3, the at most d values 1 / (1 - lambda) that make W singular. In words: the
+descents are the same for all eta in some interval iff Phi is normal or L = 1.
+
+`theory.studies.controls` divides the gain over ZAS of sharing from the mean of the draws
+W_l = I + eps G_l into
+    log(T_ZAS / T_shared) = log(T_ZAS / T_own) + log(T_own / T_equal) + log(T_equal / T_shared),
+"start", "averaging" and "tying": T the time of the flow to one and the same loss, eps times
+||Phi||_F^2 / 2; "own" moves every layer on its own from its own draw, "equal" from the mean of
+the draws, without tying. A negative part costs.
 
 References: Yang et al., arXiv 2110.03848, Lemma 1, Theorems 1, 2, 4; Bartlett, Helmbold, Long,
 "Gradient descent with identity initialization efficiently learns positive definite linear
@@ -34,7 +46,7 @@ from numpy.typing import ArrayLike
 
 from theory.linear import deep_linear, descent, layer_flow
 from theory.linear.targets import random_target
-from theory.numerics.domain import Array, as_square
+from theory.numerics.domain import Array, as_depth, as_square
 from theory.theorems import alignment
 
 FAMILIES = ("symmetric", "rotation", "near-symmetric", "triangular")
@@ -90,6 +102,17 @@ def commutator(target: ArrayLike) -> Array:
     """[Phi, Phi^T] = Phi Phi^T - Phi^T Phi, zero iff Phi is normal. ValueError as `as_square`."""
     phi = as_square("target", target)
     return np.asarray(phi @ phi.T - phi.T @ phi)
+
+
+def second_step_commutator(target: ArrayLike, depth: int, eta: float) -> Array:
+    """C(eta) = [Phi^T, ((1 - eta) I + eta Phi)^L - Phi]: where it is not 0, step two parts layers.
+
+    See the module's converse for descent. (d, d); eta > 0; ValueError for a bad target or depth.
+    """
+    phi, L = as_square("target", target), int(as_depth(depth))
+    eye = np.eye(phi.shape[0])
+    error = np.linalg.matrix_power((1.0 - eta) * eye + eta * phi, L) - phi
+    return np.asarray(phi.T @ error - error @ phi.T)
 
 
 def early_deviation(target: ArrayLike, depth: int) -> Array:

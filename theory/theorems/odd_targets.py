@@ -129,8 +129,9 @@ def log_scalar_times(weights: ArrayLike, target: float, eps: float) -> Array:
 
     The module's quadrature in log x-coordinates, phi > 0; the product may have any sign. Relative
     error of the time below 1e-6 (checked against an integrator), at any depth: q is kept as a
-    logarithm. ValueError naming the argument for phi <= 0, eps outside (0, 1), a zero weight or
-    L < 2.
+    logarithm. Infinity for a negative product whose two least moduli are equal: they fall to zero
+    together and stick. ValueError naming the argument for phi <= 0, eps outside (0, 1), a zero
+    weight or L < 2.
     """
     w = as_finite("weights", weights)
     if w.ndim != 2 or w.shape[1] < 2 or not np.all(w != 0.0):
@@ -143,7 +144,7 @@ def log_scalar_times(weights: ArrayLike, target: float, eps: float) -> Array:
     for k, row in enumerate(w):
         order = np.argsort(np.abs(row))
         least, rest = row[order[0]], row[order[1:]]
-        excess = rest**2 - least**2
+        excess = (np.abs(rest) - abs(least)) * (np.abs(rest) + abs(least))
         # In the frame where the others' product is positive, x starts at +-|least|.
         start = float(least * np.prod(np.sign(rest)))
         out[k] = _log_travel(start, excess, target, eps)
@@ -164,6 +165,8 @@ def _log_travel(start: float, excess: Array, target: float, eps: float) -> float
     first = product(start)
     if abs(first - target) <= eps**0.5 * target:
         return -np.inf
+    if start < 0.0 and np.min(excess) == 0.0:  # 1 / q is not integrable at x = 0
+        return np.inf
     goal = target * (1.0 - eps**0.5 if first < target else 1.0 + eps**0.5)
     low, high = (start, max(1.0, abs(start))) if first < target else (0.0, start)
     while product(high) < goal:
@@ -174,7 +177,7 @@ def _log_travel(start: float, excess: Array, target: float, eps: float) -> float
     end = 0.5 * (low + high)
     # q changes on the scale of the second-least modulus: panels graded towards x = 0 from either
     # side resolve it whatever it is; towards the goal the integrand grows by 1 / sqrt(eps) only.
-    scale = float(np.sqrt(np.min(excess)))
+    scale = float(np.sqrt(np.min(excess))) or abs(start)
     breaks = [start, end]
     if min(start, end) < 0.0 < max(start, end):
         breaks.append(0.0)

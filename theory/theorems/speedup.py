@@ -10,7 +10,9 @@ own R(0). The paper compares the two bounds and reads a factor L. The ratio T_za
 
       ratio -> L b^(2-2/L) (1 + b^2)^(1/L) / (1 + L b^2)  <  1    for every phi and L >= 2,
 
-  by the weighted means (b^2)^(1-1/L) (1+b^2)^(1/L) < (1-1/L) b^2 + (1+b^2)/L. In words: of all
+  by the weighted means (b^2)^(1-1/L) (1+b^2)^(1/L) < (1-1/L) b^2 + (1+b^2)/L, and so for spectra
+  without an eigenvalue 1, whose least eigenvalue has both final rates. (An eigenvalue 1 costs
+  sharing nothing and may be ZAS's slowest: [1, 4] at L = 2 tends to 8 / sqrt(5).) In words: of all
   layers with one product, equal ones have the least sum of squared layer gradients, hence the
   slowest end; ZAS layers are unequal. It tends to 1 as L -> infinity and to 0 as phi -> 0.
 * L -> infinity, eps fixed: sharing has L T -> C(phi, eps), the limit flow being s' = s^2 (phi - s);
@@ -38,16 +40,15 @@ ANCHOR = 1e-12
 
 
 def flow_time(method: str, target: ArrayLike, depth: ArrayLike, eps: ArrayLike) -> Array:
-    """Time to R = eps R(0) for a scalar target: `time_to` of the flow at the value where it is.
+    """Time to R = eps R(0) for a scalar target: `time_left` of the flow at the share sqrt(eps).
 
-    Sharing: s = phi - sqrt(eps) (phi - 1), phi != 1. ZAS: s = phi (1 - sqrt(eps)). `method` is
-    "shared" or "zas", 0 < eps < 1, phi > 0; broadcasts. Relative error 1e-9 for eps >= 1e-12
-    (the difference phi - s carries rounding / sqrt(eps)). ValueError naming the argument.
+    `method` is "shared" (phi != 1) or "zas", 0 < eps < 1, phi > 0; broadcasts. Relative error 1e-9
+    for every such phi in [1e-3, 1e3] and every eps, next to 1 and at the smallest float too.
+    ValueError naming the argument.
     """
-    phi, root = _as_targets(method, target), np.sqrt(_as_eps(eps))
-    if method == "shared":
-        return shared_flow.time_to(phi - root * (phi - 1.0), phi, depth)
-    return zas_flow.time_to(phi * (1.0 - root), phi, depth)
+    phi, half = _as_targets(method, target), 0.5 * np.log(_as_eps(eps))
+    flow = shared_flow if method == "shared" else zas_flow
+    return flow.time_left(half, phi, depth)
 
 
 def spectrum_time(method: str, spectrum: ArrayLike, depth: int, eps: float) -> float:
@@ -71,10 +72,11 @@ def spectrum_time(method: str, spectrum: ArrayLike, depth: int, eps: float) -> f
         return high
     gap = shared_flow.gap if method == "shared" else zas_flow.gap
     start = float(np.sum(gap(0.0, values, depth) ** 2))
+    root = eps**0.5  # squares of differences below 1e-154 would underflow
 
     def excess(log_time: float) -> float:
-        left = float(np.sum(gap(float(np.exp(log_time)), values, depth) ** 2))
-        return float(np.log(left / start) - np.log(eps))
+        left = gap(float(np.exp(log_time)), values, depth) / root
+        return float(np.log(np.sum(left**2) / start))
 
     # A nudge outwards: the ends solve R = eps R(0) only when all t_i agree.
     ends = np.log(low) - 1e-9, np.log(high) + 1e-9

@@ -186,7 +186,7 @@ def test_the_order_is_one_over_depth() -> None:
     ("call", "name"),
     [
         (lambda: shared_step([], 2), "spectrum"),
-        (lambda: zas_step([0.0], 2), "spectrum"),
+        (lambda: zas_step([-1.0], 2), "spectrum"),
         (lambda: shared_step([1.0], 0), "depth"),
         (lambda: shared_bound(3, 1.01 * shared_step([2.0], 3), [2.0], 3), "eta"),
         (lambda: zas_bound(3, 1.2), "eta"),
