@@ -75,3 +75,20 @@ def compare(runs: Mapping[str, Mapping[int, float]], reference: str) -> dict[str
             entry |= {"difference": asdict(difference), "verdict": difference.verdict()}
         out[arm] = entry
     return out
+
+
+def is_tuned(study: Mapping[str, Any]) -> bool:
+    """Whether every arm of a study chose its rate from a grid, by the study's configuration."""
+    return len(study.get("rates", ())) > 1
+
+
+def weight(compared: Mapping[str, Any], arm: str) -> tuple[bool, float, int, int]:
+    """Return how much a comparison (comparison.json, or a table) has to say of ``arm``: a sort key.
+
+    A tuned comparison before one with a single rate for all arms, then the one whose baseline
+    computes most, as the paper's claims are about large models; then more seeds and more arms.
+    """
+    arms = compared["arms"]
+    flops = arms[compared["reference"]]["flops"]
+    most = float(max(flops.values()) if isinstance(flops, dict) else flops)
+    return is_tuned(compared["study"]), most, int(arms[arm]["difference"]["n"]), len(arms)

@@ -14,7 +14,7 @@ from typing import Any
 from bert.claims.finetuned import by_tasks, first_table_tasks
 from bert.claims.scale import scale_claims
 from evidence.claim import Claim, Finding, Record, Verdict
-from evidence.comparison import Interval
+from evidence.comparison import Interval, is_tuned
 from evidence.results import Table, find_tables, read_comparison
 
 _ARMS = {"swe-f": "SWE-F", "swe-a": "SWE-A", "swe-m": "SWE-M"}
@@ -245,7 +245,7 @@ def _difference(comparison: dict[str, Any], arm: str) -> str:
 
 def _setting(comparison: dict[str, Any], arm: str) -> str:
     entry, study = comparison["arms"][arm], comparison["study"]
-    tuned = "rate of each arm tuned" if "rates" in study else "one rate for all arms"
+    tuned = "rate of each arm tuned" if is_tuned(study) else "one rate for all arms"
     return (
         f"n = {entry['difference']['n']} paired seeds, {study['size']} model, {entry['steps']} "
         f"updates, {entry['tokens']} tokens, {tuned}"

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from evidence.comparison import is_tuned
 from figures.base import style
 from figures.base.results import Run, Study
 from figures.base.wording import count, fixed, listing
@@ -88,7 +89,7 @@ def _caption(study: Study) -> str:
     )
     entry, config = study.comparison["arms"][study.reference], study.comparison["study"]
     seeds = max(len(runs) for runs in study.runs.values())
-    rate = "of each arm as tuned" if "rates" in config else f"{config['peak_lr']:g}"
+    rate = "of each arm as tuned" if is_tuned(config) else f"{config['peak_lr']:g}"
     return (
         f"Masked-language-model loss of BERT {config['size']}, {count(entry['steps'])} updates, "
         f"{count(entry['tokens'])} tokens a run, peak learning rate {rate}. Strong "

@@ -1,7 +1,7 @@
 """The first screen of the report: one sentence and three numbers, out of what the results hold.
 
-Of all BERT studies at hand that compare SWE-F with a baseline, the one with the most paired seeds
-speaks, a tuned table before the untuned default comparison.
+Of all BERT studies at hand that compare SWE-F with a baseline the weightiest speaks, see
+:func:`evidence.comparison.weight`: the one that the README quotes too.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from evidence.claim import Verdict
-from evidence.comparison import Interval
+from evidence.comparison import Interval, is_tuned, weight
 from evidence.results import Table, reading
 from figures.base.wording import count, fixed, interval, plain
 
@@ -62,7 +62,7 @@ def answer(
         where = spoken["study"]
         setting = (
             f"BERT {where['size']}, {count(spoken['arms'][spoken['reference']]['steps'])} updates, "
-            f"{'every arm’s rate tuned' if 'rates' in where else 'one rate for all arms'}"
+            f"{'every arm’s rate tuned' if is_tuned(where) else 'one rate for all arms'}"
         )
     ratios = [result for result in tables if ARM in result.data.get("speedup", {})]
     for result in ratios[:1]:
@@ -78,11 +78,9 @@ def _study(
     comparison: Mapping[str, Any] | None, tables: Sequence[Table]
 ) -> Mapping[str, Any] | None:
     """The comparison that speaks; None without any."""
-    found: list[Mapping[str, Any]] = [result.data for result in tables]
-    found = [data for data in found if "difference" in data["arms"].get(ARM, {})]
-    if found:
-        return max(found, key=lambda data: int(data["arms"][ARM]["difference"]["n"]))
-    return comparison if comparison and ARM in comparison["arms"] else None
+    every = [*(result.data for result in tables), *([comparison] if comparison else [])]
+    found = [data for data in every if "difference" in data["arms"].get(ARM, {})]
+    return max(found, key=lambda data: weight(data, ARM), default=None)
 
 
 def _paired(arms: Mapping[str, Any], arm: str, other: str) -> Interval | None:

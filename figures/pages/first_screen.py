@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evidence.claim import Verdict, in_words
-from evidence.comparison import Interval
+from evidence.comparison import Interval, is_tuned, weight
 from evidence.results import read_claims, read_json, reading, recorded_tables
 from figures.base.tables import plain_markdown, verdict_counts
 from figures.base.wording import count, interval
@@ -185,9 +185,7 @@ def _claims(records: Path) -> dict[str, dict[str, str]]:
 def _comparisons(records: Path) -> list[tuple[Path, str, dict[str, Any]]]:
     """Return (file, picture, content) of what compares SWE-F with a baseline, weightiest first.
 
-    The first one speaks: a tuned comparison before one with a single rate for all arms, then the
-    one whose baseline computes most, as the paper's claims are about large models; then more seeds
-    and more arms. What has no interval says nothing.
+    The first one speaks (see :func:`evidence.comparison.weight`). What has no interval says nothing.
     """
     found = [
         (table.path, table.figure(), table.data)
@@ -202,23 +200,12 @@ def _comparisons(records: Path) -> list[tuple[Path, str, dict[str, Any]]]:
         with reading(path):
             gap = data["arms"].get(ARM, {}).get("difference", {"low": None})
             if gap["low"] is not None:
-                weight = (_tuned(data), _flops(data), gap["n"], len(data["arms"]))
-                weighed.append((weight, (path, picture, data)))
+                weighed.append((weight(data, ARM), (path, picture, data)))
     return [case for _, case in sorted(weighed, key=lambda entry: entry[0], reverse=True)]
 
 
-def _tuned(data: Mapping[str, Any]) -> bool:
-    return len(data["study"].get("rates", ())) > 1
-
-
-def _flops(data: Mapping[str, Any]) -> float:
-    """Of one run of the baseline."""
-    flops = data["arms"][data["reference"]]["flops"]
-    return float(max(flops.values()) if isinstance(flops, dict) else flops)
-
-
 def _baseline(data: Mapping[str, Any]) -> str:
-    return "tuned baseline" if _tuned(data) else "baseline (one rate for all arms)"
+    return "tuned baseline" if is_tuned(data["study"]) else "baseline (one rate for all arms)"
 
 
 def _model(data: Mapping[str, Any]) -> str:
