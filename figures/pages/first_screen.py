@@ -185,7 +185,7 @@ def _claims(records: Path) -> dict[str, dict[str, str]]:
 def _comparisons(records: Path) -> list[tuple[Path, str, dict[str, Any]]]:
     """Return (file, picture, content) of what compares SWE-F with a baseline, weightiest first.
 
-    The first one speaks (see :func:`evidence.comparison.weight`). What has no interval says nothing.
+    The first one speaks: see :func:`evidence.comparison.weight`. Without an interval none does.
     """
     found = [
         (table.path, table.figure(), table.data)
