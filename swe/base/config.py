@@ -59,13 +59,6 @@ def require_count(name: str, value: int, low: int = 1, high: int = LARGEST_COUNT
     require(whole and low <= value <= high, name, value, f"an integer, at least {low}{top}")
 
 
-def require_keys(name: str, value: Any, keys: tuple[str, ...]) -> None:
-    """Refuse anything but a table with exactly these names."""
-    require(isinstance(value, dict), name, type(value).__name__, "a table of named values")
-    found = sorted(map(str, value))
-    require(found == sorted(keys), name, found, f"a table of exactly {', '.join(keys)}")
-
-
 def to_dict(config: Any) -> dict[str, Any]:
     """Turn a configuration dataclass into JSON-able data; a tagged union carries its ``kind``."""
     out: dict[str, Any] = {}
@@ -117,7 +110,9 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
     origin = typing.get_origin(hint)
     if origin is tuple:
         require(isinstance(value, list | tuple), name, value, "a list")
-        return tuple(value)
+        inner = typing.get_args(hint)
+        each = inner[0] if inner[1:] == (...,) else Any
+        return tuple(value if each is Any else [_convert(each, item, name) for item in value])
     if origin is typing.Literal:
         options = typing.get_args(hint)
         require(value in options, name, value, f"one of {', '.join(map(str, options))}")

@@ -27,7 +27,7 @@ from swe.run import checkpoint
 from swe.run.engine import Engine
 from swe.run.record import RunFolder, Spectator, commits_of, environment
 from swe.run.run_config import TrainConfig
-from swe.run.saved_state import SavedState
+from swe.run.saved_state import Rows, SavedState
 from swe.run.speed import SpeedConfig
 from swe.run.task import Batch, Task
 from swe.sharing.placement import Mode, Parallel, World
@@ -225,8 +225,8 @@ class _Loop:
         self.world.agree("schedule state", self.engine.swe.to_json())
         state = SavedState(
             config=self.folder.digest,
-            swe=self.engine.swe.to_json(),
-            rows=self.folder.row_counts(),
+            swe=self.engine.swe.saved(),
+            rows=Rows(**self.folder.row_counts()),
             seconds=self._seconds(),
             loss_sum=float(self.loss_sum),
             loss_count=self.loss_count,
@@ -252,12 +252,12 @@ class _Loop:
             return
         saved = self._saved_state(found)
         try:
-            self.engine.swe.restore(saved.swe)
+            self.engine.swe.take_over(saved.swe)
         except ConfigError as error:
             raise CheckpointError(f"{found.path}: of another run ({error})") from None
         found.load_weights(self.engine.model)
         found.load_optimizer(self.engine.model, self.engine.optimizer)
-        self.folder.rewind(saved.rows)
+        self.folder.rewind(to_dict(saved.rows))
         self.loss_sum.fill_(saved.loss_sum)
         self.loss_count = saved.loss_count
         self.seconds_before = saved.seconds

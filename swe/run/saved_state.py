@@ -8,7 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from swe.base.config import require, require_between, require_count
+from swe.base.config import require_between, require_count
+from swe.sharing.share_then_unshare import SweState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """How many rows the line files of a run folder have."""
+
+    metrics: int
+    events: int
+
+    def __post_init__(self) -> None:
+        require_count("rows.metrics", self.metrics, 0)
+        require_count("rows.events", self.events, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,10 +30,10 @@ class SavedState:
 
     config: str
     """Digest of the run's configuration and task: whose checkpoint it is."""
-    swe: dict
-    """What ``ShareThenUnshare.restore`` takes, which checks it."""
-    rows: dict
-    """Rows of each line file, {name: count}."""
+    swe: SweState
+    """Where the schedule's runner was."""
+    rows: Rows
+    """Rows of each line file."""
     seconds: float
     """Wall time so far."""
     loss_sum: float
@@ -32,7 +45,3 @@ class SavedState:
         require_count("loss_count", self.loss_count, 0)
         require_between("seconds", self.seconds, 0, 1e12)
         require_between("loss_sum", self.loss_sum, -1e300, 1e300)
-        names = sorted(map(str, self.rows))
-        require(names == ["events", "metrics"], "rows", names, "of events and metrics")
-        for name, count in self.rows.items():
-            require_count(f"rows.{name}", count, 0)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from swe.base.config import require, require_count, require_keys
+from swe.base.config import from_dict, require, require_count, to_dict
 from swe.base.errors import ConfigError
 
 DEEPEST = 10**6
@@ -135,17 +135,12 @@ class Layout:
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON-able data; :meth:`from_json` is the inverse."""
-        return {"depth": self.depth, "unit": self.unit, "groups": list(self.groups)}
+        return to_dict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Layout:
         """Rebuild a layout from :meth:`to_json`; ConfigError for other data."""
-        require_keys("layout", data, ("depth", "unit", "groups"))
-        groups = data["groups"]
-        require(isinstance(groups, list), "groups", type(groups).__name__, "a list")
-        for size in groups:
-            require_count("groups", size)
-        return cls(data["depth"], data["unit"], tuple(data["groups"]))
+        return from_dict(cls, data, where="layout.")
 
     def __str__(self) -> str:
         if self.is_untied:

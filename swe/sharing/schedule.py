@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from swe.base.config import require, require_between, require_count, require_keys
+from swe.base.config import from_dict, require, require_between, require_count, to_dict
 from swe.base.errors import ConfigError
 from swe.sharing.layout import Layout
 
@@ -29,19 +29,18 @@ class ScheduleState:
     layout: Layout
     low_checks: tuple[int, ...] = ()
 
+    def __post_init__(self) -> None:
+        for count in self.low_checks:
+            require_count("low_checks", count, 0)
+
     def to_json(self) -> dict[str, Any]:
         """Return JSON-able data; :meth:`from_json` is the inverse."""
-        return {"layout": self.layout.to_json(), "low_checks": list(self.low_checks)}
+        return to_dict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ScheduleState:
         """Rebuild a state from :meth:`to_json`. Raises ConfigError for other data."""
-        require_keys("schedule", data, ("layout", "low_checks"))
-        counters = data["low_checks"]
-        require(isinstance(counters, list), "low_checks", type(counters).__name__, "a list")
-        for count in counters:
-            require_count("low_checks", count, 0)
-        return cls(Layout.from_json(data["layout"]), tuple(counters))
+        return from_dict(cls, data, where="schedule.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from swe.base.config import require, require_count, require_keys
+from swe.base.config import from_dict, require, require_count, to_dict
 from swe.base.errors import ConfigError, FunctionChangedError
 from swe.base.platform import require_device
 from swe.sharing.eager import eagerly
@@ -49,6 +49,19 @@ class Event:
     after: Layout
     loss: float
     correlations: tuple[float, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweState:
+    """Where a runner is: its schedule, the probes made, and the last update that was decided."""
+
+    schedule: ScheduleState
+    probes: int
+    begun: int
+
+    def __post_init__(self) -> None:
+        require_count("probes", self.probes, 0)
+        require_count("begun", self.begun, -1)
 
 
 def prepare(stack: Stack, schedule: Schedule) -> ScheduleState:
@@ -99,11 +112,8 @@ class ShareThenUnshare:
         self.convention, self.clip_norm, self.moments = convention, clip_norm, moments
         _, self.stack = find_stack(model)
         schedule.validate(self.stack.layout.depth, steps)
-        self.state = (
-            schedule.start(self.stack.layout.depth)
-            if resume is None
-            else ScheduleState.from_json(resume["schedule"])
-        )
+        earlier = None if resume is None else from_dict(SweState, resume, where="resume.")
+        self.state = earlier.schedule if earlier else schedule.start(self.stack.layout.depth)
         if self.stack.layout != self.state.layout:
             raise ConfigError(
                 f"stack: its layout is {self.stack.layout}, the schedule {schedule.kind} starts "
@@ -111,8 +121,7 @@ class ShareThenUnshare:
             )
         self.rule = GradientRule(model, convention, clip_norm)
         self.statistics: GradientStatistics | None = None
-        self.probes = 0 if resume is None else int(resume["probes"])
-        self.begun = -1 if resume is None else int(resume["begun"])
+        self.probes, self.begun = (earlier.probes, earlier.begun) if earlier else (0, -1)
 
     def begin_step(
         self, step: int, loss: Callable[[], Tensor], *, measure: bool = False
@@ -181,10 +190,12 @@ class ShareThenUnshare:
         Weights and optimiser state are to be loaded afterwards, by name. ConfigError for anything
         that :meth:`to_json` cannot have returned for this stack.
         """
-        require_keys("swe", state, ("schedule", "probes", "begun"))
-        require_count("swe.probes", state["probes"], 0)
-        require_count("swe.begun", state["begun"], -1, self.steps)
-        restored = ScheduleState.from_json(state["schedule"])
+        self.take_over(from_dict(SweState, state, where="swe."))
+
+    def take_over(self, state: SweState) -> None:
+        """As :meth:`restore`, of a state that was read already."""
+        require_count("swe.begun", state.begun, -1, self.steps)
+        restored = state.schedule
         boundaries = self.stack.layout.repeats - 1
         counters = len(restored.low_checks)
         require(
@@ -196,11 +207,15 @@ class ShareThenUnshare:
         if restored.layout != self.stack.layout:
             self._unshare(restored.layout, "copy", None)
         self.state = restored
-        self.probes, self.begun = state["probes"], state["begun"]
+        self.probes, self.begun = state.probes, state.begun
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON-able state that :meth:`restore` takes."""
-        return {"schedule": self.state.to_json(), "probes": self.probes, "begun": self.begun}
+        return to_dict(self.saved())
+
+    def saved(self) -> SweState:
+        """Return the state that :meth:`take_over` takes."""
+        return SweState(schedule=self.state, probes=self.probes, begun=self.begun)
 
     def _held_loss(self, loss: Callable[[], Tensor]) -> Tensor:
         devices = sorted({p.device for p in self.model.parameters() if p.is_cuda}, key=str)

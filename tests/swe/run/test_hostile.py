@@ -26,8 +26,9 @@ from swe.base.interrupt import Interrupted
 from swe.run import checkpoint
 from swe.run.loop import train
 from swe.run.run_config import TrainConfig
-from swe.run.saved_state import SavedState
+from swe.run.saved_state import Rows, SavedState
 from swe.sharing.schedule import ScheduleState
+from swe.sharing.share_then_unshare import SweState
 from tests.swe.run import crash
 from tests.swe.run.damage import forge
 
@@ -253,17 +254,17 @@ def planted(whole: dict[str, Any], where: tuple[str, ...], value: Any) -> Any:
     return whole | {key: planted(whole[key], tuple(rest), value) if rest else value}
 
 
+SCHEDULE = {"layout": {"depth": 4, "unit": 1, "groups": [2, 2]}, "low_checks": [0, 1, 0]}
 STATE = to_dict(
     SavedState(
         config="x",
-        swe={},
-        rows={"metrics": 1, "events": 0},
+        swe=SweState(schedule=ScheduleState.from_json(SCHEDULE), probes=1, begun=3),
+        rows=Rows(metrics=1, events=0),
         seconds=1.0,
         loss_sum=0.0,
         loss_count=2,
     )
 )
-SCHEDULE = {"layout": {"depth": 4, "unit": 1, "groups": [2, 2]}, "low_checks": [0, 1, 0]}
 READERS: dict[str, tuple[dict[str, Any], Callable[[Any], Any]]] = {
     "config": (to_dict(CONFIG), lambda value: from_dict(TrainConfig, value)),
     "state": (STATE, lambda value: from_dict(SavedState, value)),
