@@ -37,7 +37,7 @@ def test_the_citation_names_the_paper_of_the_readme() -> None:
     assert f"arXiv:{number}" in citation.partition("\nreferences:\n")[2]
 
 
-def test_every_move_leads_from_a_path_that_is_gone_to_one_that_is_there() -> None:
+def test_every_move_leads_from_a_gone_path_to_one_that_is_there() -> None:
     rows = re.findall(r"^\| (\S+\.py) \| (\S.*\.py) \|$", read("CHANGELOG.md"), re.MULTILINE)
     assert len(rows) == len(dict(rows)) > 150
     for old, new in rows:
@@ -66,3 +66,14 @@ def test_what_to_touch_exists(what: str) -> None:
     assert len(paths) >= 5
     for path in paths:
         assert (ROOT / path).exists(), path
+
+
+def test_names_of_tests_are_short() -> None:
+    """At most 60 characters: a name is read in a list of failures."""
+    names = [
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^ *def (test_\w+)", path.read_text(encoding="utf-8"), re.M)
+    ]
+    assert len(names) > 1000
+    assert [name for name in names if len(name) > 60] == []

@@ -67,7 +67,7 @@ def test_every_page_is_one_step_from_the_readme() -> None:
     assert [page for page in PAGES if page != "README.md" and ROOT / page not in linked] == []
 
 
-def test_every_room_and_a_first_file_of_it_are_one_step_from_the_readme() -> None:
+def test_every_room_is_one_step_from_the_readme() -> None:
     linked = [path.resolve() for path, _ in links("README.md")]
     for room in ROOMS:
         if room != "docs":

@@ -58,7 +58,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_from_text_to_scores_and_an_export_that_transformers_opens(
+def test_from_text_to_scores_and_an_export_that_opens(
     reader: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("transformers")

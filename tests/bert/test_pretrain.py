@@ -129,9 +129,7 @@ def test_other_code_continues_a_run_only_when_told_to(
     assert main(arguments(text, tmp_path)) == 0, "a finished run is nobody's to continue"
 
 
-def test_a_signal_while_the_data_are_made_stops_them_and_the_same_command_goes_on(
-    text: Path, tmp_path: Path
-) -> None:
+def test_a_signal_while_the_data_are_made_stops_them(text: Path, tmp_path: Path) -> None:
     """While the text is hashed, before a vocabulary; after it; and while the text is encoded."""
     out = tmp_path / "out"
     for until in ("", "data/vocab-*.txt", "data/tokens-16/building.json"):

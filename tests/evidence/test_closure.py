@@ -49,9 +49,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("start", ["theory.studies.odd_targets", STUDY, FINETUNE])
-def test_an_edit_counts_in_every_module_of_the_closure_and_in_no_other(
-    start: str, tree: Path
-) -> None:
+def test_an_edit_counts_in_the_closure_and_in_no_other_module(start: str, tree: Path) -> None:
     before, counted = code_digest([start]), set()
     for name, path in files(tree).items():
         source = path.read_text(encoding="utf-8")

@@ -68,7 +68,7 @@ def test_own_tables_come_first_then_as_they_are_named(tmp_path: Path) -> None:
     assert find_tables(out, studies, ("sweep",), "no such arm") == []
 
 
-def test_a_table_without_its_arms_is_refused_by_report_and_claims(tmp_path: Path) -> None:
+def test_a_table_without_its_arms_is_refused_everywhere(tmp_path: Path) -> None:
     table = sample("sweep")
     del table["arms"]["baseline"]
     dump(tmp_path / "a" / "sweep.json", table)

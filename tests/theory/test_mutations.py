@@ -16,17 +16,17 @@ GUARDS = {
     "linear.zas_flow.time_left": "theorems.speedup_domain.zas_times_end_at_the_final_rate_and_begin_at_the_first",  # noqa: E501
     "theorems.controls.second_step_commutator": "theorems.extremes.descents_may_agree_at_one_step_size_without_normality",  # noqa: E501
     "numerics.bisection.time_to_ratio": "studies.flows.flow_curves_stay_under_their_bound_and_meet_descent",  # noqa: E501
-    "models.predictions.Split.descent_ratio": "models.predictions.descent_ratio_agrees_with_the_one_by_coordinates_where_layers_are_alike",  # noqa: E501
+    "models.predictions.Split.descent_ratio": "models.predictions.descent_ratio_agrees_with_the_one_by_coordinates",  # noqa: E501
     "models.predictions.Split.noise_correlation": "models.predictions.split_recovers_signal_noise_and_their_correlation",  # noqa: E501
     "models.predictions.Split.signal_to_noise": "models.predictions.split_recovers_signal_noise_and_their_correlation",  # noqa: E501
-    "models.predictions.best_tau": "models.predictions.best_tau_is_the_first_probe_at_which_tying_no_longer_pays",  # noqa: E501
+    "models.predictions.best_tau": "models.predictions.best_tau_is_the_first_probe_where_tying_stops_paying",  # noqa: E501
     "models.predictions.energies": "models.predictions.energies_are_those_of_the_gradients",
     "models.predictions.exchangeable_correlation": "theorems.written_out.estimates_for_the_carried_predictions",  # noqa: E501
     "models.fit_quadratic.Estimate.loss_by_tau": "theorems.written_out.estimates_for_the_carried_predictions",  # noqa: E501
     "models.fit_quadratic.Estimate.loss_unshared": "theorems.written_out.estimates_for_the_carried_predictions",  # noqa: E501
     "models.fit_quadratic.Estimate.noise_over_bias": "theorems.written_out.estimates_for_the_carried_predictions",  # noqa: E501
     "models.fit_quadratic.general_losses": "models.fit_quadratic.without_noise_the_general_quadratic_is_the_run_itself",  # noqa: E501
-    "models.sign_descent.descent_ratio": "models.predictions.descent_ratio_agrees_with_the_one_by_coordinates_where_layers_are_alike",  # noqa: E501
+    "models.sign_descent.descent_ratio": "models.predictions.descent_ratio_agrees_with_the_one_by_coordinates",  # noqa: E501
     "theorems.admissible.as_spectrum": "theorems.admissible.zas_step_is_its_formula",
     "theorems.admissible.largest_step": "theorems.admissible.sharing_s_step_is_within_two_of_the_best_possible",  # noqa: E501
     "theorems.admissible.proved_step": "theorems.written_out.sharper_bounds_and_steps",
@@ -153,7 +153,7 @@ GUARDS = {
     "theorems.speedup.even_log10": "theorems.speedup.there_is_one_crossing",
     "theorems.speedup.final_ratio": "theorems.speedup.final_ratio_is_the_formula",
     "theorems.speedup.flow_time": "theorems.speedup.limit_of_depth_is_reached_at_the_order_promised",  # noqa: E501
-    "theorems.speedup.spectrum_time": "theorems.speedup.spectrum_of_one_value_is_the_scalar_and_ones_cost_nothing",  # noqa: E501
+    "theorems.speedup.spectrum_time": "theorems.speedup.a_spectrum_of_one_is_the_scalar_and_ones_cost_nothing",  # noqa: E501
     "theorems.speedup.time_ratio": "theorems.speedup.depth_one_is_the_same_problem_and_the_start_gives_depth",  # noqa: E501
     "theorems.steps.best_steps": "theorems.steps.zas_with_step_one_is_there_after_one_step",
     "theorems.steps.count_steps": "theorems.steps.the_difference_between_count_and_flow_is_first_order",  # noqa: E501

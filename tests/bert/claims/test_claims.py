@@ -292,7 +292,7 @@ def test_table_2_is_judged_by_its_tasks_where_they_were_run(
     assert "python -m bert.finetune.arms table2" in record.command
 
 
-def test_table_2_needs_the_doubled_baseline_reached_and_intervals(tables: Path) -> None:
+def test_table_2_needs_the_doubled_baseline_and_intervals(tables: Path) -> None:
     put_scores(tables, {"swe-f": [1.0] * 3, "swe-m": [1.0] * 3, "baseline x2": [2.0, 2.0, 0.5]})
     record = ledger(tables)["TAB2"]
     assert words(record) == "no gain (small)"

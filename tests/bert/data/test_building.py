@@ -101,7 +101,7 @@ def test_documents_apart_against_plain_python(
 
 
 @pytest.mark.parametrize("how", ["across", "apart"])
-def test_interrupted_at_every_chunk_and_with_any_processes_the_same_bytes(
+def test_interrupted_at_every_chunk_the_bytes_are_the_same(
     tmp_path: Path, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch, how: Documents
 ) -> None:
     text = make_text(tmp_path / "text.txt")
@@ -135,7 +135,7 @@ def test_interrupted_at_every_chunk_and_with_any_processes_the_same_bytes(
     assert arrays(folder) == arrays(whole.folder)
 
 
-def test_a_line_longer_than_everything_is_encoded_in_bounded_chunks(
+def test_a_line_longer_than_all_is_encoded_in_bounded_chunks(
     tmp_path: Path, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sizes and line are a hundredth of the real ones; test_reading has the line of 100 MB."""

@@ -80,7 +80,7 @@ def test_a_text_that_is_its_own_validation_text_is_refused(
         store_of(tmp_path / "both", vocabulary, BOTH, BOTH)
 
 
-def test_a_store_from_before_the_rule_is_readable_but_no_longer_taken_for_the_same(
+def test_a_store_from_before_the_rule_is_readable_not_the_same(
     tmp_path: Path, vocabulary: Vocabulary
 ) -> None:
     store = store_of(tmp_path / "both", vocabulary, TEXT, BOTH)

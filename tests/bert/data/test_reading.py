@@ -189,7 +189,7 @@ def test_latin_letters_within_utf8(tmp_path: Path, errors: Errors, expected: str
 
 
 @pytest.mark.parametrize("piece", [1, 3, 4, 5, 100])
-def test_the_byte_of_an_encoding_error_does_not_depend_on_the_pieces(
+def test_the_byte_of_an_encoding_error_is_that_of_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int
 ) -> None:
     monkeypatch.setattr(reading, "PIECE", piece)

@@ -148,7 +148,7 @@ def test_folder_without_text_and_empty_list_are_refused(tmp_path: Path) -> None:
     assert "the list of paths is empty" in one_line_error([])
 
 
-def test_fingerprint_sees_names_contents_and_order_but_not_the_place(tmp_path: Path) -> None:
+def test_fingerprint_sees_names_contents_and_order_not_place(tmp_path: Path) -> None:
     def folder(place: str, **files: str) -> Path:
         (tmp_path / place).mkdir()
         for name, text in files.items():

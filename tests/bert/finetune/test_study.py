@@ -295,7 +295,7 @@ def test_mistakes_are_told_in_one_line(
     assert not (tmp_path / "out").exists()
 
 
-def test_other_code_fine_tunes_again_and_asks_about_what_is_half_done(
+def test_other_code_tunes_again_and_asks_about_the_half_done(
     run_folder: Callable[[str], Path],
     glue: Path,
     tmp_path: Path,
@@ -344,7 +344,7 @@ def test_workers_give_what_this_process_gives(
         (kill_one, 1, "a worker process was killed (out of memory?); what was saved is kept"),
     ],
 )
-def test_signals_to_the_workers_end_the_command_with_all_that_live_saved(
+def test_signals_to_the_workers_end_the_command_with_all_saved(
     run_folder: Callable[[str], Path],
     glue: Path,
     tmp_path: Path,

@@ -100,7 +100,7 @@ def test_batches_are_a_function_of_seed_and_index(data: StudyData) -> None:
     assert one["masked"].shape == (4, task.masked)
 
 
-def test_loss_at_the_start_is_about_the_logarithm_of_the_vocabulary(data: StudyData) -> None:
+def test_loss_at_the_start_is_the_logarithm_of_the_vocabulary(data: StudyData) -> None:
     task = build_task(STUDY, data)
     model = task.build(0)
     loss = float(task.loss(model, task.batch(0, 0)).detach())

@@ -84,7 +84,7 @@ def test_one_seed_and_one_arm_have_no_interval(tmp_path: Path) -> None:
     assert [row["arm"] for row in bert_finetune.rows(found)] == ["baseline"] * 3
 
 
-def test_the_report_has_own_and_recorded_scores_and_nothing_of_an_earlier_build(
+def test_the_report_has_own_and_recorded_scores_alone(
     tmp_path: Path,
 ) -> None:
     out, records = tmp_path / "results", tmp_path / "records"

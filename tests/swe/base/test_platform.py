@@ -37,7 +37,7 @@ def test_windows_is_refused_in_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_everything_can_be_imported_where_posix_modules_are_missing() -> None:
+def test_all_can_be_imported_where_posix_modules_are_missing() -> None:
     """As on Windows: the refusal must be able to speak, and the sharing to work."""
     program = (
         "import sys\n"

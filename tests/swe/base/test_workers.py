@@ -73,12 +73,12 @@ def _is_socket(descriptor: int) -> bool:
 
 
 @pytest.mark.parametrize("how", ["whole", "half"])
-def test_a_killed_worker_is_told_at_once_also_in_the_middle_of_a_message(how: str) -> None:
+def test_a_killed_worker_is_told_at_once_also_within_a_message(how: str) -> None:
     with Workers(2, dying) as workers, pytest.raises(WorkerDiedError):
         list(workers.in_order((name, None) for name in ["live"] * 5 + [how] + ["live"] * 5))
 
 
-def test_signals_to_the_whole_group_are_the_parents_from_the_first_moment(tmp_path: Path) -> None:
+def test_signals_to_the_group_are_the_parents_from_the_start(tmp_path: Path) -> None:
     """At once after the start, when the workers are still importing; all answers come."""
     script = tmp_path / "group.py"
     script.write_text(

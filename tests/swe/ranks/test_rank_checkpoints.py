@@ -51,9 +51,7 @@ def test_no_pickle_is_opened_on_load(rank_runs: Path, monkeypatch: pytest.Monkey
     assert summary["steps"] == BASE.steps
 
 
-def test_shards_of_another_model_or_changed_ones_are_refused_by_name(
-    rank_runs: Path, tmp_path: Path
-) -> None:
+def test_shards_of_another_model_or_changed_are_refused(rank_runs: Path, tmp_path: Path) -> None:
     found = checkpoint.latest(rank_runs / "4-fsdp-swe-m" / "checkpoints", pytest.fail)
     assert found is not None
     other = RegressionTask(depth=4, width=7, dtype=torch.float64).build(0)

@@ -55,7 +55,7 @@ def test_the_schedules_acted_where_they_should(rank_runs: Path) -> None:
     assert steps["swe-m"] == [4, 6], "SWE-M must pass through a partial split"
 
 
-def test_untying_under_an_existing_wrapper_is_the_trap_that_rebuilding_avoids(
+def test_untying_under_an_existing_wrapper_is_the_trap(
     rank_runs: Path,
 ) -> None:
     facts = read_json(rank_runs / "facts.json")["trap"]

@@ -147,7 +147,7 @@ BLOCKS = SpeedConfig(compile="blocks")
 BERT_CONFIG = replace(CONFIG, precision="bfloat16", accumulation=1)
 
 
-def test_compiled_blocks_untie_probe_and_resume_without_a_new_graph(tmp_path: Path) -> None:
+def test_compiled_blocks_untie_and_resume_without_a_new_graph(tmp_path: Path) -> None:
     """Generated code this time (inductor), bfloat16, dropout, and the untie's own check."""
     torch.compiler.reset()
     engine = Engine(SmallBert(), BERT_CONFIG, torch.device("cuda"), "here", speed=BLOCKS)

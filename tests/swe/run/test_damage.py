@@ -91,7 +91,7 @@ def test_one_flipped_bit_anywhere_is_found(
 
 @pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("bit", [3, 8 * 20 + 1, -5])
-def test_a_run_with_a_flipped_bit_goes_on_from_the_older_checkpoint(
+def test_after_a_flipped_bit_the_older_checkpoint_goes_on(
     file: str, bit: int, halfway: Path, whole: Path, tmp_path: Path
 ) -> None:
     """In the first byte (safetensors: the header's length), in the header, in the last byte."""
@@ -103,7 +103,7 @@ def test_a_run_with_a_flipped_bit_goes_on_from_the_older_checkpoint(
 
 @pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("left", [0, 1, 7, 8, 100])
-def test_a_run_with_a_truncated_file_goes_on_from_the_older_checkpoint(
+def test_after_a_truncated_file_the_older_checkpoint_goes_on(
     file: str, left: int, halfway: Path, whole: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
@@ -140,7 +140,7 @@ def test_a_checkpoint_of_another_run_is_refused_by_name(
     assert "of another run (of update 8, configuration" in line
 
 
-def test_a_checkpoint_beyond_the_run_is_refused_and_pushes_no_good_one_out(
+def test_a_checkpoint_beyond_the_run_pushes_no_good_one_out(
     halfway: Path, whole: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
@@ -172,9 +172,7 @@ def test_all_refused_is_one_line_and_changes_nothing(halfway: Path, tmp_path: Pa
     assert before == {p: p.read_bytes() for p in before}
 
 
-def test_a_folder_of_another_configuration_is_refused_and_untouched(
-    halfway: Path, tmp_path: Path
-) -> None:
+def test_a_folder_of_another_configuration_is_left_untouched(halfway: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(halfway, folder)
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
@@ -196,9 +194,7 @@ def test_removed_checkpoints_are_said_and_the_run_starts_over(
     assert not crash.differences(crash.outcome(folder, 12), crash.outcome(whole, 12))
 
 
-def test_checkpoints_removed_while_the_run_goes_on_are_written_again(
-    whole: Path, tmp_path: Path
-) -> None:
+def test_checkpoints_removed_during_the_run_are_written_again(whole: Path, tmp_path: Path) -> None:
     calls = iter(range(99))
 
     def remove() -> bool:

@@ -273,7 +273,7 @@ READERS: dict[str, tuple[dict[str, Any], Callable[[Any], Any]]] = {
 
 
 @given(data=st.data(), reader=st.sampled_from(sorted(READERS)), value=JSON)
-def test_any_value_in_any_place_of_a_configuration_is_taken_or_refused(
+def test_any_value_anywhere_in_a_config_is_taken_or_refused(
     data: st.DataObject, reader: str, value: Any
 ) -> None:
     """ConfigError in one line or an object; nothing else comes out, whatever is put in."""

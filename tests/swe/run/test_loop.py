@@ -121,7 +121,7 @@ def test_a_kill_resumes_from_the_last_checkpoint_exactly(
         SweMultistage(rho=1.0, interval=3, patience=2, unit=2),
     ],
 )
-def test_adaptive_schedules_resume_exactly_when_stopped_again_and_again(
+def test_adaptive_schedules_resume_exactly_again_and_again(
     schedule: Schedule, every: int, tmp_path: Path
 ) -> None:
     config = replace(CONFIG, schedule=schedule, checkpoint_interval=100)
@@ -196,7 +196,7 @@ def test_non_finite_loss_stops_before_the_update(tmp_path: Path) -> None:
     assert all(torch.isfinite(t).all() for t in load_file(path / "weights.safetensors").values())
 
 
-def test_a_poisoned_batch_that_is_probed_first_is_reported_as_well(tmp_path: Path) -> None:
+def test_a_poisoned_batch_probed_first_is_reported_as_well(tmp_path: Path) -> None:
     """Update 5 is probed (interval 5) before it is computed: the same clear line."""
     task = RegressionTask(depth=4, dropout=0.1, poison=lambda index: index == 10)
     with pytest.raises(NonFiniteLossError, match=r"update 5.*batches 10\.\.11"):
@@ -223,7 +223,7 @@ def test_another_configuration_is_refused_by_name(unbroken: Path) -> None:
         train(TASK, replace(CONFIG, seed=4), unbroken)
 
 
-def test_a_schedule_that_does_not_fit_is_refused_before_anything_is_written(
+def test_a_schedule_that_does_not_fit_writes_nothing(
     tmp_path: Path,
 ) -> None:
     for schedule, message in (

@@ -84,7 +84,7 @@ def test_the_message_alone_reproduces_the_batch(name: str, tmp_path: Path) -> No
     assert bad == [BAD]
 
 
-def test_the_same_call_meets_the_same_batch_and_keeps_what_was_saved(tmp_path: Path) -> None:
+def test_the_same_call_meets_the_same_batch_and_keeps_all(tmp_path: Path) -> None:
     lines = []
     for _ in range(2):
         with pytest.raises(NonFiniteLossError) as told:

@@ -55,7 +55,7 @@ def run_and_send(
     run_jobs(RegressionTask, (), jobs, processes=2, run=until_told, stop=stop)
 
 
-def test_a_schedulers_sigterm_to_every_process_stops_the_pool_with_all_saved(
+def test_a_sigterm_to_every_process_stops_with_all_saved(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(Interrupted, match="the same command continues"):

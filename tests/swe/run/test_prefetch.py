@@ -58,7 +58,7 @@ def test_it_builds_ahead_and_no_further_than_told() -> None:
     assert source.built == [5, 6, 7, 8, 9][: len(source.built)]
 
 
-def test_an_error_comes_with_its_own_batch_and_can_be_tried_again() -> None:
+def test_an_error_comes_with_its_batch_and_can_be_tried_again() -> None:
     source = Source(bad=2)
     with Prefetcher(source, 2) as batches:
         assert int(batches.get(0)["index"]) == 0

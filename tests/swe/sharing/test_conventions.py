@@ -162,7 +162,7 @@ def test_adam_sees_the_factor_through_its_epsilon_alone() -> None:
     assert moved["sum"] > 1.5 * moved["mean"]
 
 
-def test_clipping_means_the_untied_norm_by_the_mean_and_the_plain_norm_by_the_sum() -> None:
+def test_clipping_by_the_mean_means_the_untied_norm() -> None:
     """By the sum the norm of a tied stack is sqrt(n) times larger: it is clipped sooner."""
     task, model, _ = build(1)
     for parameter in [p for n, p in model.named_parameters() if not n.startswith("stack.")]:
@@ -208,7 +208,7 @@ def state_after_untie(convention: Convention, moments: Moments) -> dict[str, dic
     raise AssertionError("never untied")
 
 
-def test_after_an_untie_the_summed_moments_are_n_times_too_large_unless_rescaled() -> None:
+def test_after_an_untie_summed_moments_are_too_large() -> None:
     """Copied: n and n^2 times the mean's. Rescaled: the same under both conventions."""
     by = {(c, m): state_after_untie(c, m) for c in ("mean", "sum") for m in ("copy", "rescale")}
     for name, state in by["mean", "copy"].items():
@@ -233,7 +233,7 @@ def bf16_gradient(model: nn.Module, task: RegressionTask, *, cache: bool) -> Ten
     return torch.cat([p.grad.flatten() for p in block.parameters() if p.grad is not None])
 
 
-def test_the_weight_cache_of_autocast_adds_the_uses_gradients_in_bfloat16() -> None:
+def test_autocasts_weight_cache_adds_gradients_in_bfloat16() -> None:
     """With it, an error of bfloat16's size on top; without, the untied layers' own sum.
 
     The reference is the untied stack with the same weights, its layers' gradients (each from the

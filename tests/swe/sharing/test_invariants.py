@@ -114,9 +114,7 @@ def test_the_sum_convention_differs_by_the_number_of_uses() -> None:
 
 
 @given(data=st.data(), seed=st.integers(0, 99))
-def test_layers_that_share_stay_equal_under_any_optimiser_and_batches(
-    data: st.DataObject, seed: int
-) -> None:
+def test_layers_that_share_stay_equal_under_any_optimiser(data: st.DataObject, seed: int) -> None:
     """Untied in memory, averaged by rule: equal layers stay equal, to the last bit."""
     task, model, stack = build(None, seed=seed)
     optimizer = OPTIMISERS[data.draw(st.sampled_from(sorted(OPTIMISERS)))](list(model.parameters()))
@@ -262,7 +260,7 @@ def test_parameter_counts(unit: int) -> None:
     assert sum(p.numel() for p in model.parameters()) == outside + DEPTH * block
 
 
-def test_equal_start_equals_the_tied_start_and_never_shared_differs() -> None:
+def test_equal_start_is_the_tied_start_never_shared_differs() -> None:
     task = RegressionTask(depth=DEPTH)
     starts = {}
     for schedule in (NeverShared(), EqualStart(), SweFixed(until=3)):
@@ -297,9 +295,7 @@ def test_runner_checks_the_function_and_reports_the_event(convention: Convention
 
 
 @given(splits=st.lists(st.sets(st.integers(0, DEPTH - 2)), max_size=3), seed=st.integers(0, 9))
-def test_forward_loss_and_next_update_are_identical_after_a_reload(
-    splits: list[set[int]], seed: int
-) -> None:
+def test_forward_loss_and_next_update_survive_a_reload(splits: list[set[int]], seed: int) -> None:
     """Any chain of splits, saved and loaded into a fresh tied model: the same run goes on."""
     schedule = AlwaysShared()
     task, model, stack = build(1, seed=seed, dtype=torch.float32)

@@ -41,7 +41,7 @@ def test_curvature_is_read_off_the_cores_gradients_exactly() -> None:
     assert found.defect < 1e-12
 
 
-def test_projection_leaves_what_is_orthogonal_to_exchangeable_hessians() -> None:
+def test_projection_leaves_what_no_exchangeable_hessian_has() -> None:
     """Least squares: the residual has no component along any exchangeable direction."""
     rng = np.random.default_rng(1)
     half = rng.normal(size=(L * K, L * K))
@@ -147,7 +147,7 @@ def test_hessian_of_the_toys_is_the_slope_of_the_cores_gradients(kind: str) -> N
     np.testing.assert_allclose(ratio, 1.0, atol=1e-3)
 
 
-def test_the_set_of_taus_is_the_best_and_those_a_paired_test_leaves() -> None:
+def test_the_set_of_taus_is_the_best_and_what_a_test_leaves() -> None:
     seeds = np.array([0.0, 1.0, 2.0, 3.0])
     jitter = np.array([0.1, -0.1, 0.1, -0.1])
     losses = np.stack([seeds, seeds + jitter + 0.01, seeds + 0.5 + 0.1 * jitter])

@@ -60,7 +60,7 @@ def test_split_recovers_signal_noise_and_their_correlation(correlation: float) -
     np.testing.assert_allclose(average.signal_to_noise**2, truth[1] / truth[0])
 
 
-def test_descent_ratio_agrees_with_the_one_by_coordinates_where_layers_are_alike() -> None:
+def test_descent_ratio_agrees_with_the_one_by_coordinates() -> None:
     """One signal-to-noise for all: gain between 1 and sqrt(L); plain descent: the alignment."""
     for snr in (1e-3, 0.3, 30.0):
         signal, noise = np.full((L, K), snr), np.ones((L, K))
@@ -76,7 +76,7 @@ def test_descent_ratio_agrees_with_the_one_by_coordinates_where_layers_are_alike
         Split(3, np.zeros(L), np.ones(L), 0.0, 1.0).descent_ratio("adam")
 
 
-def test_best_tau_is_the_first_probe_at_which_tying_no_longer_pays() -> None:
+def test_best_tau_is_the_first_probe_where_tying_stops_paying() -> None:
     pays = [Split(s, np.full(L, 0.1), np.ones(L), 0.1, 1.0 / L) for s in (0, 10)]
     costs = [Split(s, np.ones(L), np.zeros(L), 0.25, 0.0) for s in (20, 30)]
     assert carried.best_tau([*costs, *pays], 40, "adam") == 20

@@ -104,7 +104,7 @@ def test_descents_may_agree_at_one_step_size_without_normality() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_second_step_parts_the_layers_iff_its_commutator_says(seed: int) -> None:
+def test_the_second_step_parts_layers_iff_its_commutator_says(seed: int) -> None:
     rng = np.random.default_rng(seed)
     depth = int(rng.integers(2, 7))
     target = rng.normal(size=(3, 3))

@@ -89,7 +89,7 @@ def test_spectrum_time_on_full_matrices(spectrum: list[float], depth: int) -> No
         assert abs(residual[2] / residual[0] / eps - 1.0) > 1e-3  # 1 % later shows
 
 
-def test_spectrum_of_one_value_is_the_scalar_and_ones_cost_nothing() -> None:
+def test_a_spectrum_of_one_is_the_scalar_and_ones_cost_nothing() -> None:
     for method in ("shared", "zas"):
         one = flow_time(method, 2.0, 16, 1e-6)
         np.testing.assert_allclose(spectrum_time(method, [2.0], 16, 1e-6), one, rtol=1e-12)

@@ -38,7 +38,7 @@ def test_ratio_next_to_the_start() -> None:
         assert found == pytest.approx(float(time_ratio(1 + 1e-4, 4, 1e-12)), rel=1e-4)
 
 
-def test_a_spectrum_with_an_eigenvalue_one_may_end_faster_with_sharing() -> None:
+def test_with_an_eigenvalue_one_sharing_may_end_faster() -> None:
     """Sharing starts where ZAS is slowest: [1, 4], L = 2 tends to rate(4) / rate_zas(1) > 1."""
     limit = float(shared_flow.rate(4.0, 4.0, 2) / zas_flow.rate(1.0, 2))
     assert limit == pytest.approx(16 / 20**0.5, rel=1e-12)

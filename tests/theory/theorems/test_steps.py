@@ -47,7 +47,7 @@ def test_identity_without_sharing_is_sharing() -> None:
     assert best_steps("identity", SPECTRUM, 6, 1e-6) == best_steps("shared", SPECTRUM, 6, 1e-6)
 
 
-def test_identity_differs_from_sharing_for_a_target_that_is_not_symmetric() -> None:
+def test_identity_differs_from_sharing_where_not_symmetric() -> None:
     target = rotated(SPECTRUM, 0) + np.triu(np.full((3, 3), 0.3), 1)
     start = descent.identity_start(6, 3)
     tied = descent.shared(target, start, 0.02, 60)

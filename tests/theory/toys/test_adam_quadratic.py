@@ -105,7 +105,7 @@ def test_study_is_json() -> None:
         toy.study(0, "tiny")
 
 
-def test_separate_parameters_with_the_mean_gradient_are_one_tied_parameter() -> None:
+def test_separate_parameters_with_mean_gradients_are_one_tied() -> None:
     problem = unshare.problem_of(2.0)
     peaks = np.array([0.02, 0.05])
     losses = unshare.train(problem, peaks, 30, 30, 3, seed=4)

@@ -180,7 +180,7 @@ def test_other_bad_files(tmp_path: Path) -> None:
         task_folder(glue_task("rte"), tmp_path / "empty")
 
 
-def test_torn_rows_of_qqp_are_counted_and_passed_over_but_not_many(tmp_path: Path) -> None:
+def test_torn_rows_of_qqp_are_counted_and_passed_over(tmp_path: Path) -> None:
     header = ["id", "qid1", "qid2", "question1", "question2", "is_duplicate"]
     good = [["1", "1", "2", "Why?", "How?", "0"]] * 5
     put(tmp_path / "train.tsv", header, *good, ["2", "3", "4", "Torn"])
