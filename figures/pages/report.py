@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 import figures.bert
 import figures.theory
 import figures.toys
+from evidence.claim import Verdict
 from evidence.results import (
     comparison_source,
     own_scores,
@@ -44,9 +45,12 @@ from swe.base.files import write_text
 
 FIGURES = collect(figures.theory, figures.toys, figures.bert)
 """The figures of a results folder; those of tables and scores are named by what there is."""
-WINS = ("flow_curves",)
+WINS = {"adam_unshare": "Where sharing wins, in a model", "flow_curves": "What the theory compares"}
+"""The first screen's left picture, with its words: no network on record wins, but a model of one
+does, where its claim (``IN_A_MODEL``) holds; else the two flows, which decide nothing."""
+IN_A_MODEL = "ADAM-TAU"
 LOSES = ("study_*_sweep_tau", "bert_sweep_tau", "bert_comparison")
-"""The first screen's two pictures: the first of each that was drawn."""
+"""The right picture: the first that was drawn."""
 
 
 def build(out: Path, studies: Path | None = None) -> Path:
@@ -74,12 +78,14 @@ def build(out: Path, studies: Path | None = None) -> Path:
     _write_table(out / "tables" / "claims.csv", claims)
     theory = read_data(out, "theory/speedup.json")
     groups = grouped(claims)
-    wins, loses = _first(present, WINS), _first(present, LOSES)
+    wins_there = any(c["id"] == IN_A_MODEL and c["verdict"] == Verdict.HOLDS for c in claims)
+    wins, loses = _first(present, list(WINS)[not wins_there :]), _first(present, LOSES)
     pictures = Pictures()
     shown = {name: _set(out, name, pictures) for name in present}
     page = _template().render(
         answer=answer(comparison, results, claims, theory),
         wins=shown.get(wins),
+        wins_words=WINS.get(wins, ""),
         loses=shown.get(loses),
         counts=tables.verdict_counts(claims),
         sections=_sections(groups, {n: f for n, f in shown.items() if n not in (wins, loses)}),
