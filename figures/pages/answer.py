@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from evidence.claim import Verdict
@@ -78,9 +79,15 @@ def _study(
     comparison: Mapping[str, Any] | None, tables: Sequence[Table]
 ) -> Mapping[str, Any] | None:
     """The comparison that speaks; None without any."""
-    every = [*(result.data for result in tables), *([comparison] if comparison else [])]
-    found = [data for data in every if "difference" in data["arms"].get(ARM, {})]
-    return max(found, key=lambda data: weight(data, ARM), default=None)
+    named: list[tuple[Path, Mapping[str, Any]]] = [(table.path, table.data) for table in tables]
+    if comparison is not None:
+        named.append((Path("comparison.json"), comparison))
+    weighed = []
+    for path, data in named:
+        with reading(path):
+            if "difference" in data["arms"].get(ARM, {}):
+                weighed.append((weight(data, ARM), data))
+    return max(weighed, key=lambda entry: entry[0])[1] if weighed else None
 
 
 def _paired(arms: Mapping[str, Any], arm: str, other: str) -> Interval | None:

@@ -9,6 +9,7 @@ import pytest
 
 from evidence.results import Table
 from figures.pages.answer import answer
+from swe.base.errors import ResultError
 
 
 def study(baseline: list[float], swe: list[float], **more: Any) -> dict[str, Any]:
@@ -17,7 +18,11 @@ def study(baseline: list[float], swe: list[float], **more: Any) -> dict[str, Any
         "reference": "baseline",
         "study": {"size": "tiny"},
         "arms": {
-            arm: {"values": {str(seed): v for seed, v in enumerate(values)}, "steps": 1200}
+            arm: {
+                "values": {str(seed): v for seed, v in enumerate(values)},
+                "steps": 1200,
+                "flops": 1e12,
+            }
             for arm, values in arms.items()
         },
     }
@@ -44,6 +49,29 @@ def test_each_outcome(swe: list[float], says: str, loses: bool) -> None:
     assert f"n\u00a0=\u00a0{len(swe)}." in found.sentence
     assert found.loses is loses
     assert [number.value for number in found.numbers][1] == "−0.020"
+
+
+def test_the_weightiest_study_speaks() -> None:
+    """A tuned one, then the one that computes most, then the one of most seeds."""
+    seeds, large = study([6.0] * 3, [5.9, 5.8, 5.7]), study([6.0, 6.0], [6.1, 6.2])
+    large["arms"]["baseline"]["flops"] = 2e12
+    tuned = study([6.0], [5.0])
+    tuned["study"]["rates"] = [1e-3, 2e-3]
+    single = study([6.0], [4.0])
+    single["study"]["rates"] = [1e-3]
+    every = [seeds, single, large, tuned]
+    for gone, seeds_of_the_best in ((None, 1), (tuned, 2), (large, 3)):
+        every = [one for one in every if one is not gone]
+        for order in (every, every[::-1]):
+            found = answer(None, [table(one) for one in order], [], None)
+            assert f"n\u00a0=\u00a0{seeds_of_the_best}." in found.sentence
+
+
+def test_a_study_that_lacks_something_is_named() -> None:
+    torn = study([6.0, 6.0], [6.1, 6.2])
+    del torn["arms"]["baseline"]["flops"]
+    with pytest.raises(ResultError, match=r"sweep\.json"):
+        answer(None, [table(torn)], [], None)
 
 
 def test_the_study_with_most_seeds_speaks() -> None:
