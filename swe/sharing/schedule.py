@@ -24,7 +24,10 @@ from swe.sharing.layout import Layout
 
 @dataclass(frozen=True)
 class ScheduleState:
-    """Layout in force and patience counters (one for SWE-A, one a boundary for SWE-M)."""
+    """Layout in force and patience counters (one for SWE-A, one a boundary for SWE-M).
+
+    Raises ConfigError for a negative counter.
+    """
 
     layout: Layout
     low_checks: tuple[int, ...] = ()
