@@ -5,7 +5,7 @@ from collections.abc import Callable
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from theory.linear import integrate, shared_flow
@@ -99,6 +99,8 @@ def test_every_depth_inverts_the_quadrature() -> None:
 def test_restart_midway(depth: int, log_target: float, one: float, two: float) -> None:
     """Autonomous: from s1 the flow needs t(s2) - t(s1), so t(s1) + (that) lands on s2."""
     phi = 10.0**log_target
+    # Nearer to 1 a place on the way is rounded to one of its ends, where time is 0 or infinite.
+    assume(phi == 1.0 or abs(phi - 1.0) > 1e-12)
     first, second = 1.0 + (phi - 1.0) * min(one, two), 1.0 + (phi - 1.0) * max(one, two)
     start = shared_flow.time_to(first, phi, depth)
     rest = shared_flow.time_to(second, phi, depth) - start
