@@ -376,12 +376,12 @@ def test_signals_to_the_workers_end_the_command_with_all_saved(
     ]
 
     def ready() -> bool:
-        return len(list(tmp_path.glob("sst-2/*/metrics.jsonl"))) == 2
+        return len(list(tmp_path.glob("runs/*/*/metrics.jsonl"))) == 2
 
     ended = interrupt(["-m", "bert.finetune", *arguments], ready, send)
     assert (ended.status, "Traceback" in ended.errors) == (status, False), ended.errors
     assert words in ended.errors
-    saved = {path.parents[1].name for path in tmp_path.glob("sst-2/*/checkpoints/*")}
+    saved = {path.parents[1].name for path in tmp_path.glob("runs/*/*/checkpoints/*")}
     assert len(saved) == (2 if send is end_all else 1)
 
 
