@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -49,7 +49,8 @@ def noted(folder: Path) -> Iterator[None]:
 
     def note_now_and_then() -> None:
         while not ended.wait(EVERY):
-            note()
+            with suppress(OSError):  # a full disk: the work itself says so, and the end notes again
+                note()
 
     keeper = threading.Thread(target=note_now_and_then, daemon=True)
     keeper.start()

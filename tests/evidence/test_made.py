@@ -83,6 +83,28 @@ def test_it_is_written_when_the_work_fails_and_now_and_then(
             pass  # ends, or the test's own time does
 
 
+def test_a_note_that_cannot_be_written_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk now and then: the later notes, and the last, are written all the same."""
+    write = made._write
+    refused: list[set[str]] = []
+
+    def full_twice(marker: Path, names: set[str]) -> None:
+        if names and len(refused) < 2:
+            refused.append(names)
+            raise OSError(28, "No space left on device")
+        write(marker, names)
+
+    monkeypatch.setattr(made, "EVERY", 0.01)
+    monkeypatch.setattr(made, "_write", full_twice)
+    with noted(tmp_path):
+        (tmp_path / "more").write_text("x")
+        while json.loads((tmp_path / MARKER).read_text())["made"] != ["more"]:
+            pass  # ends, or the test's own time does
+    assert len(refused) == 2
+
+
 def test_links_are_neither_followed_nor_removed(tmp_path: Path) -> None:
     """Put in the place of a file or of a folder that was made, too."""
     folder, outside = tmp_path / "results", tmp_path / "outside"
