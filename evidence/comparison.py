@@ -82,13 +82,20 @@ def is_tuned(study: Mapping[str, Any]) -> bool:
     return len(study.get("rates", ())) > 1
 
 
-def weight(compared: Mapping[str, Any], arm: str) -> tuple[bool, float, int, int]:
+HEADLINE_SEEDS = 3
+"""Paired seeds from which a comparison may stand first: with two, Student's t multiplies the
+standard error by 12.7, and nearly any interval holds zero."""
+
+
+def weight(compared: Mapping[str, Any], arm: str) -> tuple[bool, bool, float, int, int]:
     """Return how much a comparison (comparison.json, or a table) has to say of ``arm``: a sort key.
 
-    A tuned comparison before one with a single rate for all arms, then the one whose baseline
-    computes most, as the paper's claims are about large models; then more seeds and more arms.
+    A tuned comparison before one with a single rate for all arms, one of HEADLINE_SEEDS seeds
+    before one of fewer, then the one whose baseline computes most, as the paper's claims are about
+    large models; then more seeds and more arms.
     """
     arms = compared["arms"]
     flops = arms[compared["reference"]]["flops"]
     most = float(max(flops.values()) if isinstance(flops, dict) else flops)
-    return is_tuned(compared["study"]), most, int(arms[arm]["difference"]["n"]), len(arms)
+    seeds = int(arms[arm]["difference"]["n"])
+    return is_tuned(compared["study"]), seeds >= HEADLINE_SEEDS, most, seeds, len(arms)

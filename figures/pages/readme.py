@@ -2,10 +2,10 @@
 
 A block is what stands between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``. PAGES says which
 folder below ``records/`` fills a page; ``--pages`` picks some, ``--records`` names another folder.
-NAME is one of BLOCKS or OF_FOLDERS, claim:ID for one claim's verdict and evidence, study:NAME/TABLE
-or theory:NAME/TABLE for a study on record, or throughput-... Nothing on these pages that is a
-number has to be typed. ``--from results`` first takes the records, and the pictures that the pages
-show, out of a results folder; it fills the pages of the default run.
+NAME is one of BLOCKS or OF_FOLDERS, claim:ID for one claim's verdict and evidence, throughput-...,
+or for a study on record study:NAME/TABLE, theory:NAME/TABLE or reached:NAME/TABLE. Nothing on these
+pages that is a number has to be typed. ``--from results`` first takes the records, and the pictures
+that the pages show, out of a results folder; it fills the pages of the default run.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from evidence.claim import in_words
-from evidence.results import comparison_source, read_json, reading
+from evidence.results import comparison_source, read_json, read_rows, reading
 from figures.base.tables import plain_markdown
 from figures.bert import finetuned_arms as bert_finetune
-from figures.pages import claims_page, first_screen, record_tables, study_pages, throughput
+from figures.pages import claims_page, first_screen, plateau, record_tables, study_pages, throughput
 from swe.base.files import atomic_open, write_text
 
 BLOCK = re.compile(r"<!-- begin: (\S+) -->.*?<!-- end: (\S+) -->", re.DOTALL)
@@ -70,6 +70,8 @@ PAGES = {
 """Every page with blocks, and the folder below records/ that fills it."""
 STUDIES = {"study": study_pages.study_table, "theory": study_pages.theory_table}
 """Blocks that take a table of a study on record."""
+CURVES = {"reached": plateau.table}
+"""Blocks that take the curves of a study on record."""
 SPEED = "throughput-"
 """Blocks of this beginning take a throughput record."""
 MAY_LACK = ("scores", "squad")
@@ -85,12 +87,13 @@ def render(text: str, records: Path) -> str:
     def fill(match: re.Match[str]) -> str:
         name, closed = match.groups()
         kind, _, identity = name.partition(":")
-        speed, study = name.startswith(SPEED), kind in STUDIES and bool(identity)
-        claim = kind == "claim" and bool(identity)
+        speed, claim = name.startswith(SPEED), kind == "claim" and bool(identity)
+        study = (kind in STUDIES or kind in CURVES) and bool(identity)
         if not (claim or study or speed or name in BLOCKS or name in OF_FOLDERS):
             raise ValueError(
                 f"block {name!r}: must be one of {', '.join([*BLOCKS, *OF_FOLDERS])}, "
-                f"{SPEED}NAME, claim:ID, study:NAME/TABLE, theory:NAME/TABLE"
+                f"{SPEED}NAME, claim:ID, "
+                + ", ".join(f"{kind}:NAME/TABLE" for kind in (*STUDIES, *CURVES))
             )
         if closed != name:
             raise ValueError(f"block {name!r}: closed by {closed!r}")
@@ -106,6 +109,8 @@ def render(text: str, records: Path) -> str:
                 content = "not run"
             elif speed:
                 content = throughput.table(record)
+            elif kind in CURVES:
+                content = CURVES[kind](read_rows(path.with_name(f"{path.stem}-curves.jsonl")))
             elif study:
                 content = STUDIES[kind](record)
             else:

@@ -52,19 +52,21 @@ def test_each_outcome(swe: list[float], says: str, loses: bool) -> None:
 
 
 def test_the_weightiest_study_speaks() -> None:
-    """A tuned one, then the one that computes most, then the one of most seeds."""
-    seeds, large = study([6.0] * 3, [5.9, 5.8, 5.7]), study([6.0, 6.0], [6.1, 6.2])
+    """A tuned one, then one of at least three seeds, then the one that computes most."""
+    few, many = study([6.0, 6.0], [6.1, 6.2]), study([6.0] * 3, [5.9, 5.8, 5.7])
+    large, more = study([6.0] * 4, [5.9] * 4), study([6.0] * 5, [5.9] * 5)
+    few["arms"]["baseline"]["flops"] = 4e12
     large["arms"]["baseline"]["flops"] = 2e12
     tuned = study([6.0], [5.0])
     tuned["study"]["rates"] = [1e-3, 2e-3]
     single = study([6.0], [4.0])
     single["study"]["rates"] = [1e-3]
-    every = [seeds, single, large, tuned]
-    for gone, seeds_of_the_best in ((None, 1), (tuned, 2), (large, 3)):
+    every = [many, single, large, more, tuned, few]
+    for gone, seeds in ((None, 1), (tuned, 4), (large, 5), (more, 3), (many, 2)):
         every = [one for one in every if one is not gone]
         for order in (every, every[::-1]):
             found = answer(None, [table(one) for one in order], [], None)
-            assert f"n\u00a0=\u00a0{seeds_of_the_best}." in found.sentence
+            assert f"n\u00a0=\u00a0{seeds}." in found.sentence
 
 
 def test_a_study_that_lacks_something_is_named() -> None:
