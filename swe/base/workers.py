@@ -11,6 +11,7 @@ from __future__ import annotations
 import multiprocessing
 import queue
 import signal
+import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -65,6 +66,8 @@ class Workers(Generic[Item, Answer]):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         # One thread a worker, which does nothing but wait for it.
         self._threads = ThreadPoolExecutor(count)
+        self.told: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        """What the functions gave to :func:`tell`, as it came."""
 
     def __enter__(self) -> Workers[Item, Answer]:
         return self
@@ -105,32 +108,63 @@ class Workers(Generic[Item, Answer]):
 
         Raises WorkerDiedError when a process died, or what the function raised.
         """
+        for item, future in self.outcomes(items, lambda: stop_if(stop)):
+            yield item, future.result()
+
+    def outcomes(
+        self, items: Iterable[Item], look: Callable[[], None]
+    ) -> Generator[tuple[Item, Future[Answer]], None, None]:
+        """Yield (item, its future, done) as they come, an error as any other outcome.
+
+        ``look`` is called several times a second until the last is done. The items of a process
+        that died, and no others, end in WorkerDiedError.
+        """
         waiting = {self._threads.submit(self._ask, item): item for item in items}
         while waiting:
             done, _ = wait(waiting, timeout=_SECONDS_TO_NOTICE, return_when=FIRST_COMPLETED)
             for future in done:
-                yield waiting.pop(future), future.result()
+                yield waiting.pop(future), future
             if waiting:
-                stop_if(stop)
+                look()
 
     def _ask(self, item: Item) -> Answer:
         pipe = self._idle.get()
         try:
             pipe.send(item)
-            answered, answer = pipe.recv()
+            while (message := pipe.recv())[0] == _TOLD:
+                self.told.put(message[1])
         except (EOFError, OSError):
             raise WorkerDiedError("a worker process died") from None
         finally:
             self._idle.put(pipe)
+        answered, answer = message
         if not answered:
             raise answer
         return answer
+
+
+_TOLD = "told"
+_parent: Connection | None = None
+_sending = threading.Lock()
+
+
+def tell(message: Any) -> None:
+    """Send ``message`` from within a worker's function to the parent's ``Workers.told``."""
+    assert _parent is not None, "not in a worker"
+    _send(_parent, (_TOLD, message))
+
+
+def _send(pipe: Connection, message: tuple[Any, Any]) -> None:
+    with _sending:
+        pipe.send(message)
 
 
 def _work(pipe: Connection, start: Callable[..., Callable[[Any], Any]], arguments: Any) -> None:
     for number in _PARENTS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _PARENTS)
+    global _parent
+    _parent = pipe
     function = start(*arguments)
     with suppress(EOFError, OSError):  # the parent is gone, or has done
         while True:
@@ -140,4 +174,4 @@ def _work(pipe: Connection, start: Callable[..., Callable[[Any], Any]], argument
             except Exception as error:
                 error.add_note(f"in a worker process:\n{traceback.format_exc()}")
                 answer = False, error
-            pipe.send(answer)
+            _send(pipe, answer)

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import queue
 import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,6 +20,7 @@ import torch
 
 from swe.base.errors import NonFiniteLossError, WorkerDiedError
 from swe.base.interrupt import Interrupted, stop_if
+from swe.base.workers import Workers, tell
 from swe.run.loop import train
 from swe.run.run_config import TrainConfig
 
@@ -69,103 +68,108 @@ def run_jobs(
         return
     steps = {str(job.folder): 0 for job in jobs}
     total = sum(job.config.steps for job in jobs)
-    context = multiprocessing.get_context("spawn")
     # No Event: its lock dies with a worker that is killed in is_set(), and all others hang.
-    halt, news = context.Value("b", 0, lock=False), context.Queue()
-    with ProcessPoolExecutor(
-        min(processes, len(jobs)), context, _start_worker, (halt, news, os.getpid())
-    ) as pool:
-        job_of: dict[Future[None], Job] = {
-            pool.submit(_train_one, run, build, arguments, job, device): job for job in jobs
-        }
-        waiting = set(job_of)
-        failure: BaseException | None = None
-        killed = False
-        while waiting:
-            done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
-            while True:
-                try:
-                    kind, key, value = news.get_nowait()
-                except queue.Empty:
-                    break
-                if kind == "warning":
-                    warn(value)
-                else:
-                    steps[key] = value
-            report(what, sum(steps.values()), total)
-            for future in done:
-                error = None if future.cancelled() else future.exception()
-                if diverged is not None and isinstance(error, NonFiniteLossError):
-                    diverged(job_of[future], str(error))
-                elif isinstance(error, BrokenProcessPool):
-                    killed = True
-                elif isinstance(error, Interrupted):
-                    halt.value = 1  # also when only that worker was told to stop
-                elif error is not None:
-                    failure = failure or error
-            # Waiting jobs are not cancelled: a pool that breaks with cancelled futures never ends
-            # (CPython 3.11). They see the flag and return at once.
-            if stop() or failure:
+    halt = multiprocessing.get_context("spawn").Value("b", 0, lock=False)
+    failure: BaseException | None = None
+    killed = stopped = False
+
+    def look() -> None:
+        nonlocal stopped
+        while not workers.told.empty():
+            kind, key, value = workers.told.get()
+            if kind == "warning":
+                warn(value)
+            else:
+                steps[key] = value
+        report(what, sum(steps.values()), total)
+        stopped = stopped or stop()
+        if stopped:
+            halt.value = 1
+
+    one = partial(_train_one, run, build, arguments, device)
+    with Workers(min(processes, len(jobs)), _start_worker, one, halt, os.getpid()) as workers:
+        for job, future in workers.outcomes(jobs, look):
+            error = future.exception()
+            if diverged is not None and isinstance(error, NonFiniteLossError):
+                diverged(job, str(error))
+                continue
+            if isinstance(error, WorkerDiedError):
+                killed = True
+            elif isinstance(error, Interrupted):
+                stopped = stopped or not (killed or failure)  # that worker alone was told to stop
+            elif error is not None:
+                failure = failure or error
+            # The jobs that wait see the flag and return at once.
+            if error is not None:
                 halt.value = 1
+        look()
     if failure is not None:
         raise failure
-    if killed and not halt.value:
+    if killed and not stopped:
         raise WorkerKilledError(
             f"{jobs[0].folder.parent}: a worker process was killed (out of memory?); what was "
             "saved is kept, and the same command continues it"
         )
-    if halt.value:
+    if stopped:
         raise Interrupted(f"{jobs[0].folder.parent}: stopped; the same command continues it")
 
 
-_worker: dict[str, Any] = {}
+class _Asked:
+    """What a worker has been told by a SIGTERM of its own (a scheduler sends one to every process).
 
-
-def _start_worker(halt: Any, news: Any, parent: int) -> None:
-    """Set up a worker: one thread, no SIGINT of its own (the parent says when), a polite SIGTERM.
-
-    An idle worker ends at a SIGTERM, a training one after it has saved: the executor too sends one
-    when another worker died, and waits for this one to end.
+    An idle worker ends at it, a training one after it has saved.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _on_sigterm)
+
+    def __init__(self) -> None:
+        self.training = self.asked = False
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+
+    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        if not self.training:
+            os._exit(128 + number)
+
+    def __enter__(self) -> None:
+        self.training = True
+
+    def __exit__(self, *error: object) -> None:
+        self.training = False
+        if self.asked:
+            os._exit(128 + signal.SIGTERM)
+
+
+def _start_worker(one: Callable[..., None], halt: Any, parent: int) -> Callable[[Job], None]:
+    """Set up a worker: one thread, and three ways to be told to stop."""
     torch.set_num_threads(1)
-    _worker.update(halt=halt, news=news, parent=parent, training=False, asked=False)
+    own = _Asked()
 
+    def told_to_stop() -> bool:
+        return bool(halt.value) or own.asked or os.getppid() != parent
 
-def _on_sigterm(number: int, frame: FrameType | None) -> None:
-    _worker["asked"] = True
-    if not _worker["training"]:
-        os._exit(128 + number)
+    def work(job: Job) -> None:
+        with own:
+            one(job, told_to_stop)
+
+    return work
 
 
 def _train_one(
     run: Callable[..., Any],
     build: Callable[..., Any],
     arguments: tuple[Any, ...],
-    job: Job,
     device: str,
+    job: Job,
+    told_to_stop: Callable[[], bool],
 ) -> None:
-    news, key = _worker["news"], str(job.folder)
-
-    def told_to_stop() -> bool:
-        orphaned = os.getppid() != _worker["parent"]
-        return bool(_worker["halt"].value) or _worker["asked"] or orphaned
-
-    _worker["training"] = True
-    try:
-        stop_if(told_to_stop)
-        run(
-            build(*arguments),
-            job.config,
-            job.folder,
-            device=device,
-            stop=told_to_stop,
-            progress=lambda step, row: news.put(("step", key, step)),
-            warn=lambda message: news.put(("warning", key, message)),
-        )
-        news.put(("step", key, job.config.steps))
-    finally:
-        _worker["training"] = False
-        if _worker["asked"]:
-            os._exit(128 + signal.SIGTERM)
+    key = str(job.folder)
+    stop_if(told_to_stop)
+    run(
+        build(*arguments),
+        job.config,
+        job.folder,
+        device=device,
+        stop=told_to_stop,
+        progress=lambda step, row: tell(("step", key, step)),
+        warn=lambda message: tell(("warning", key, message)),
+    )
+    tell(("step", key, job.config.steps))
