@@ -20,24 +20,21 @@ comparison of a results folder with records/default/. Tolerances are arguments a
   So arms are compared as two samples: the 95 % intervals of the final loss, and of the difference
   to the reference, must overlap.
 
-Seconds are never compared. ``python -m evidence.check RESULTS`` writes records/default/figures.json
-anew: every caption's numbers, and a sample of the others, of each result.
+Seconds are never compared. records/default/figures.json, which ``python -m figures.pages.readme
+--from RESULTS`` writes anew, holds every caption's numbers, and a sample of the others, of each
+result.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evidence.commands import ended
 from swe.base.environment import host
 from swe.base.errors import SweError
-from swe.base.files import plain_name, read_json, write_json
-from swe.base.interrupt import Stop
+from swe.base.files import plain_name, read_json
 
 FORMAT, VERSION = "share-then-unshare figure data", 1
 SAMPLE = 60
@@ -277,20 +274,3 @@ def _read(path: Path) -> Any:
         return read_json(path)
     except (OSError, ValueError) as error:
         raise CheckError(f"{path}: cannot be read ({error})") from None
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the shipped record of figure data from a results folder."""
-    parser = argparse.ArgumentParser(prog="python -m evidence.check", description=main.__doc__)
-    parser.add_argument("results", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("records/default/figures.json"))
-    given = parser.parse_args(arguments)
-
-    def work(late: Stop) -> None:
-        write_json(given.out, figure_data(given.results))
-
-    return ended("evidence.check", work)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

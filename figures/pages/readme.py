@@ -16,12 +16,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from evidence.check import figure_data
 from evidence.claim import in_words
 from evidence.results import comparison_source, read_json, read_rows, reading
 from figures.base.tables import plain_markdown
 from figures.bert import finetuned_arms as bert_finetune
 from figures.pages import claims_page, first_screen, plateau, record_tables, study_pages, throughput
-from swe.base.files import atomic_open, write_text
+from swe.base.files import atomic_open, write_json, write_text
 
 BLOCK = re.compile(r"<!-- begin: (\S+) -->.*?<!-- end: (\S+) -->", re.DOTALL)
 PICTURE = re.compile(r"!\[[^\]]*\]\(((?:docs/)?images/[\w.]+)\)")
@@ -130,6 +131,7 @@ def _filled(name: str, content: str) -> str:
 def take(results: Path, records: Path, pages: Sequence[Path]) -> None:
     """Copy the records and the pages' pictures from a results folder of ``paper_repro.py``.
 
+    The figures' data go into ``figures.json``, which ``paper_repro.py check`` compares with.
     Raises ValueError naming the file that is missing.
     """
     comparison = comparison_source(results)
@@ -147,6 +149,7 @@ def take(results: Path, records: Path, pages: Sequence[Path]) -> None:
             raise ValueError(f"{source} is missing")
         with atomic_open(target) as stream:
             stream.write(source.read_bytes())
+    write_json(records / "figures.json", figure_data(results))
 
 
 def _records(page: Path) -> Path:

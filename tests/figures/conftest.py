@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from figures.pages.report import build
+from figures.pages import report
+from figures.pages.report import FIGURES, build
 from tests.figures.samples import (
     bert,
     bert_tables,
@@ -52,7 +53,7 @@ CLAIMS = [
         "figure": "",
         "command": "python paper_repro.py bert",
         "section": "",
-        "code": "bert/claims/ledger.py:_table_2",
+        "code": "bert/claims/tables.py:table_2",
     },
 ]
 
@@ -103,3 +104,11 @@ def one_seed(tmp_path: Path) -> Path:
     out = tmp_path / "results"
     bert.write_bert(out, seeds=1)
     return out
+
+
+@pytest.fixture
+def few_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a build draw only a few figures, where the others would only cost time."""
+    few = ("flow_curves", "toy_deep_linear", "bert_comparison")
+    monkeypatch.setattr(report, "FIGURES", {name: FIGURES[name] for name in few})
+    monkeypatch.setattr(report, "own_tables", lambda out: [])
