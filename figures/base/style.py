@@ -151,6 +151,13 @@ def arm_handles(arms: Sequence[str]) -> list[Line2D]:
     ]
 
 
+def open_mark(marker: str, label: str) -> Line2D:
+    """Return a legend's handle of a mark without a line."""
+    return Line2D(
+        [], [], color=INK, linestyle="none", marker=marker, markerfacecolor="white", label=label
+    )
+
+
 def legend_above(figure: Figure, handles: Sequence[Any], columns: int = 3) -> None:
     """Put one legend over all panels, where it can hide no data, in as many columns as fit."""
     while True:

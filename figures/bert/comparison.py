@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from evidence.results import comparison_source, read_comparison
-from figures.base import style
+from figures.base import forest, style
 from figures.base.drawing import Drawing, Found
 from figures.base.results import arm_order
 from figures.base.wording import count, interval, listing
@@ -33,30 +33,11 @@ def _panels(comparison: dict[str, Any]) -> Figure:
     for row, (arm, entry) in enumerate(arms.items()):
         look, gap = style.arm_look(arm), entry["difference"]
         seeds = [entry["values"][seed] - base[seed] for seed in entry["values"] if seed in base]
-        axes.plot(
-            seeds,
-            [row + 0.2] * len(seeds),
-            "o",
-            color=look.colour,
-            markersize=3.5,
-            markerfacecolor="white",
-        )
-        if gap["low"] is not None:
-            axes.plot([gap["low"], gap["high"]], [row, row], color=look.colour, linewidth=2.2)
-        axes.plot(gap["mean"], row, look.marker, color=look.colour, markersize=7)
-        axes.annotate(
-            entry["verdict"].replace(": ", ":\n"),
-            (1.0, row),
-            xycoords=("axes fraction", "data"),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontweight="bold",
-        )
+        forest.seeds(axes, row, seeds, look)
+        forest.bar(axes, row, gap, look)
+        forest.word(axes, row, entry["verdict"])
     axes.axvline(0.0, color=style.arm_look(comparison["reference"]).colour, linewidth=1.0)
-    axes.set_yticks(range(len(arms)), [style.arm_look(arm).label for arm in arms])
-    axes.set_ylim(len(arms) - 0.5, -0.6)
-    axes.grid(visible=False, axis="y")
+    forest.name_rows(axes, [style.arm_look(arm).label for arm in arms])
     axes.margins(x=0.12)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.set_xlabel(f"validation loss minus {style.arm_look(comparison['reference']).label} (nats)")

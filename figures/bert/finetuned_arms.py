@@ -11,10 +11,9 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from evidence.results import Scores, reading
-from figures.base import style
+from figures.base import forest, style
 from figures.base.tables import markdown, write_csv
 from figures.base.wording import count, fixed, interval, listing, plain
 
@@ -119,20 +118,9 @@ def _panels(found: dict[str, Any]) -> Figure:
     if not tasks:
         panels[0, 0].set_title(f"{listing(map(label, alone))}: one arm, nothing to compare")
     panels[-1, 0].set_xlabel("points minus baseline (right is better)")
-    handles = [Line2D([], [], color=style.FAINT, marker="o", linewidth=2.2, label="ours")]
-    if any(paper_gain(found, t, a) is not None for t in tasks for a in compared(found, t)):
-        handles.append(
-            Line2D(
-                [],
-                [],
-                color=style.INK,
-                marker="d",
-                markerfacecolor="white",
-                linestyle="",
-                label="paper, BERT-large, one pre-training run",
-            )
-        )
-    style.legend_above(figure, handles, columns=2)
+    printed = any(paper_gain(found, t, a) is not None for t in tasks for a in compared(found, t))
+    words = "paper, BERT-large, one pre-training run" if printed else ""
+    style.legend_above(figure, forest.handles(words), columns=2)
     return figure
 
 
@@ -143,36 +131,15 @@ def _panel(axes: Axes, found: dict[str, Any], task: str) -> None:
         look, entry = style.arm_look(arm), line["arms"][arm]
         gap = entry["difference"]
         seeds = [value - base[seed] for seed, value in entry["values"].items()]
-        axes.plot(
-            seeds,
-            [row + 0.25] * len(seeds),
-            "o",
-            color=look.colour,
-            markersize=3,
-            markerfacecolor="white",
-        )
-        if gap["low"] is not None:
-            axes.plot([gap["low"], gap["high"]], [row, row], color=look.colour, linewidth=2.2)
-        axes.plot(gap["mean"], row, look.marker, color=look.colour, markersize=6)
-        gain = paper_gain(found, task, arm)
-        if gain is not None:
-            axes.plot(gain, row + 0.25, "d", color=style.INK, markerfacecolor="white")
-        axes.annotate(
-            entry["verdict"].replace(": ", ":\n"),
-            (1.0, row),
-            xycoords=("axes fraction", "data"),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontweight="bold",
-        )
+        forest.seeds(axes, row, seeds, look)
+        forest.bar(axes, row, gap, look)
+        forest.paper(axes, row, paper_gain(found, task, arm))
+        forest.word(axes, row, entry["verdict"])
     mean = line["arms"][found["reference"]]["score"]["mean"]
     constant = "" if line["baseline"] is None else f", constant {fixed(line['baseline'], 1)}"
     axes.set_title(f"{label(task)}: {_metric(line)}\nbaseline {fixed(mean, 1)}{constant}")
     axes.axvline(0.0, color=style.INK, linewidth=1.0)
-    axes.set_yticks(range(len(arms)), [style.arm_look(arm).label for arm in arms])
-    axes.set_ylim(len(arms) - 0.4, -0.6)
-    axes.grid(visible=False, axis="y")
+    forest.name_rows(axes, [style.arm_look(arm).label for arm in arms])
     axes.margins(x=0.08)
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from evidence.results import Table, reading
-from figures.base import style
+from figures.base import forest, style
 from figures.base.wording import count, fixed, interval, listing, plain
 from figures.bert.table_results import TITLES, titled
 
@@ -49,28 +47,13 @@ def _panels(table: dict[str, Any]) -> Figure:
     for row, (arm, entry) in enumerate(arms.items()):
         look, gap = style.arm_look(arm), entry["difference"]
         seeds = [v - base[s] for s, v in entry["values"].items() if s in base]
-        loss.plot(
-            seeds,
-            [row + 0.25] * len(seeds),
-            "o",
-            color=look.colour,
-            markersize=3,
-            markerfacecolor="white",
-        )
-        _bar(loss, row, gap, look)
-        loss.annotate(
-            entry["verdict"].replace(": ", ":\n"),
-            (1.0, row),
-            xycoords=("axes fraction", "data"),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontweight="bold",
-        )
-        _bar(accuracy, row, entry["accuracy_percent"]["difference"], look)
-    for row, gain in enumerate(paper_gain(table, arm) for arm in arms):
-        if gain is not None:
-            accuracy.plot(gain, row + 0.25, "d", color=style.INK, markerfacecolor="white")
+        forest.seeds(loss, row, seeds, look)
+        forest.bar(loss, row, gap, look)
+        forest.word(loss, row, entry["verdict"])
+        forest.bar(accuracy, row, entry["accuracy_percent"]["difference"], look)
+    gains = [paper_gain(table, arm) for arm in arms]
+    for row, gain in enumerate(gains):
+        forest.paper(accuracy, row, gain)
     labels = [style.arm_look(arm).label for arm in arms]
     for axes, letter, title, label in (
         (loss, "a", "validation loss", "nats minus baseline (left is better)"),
@@ -78,33 +61,13 @@ def _panels(table: dict[str, Any]) -> Figure:
     ):
         style.panel_title(axes, letter, title)
         axes.axvline(0.0, color=style.INK, linewidth=1.0)
-        axes.set_yticks(range(len(arms)), labels)
-        axes.set_ylim(len(arms) - 0.4, -0.6)
-        axes.grid(visible=False, axis="y")
+        forest.name_rows(axes, labels)
         axes.margins(x=0.08)
         axes.locator_params(axis="x", nbins=5)
         axes.set_xlabel(label)
-    handles = [Line2D([], [], color=style.FAINT, marker="o", linewidth=2.2, label="ours")]
-    if any(paper_gain(table, arm) is not None for arm in arms):
-        handles.append(
-            Line2D(
-                [],
-                [],
-                color=style.INK,
-                marker="d",
-                markerfacecolor="white",
-                linestyle="",
-                label="paper, BERT-large, one run",
-            )
-        )
-    style.legend_above(figure, handles, columns=2)
+    words = "" if set(gains) == {None} else "paper, BERT-large, one run"
+    style.legend_above(figure, forest.handles(words), columns=2)
     return figure
-
-
-def _bar(axes: Axes, row: int, gap: dict[str, Any], look: style.Look) -> None:
-    if gap["low"] is not None:
-        axes.plot([gap["low"], gap["high"]], [row, row], color=look.colour, linewidth=2.2)
-    axes.plot(gap["mean"], row, look.marker, color=look.colour, markersize=6)
 
 
 def paper_gain(table: dict[str, Any], arm: str) -> float | None:

@@ -43,18 +43,7 @@ def _panels(data: dict[str, Any]) -> Figure:
         Line2D([], [], color=style.INK, linestyle="--", label="paper's largest step"),
         Line2D([], [], color=style.INK, label="proved here"),
     ]
-    handles += [
-        Line2D(
-            [],
-            [],
-            color=style.INK,
-            linestyle="none",
-            marker=marker,
-            markerfacecolor="white",
-            label=f"true, {target}",
-        )
-        for target, marker in markers.items()
-    ]
+    handles += [style.open_mark(marker, f"true, {target}") for target, marker in markers.items()]
     style.legend_above(figure, handles, 2)
     return figure
 

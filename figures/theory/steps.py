@@ -47,16 +47,7 @@ def _panels(data: dict[str, Any]) -> Figure:
         Line2D([], [], color=look.colour, label=look.label) for look in style.METHODS.values()
     ]
     handles += [
-        Line2D(
-            [],
-            [],
-            color=style.INK,
-            linestyle="none",
-            marker=marker,
-            markerfacecolor="white",
-            label=f"eigenvalues {target}",
-        )
-        for target, marker in markers.items()
+        style.open_mark(marker, f"eigenvalues {target}") for target, marker in markers.items()
     ]
     style.legend_above(figure, handles, 2)
     return figure
