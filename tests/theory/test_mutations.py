@@ -155,6 +155,8 @@ GUARDS = {
     "theorems.speedup.flow_time": "theorems.speedup.limit_of_depth_is_reached_at_the_order_promised",  # noqa: E501
     "theorems.speedup.spectrum_time": "theorems.speedup.a_spectrum_of_one_is_the_scalar_and_ones_cost_nothing",  # noqa: E501
     "theorems.speedup.time_ratio": "theorems.speedup.depth_one_is_the_same_problem_and_the_start_gives_depth",  # noqa: E501
+    "theorems.one_step.final_loss": "theorems.one_step.final_loss_against_an_integrator",
+    "theorems.one_step.slope": "theorems.one_step.slope_is_the_derivative_of_the_final_loss",
     "theorems.steps.best_steps": "theorems.steps.zas_with_step_one_is_there_after_one_step",
     "theorems.steps.count_steps": "theorems.steps.the_difference_between_count_and_flow_is_first_order",  # noqa: E501
     "theorems.steps.matrix_steps": "theorems.steps.zas_with_step_one_is_there_after_one_step",

@@ -237,6 +237,10 @@ def critical_step(problem: Quadratic) -> Array:
     linear decay tau / T = 1 - eta* / eta, whatever T. In several directions the best tau lies
     between the directions' own. No noise: eta* = 2 / a, the edge of stability, and sharing never
     helps. No bias: eta* = 0, share to the end. Depth 1: 2 / a or 0, both meaningless, 0 returned.
+
+    One step decides for the whole run only because the layers are EXCHANGEABLE (one curvature a
+    for all differences) and both arms use ONE RATE. Layers of unlike curvature may gain by tying
+    without any noise: `theory.theorems.one_step`.
     """
     down = problem.own**2 * problem.bias + problem.noise_rate
     safe = np.where(down > 0.0, down, 1.0)

@@ -3,7 +3,7 @@
 import pytest
 
 from theory.claims import sharing as sharing_claims
-from theory.theorems import alignment
+from theory.theorems import alignment, one_step
 
 
 def test_two_factors_with_a_wrong_formula() -> None:
@@ -13,6 +13,15 @@ def test_two_factors_with_a_wrong_formula() -> None:
     found = sharing_claims.check_two_factors(0, "smoke", wrong)  # type: ignore[arg-type]
     assert found.verdict == "fails"
     assert sharing_claims.check_two_factors(0, "smoke").verdict == "holds"
+
+
+def test_two_factors_say_that_they_judge_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside it stands a run that averaging gains on; layers of one curvature are no such run."""
+    found = sharing_claims.check_two_factors(0, "smoke")
+    assert "no single step gains" in found.evidence
+    assert "T > 2.11 / max h" in found.evidence
+    monkeypatch.setattr(one_step, "final_loss", lambda h, end, tau: 1.0)
+    assert sharing_claims.check_two_factors(0, "smoke").verdict == "fails"
 
 
 @pytest.mark.parametrize(("stretch", "verdict"), [(1.0, "holds"), (1.01, "fails")])
