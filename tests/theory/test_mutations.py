@@ -134,6 +134,8 @@ GUARDS = {
     "models.quadratic.noise_floor": "models.quadratic.constant_steps_that_forget_at_once",
     "models.quadratic.shared_differences": "models.quadratic.eigen_directions_are_those_of_the_matrices",  # noqa: E501
     "models.quadratic.unshared_differences": "models.quadratic.eigen_directions_are_those_of_the_matrices",  # noqa: E501
+    "numerics.scores.chance_of_largest": "numerics.scores.chance_is_the_inverse",
+    "numerics.scores.typical_largest": "numerics.scores.chance_is_the_inverse",
     "numerics.quadrature.gauss_legendre": "theorems.speedup.limit_of_depth_is_reached_at_the_order_promised",  # noqa: E501
     "numerics.quadrature.panel_integral": "theorems.speedup.limit_of_depth_is_reached_at_the_order_promised",  # noqa: E501
     "linear.shared_flow.eigenvalue": "linear.shared_flow.against_integrator_on_full_matrices",
