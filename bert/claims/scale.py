@@ -31,7 +31,7 @@ _CARRIED = {
     ),
     "SCALE-TAU": (
         "The best time to untie is when the predicted descent of a tied step falls to that of an "
-        "untied one, within 10 % of the run",
+        "untied one, within 10 % of the run (one step ahead: exchangeable layers, one rate)",
         "best tau / T",
     ),
 }
@@ -52,8 +52,8 @@ def scale_claims(out: Path, studies: Path | None) -> list[Record]:
     records.append(
         _record(
             "SCALE-GAIN",
-            "SWE-F gains over the equal start when the mean predicted descent ratio up "
-            "to tau is above 1, and loses when below",
+            "SWE-F gains over the equal start when the mean predicted descent ratio up to tau is "
+            "above 1, and loses when below (one step ahead: exchangeable layers, one rate)",
             _PREDICTIONS,
             _gains,
             _gains(found),

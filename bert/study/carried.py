@@ -7,6 +7,9 @@ arms that untie.
 The sign of a fixed schedule's gain over the equal start (so that tying alone is judged, not the
 start) is predicted by the same ratio of descents: sharing pays up to tau if the mean of the ratio
 over the probes up to tau is above 1. This rule was written before the runs of ``records/studies``.
+Like the best tau of ``theory.models.predictions`` it looks one step ahead: it assumes exchangeable
+layers and one rate for both arms, and without noise never says that sharing pays
+(``theory.theorems.one_step`` has the counter-example).
 """
 
 from __future__ import annotations

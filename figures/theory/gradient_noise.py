@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from figures.base import style
 from figures.base.drawing import of_file
+from figures.base.whiskers import half_width
 from figures.base.wording import count, listing, plain
 
 ARMS = {
@@ -43,7 +44,10 @@ def _floors(axes: Axes, data: dict[str, Any]) -> None:
         axes.errorbar(
             eta,
             [row["floor"] / s for row, s in zip(rows, scale, strict=True)],
-            [1.96 * row["standard_error"] / s for row, s in zip(rows, scale, strict=True)],
+            [
+                half_width(row["standard_error"], data["replicas"] // 2) / s
+                for row, s in zip(rows, scale, strict=True)
+            ],
             fmt=marker,
             color=colour,
             markerfacecolor="white",
@@ -71,7 +75,7 @@ def _losses(axes: Axes, data: dict[str, Any]) -> None:
         axes.errorbar(
             eta,
             [entry["loss"][k] for k in kept],
-            [1.96 * (entry["standard_error"][k] or 0.0) for k in kept],
+            [half_width(entry["standard_error"][k] or 0.0, data["replicas"]) for k in kept],
             fmt=marker,
             color=colour,
             markerfacecolor="white",
@@ -87,7 +91,7 @@ def _gains(axes: Axes, data: dict[str, Any]) -> None:
         axes.errorbar(
             sigmas,
             [g["gain"] for g in found],
-            [1.96 * g["standard_error"] for g in found],
+            [half_width(g["standard_error"], data["replicas"] // 2) for g in found],
             fmt=marker,
             color=colour,
             markerfacecolor="white",

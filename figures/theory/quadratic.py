@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from figures.base import style
 from figures.base.drawing import of_file
+from figures.base.whiskers import half_width
 from figures.base.wording import count, listing, plain
 
 LOOKS = (("#0072B2", "o", "-"), ("#E69F00", "^", "--"), ("#009E73", "D", "-."))
@@ -32,10 +33,12 @@ def _panels(data: dict[str, Any]) -> Figure:
 
 def _curves(axes: Axes, data: dict[str, Any], schedule: str) -> None:
     curves = [c for c in data["curves"] if c["schedule"] == schedule]
+    replicas = data["caption_numbers"]["replicas"]
     for (colour, marker, line), curve in zip(LOOKS, curves, strict=True):
-        _one(axes, curve, colour, marker, line, f"noise floor = {curve['ratio']:g} × bias")
+        label = f"noise floor = {curve['ratio']:g} × bias"
+        _one(axes, curve, replicas, colour, marker, line, label)
     if schedule == "linear":
-        _one(axes, data["spectrum"], style.INK, "s", ":", "five directions")
+        _one(axes, data["spectrum"], replicas, style.INK, "s", ":", "five directions")
     axes.axhline(1.0, color=style.FAINT, linewidth=0.8, zorder=0)
     axes.set(xlim=(-0.02, 1.02), yscale="log")
     low = min(min(curve["relative"]) for curve in data["curves"])
@@ -45,13 +48,19 @@ def _curves(axes: Axes, data: dict[str, Any], schedule: str) -> None:
 
 
 def _one(
-    axes: Axes, curve: dict[str, Any], colour: str, marker: str, line: str, label: str
+    axes: Axes,
+    curve: dict[str, Any],
+    replicas: int,
+    colour: str,
+    marker: str,
+    line: str,
+    label: str,
 ) -> None:
     axes.plot(curve["tau"], curve["relative"], color=colour, linestyle=line)
     axes.errorbar(
         curve["simulated_tau"],
         curve["simulated"],
-        [1.96 * e for e in curve["standard_error"]],
+        [half_width(e, replicas) for e in curve["standard_error"]],
         fmt=marker,
         color=colour,
         markerfacecolor="white",

@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 
 from figures.base import style
 from figures.base.drawing import of_file
+from figures.base.whiskers import half_width
 from figures.base.wording import count, listing, plain
 
 LOOKS = (("#0072B2", "o", "-"), ("#E69F00", "^", "--"), ("#009E73", "D", "-."))
@@ -33,7 +34,7 @@ def _gains(axes: Axes, data: dict[str, Any]) -> None:
         axes.errorbar(
             gain["snr"],
             gain["gain"],
-            [1.96 * e for e in gain["standard_error"]],
+            [half_width(e, data["caption_numbers"]["samples"]) for e in gain["standard_error"]],
             fmt=marker,
             color=colour,
             markerfacecolor="white",
@@ -57,7 +58,7 @@ def _reach(axes: Axes, data: dict[str, Any]) -> None:
         axes.errorbar(
             snr,
             [row[f"{name}_steps"] for row in data["reach"]],
-            [1.96 * row[f"{name}_standard_error"] for row in data["reach"]],
+            [half_width(row[f"{name}_standard_error"], row["batches"]) for row in data["reach"]],
             fmt=look.marker,
             color=look.colour,
             markerfacecolor="white",
@@ -91,7 +92,7 @@ def _floors(axes: Axes, floors: dict[str, Any]) -> None:
         axes.errorbar(
             1e3 * arm["floor"],
             place,
-            xerr=1.96e3 * arm["standard_error"],
+            xerr=1e3 * half_width(arm["standard_error"], floors["replicas"]),
             fmt=look.marker,
             color=look.colour,
             markerfacecolor="white",

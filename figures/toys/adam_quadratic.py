@@ -9,21 +9,24 @@ from matplotlib.figure import Figure
 
 from figures.base import style
 from figures.base.drawing import of_file
+from figures.base.whiskers import half_width
 from figures.base.wording import count, listing, plain
 
+BATCHES = 8
+"""Batches of replicas that the standard errors of the reach are from (the study's `reach_gain`)."""
 LOOKS = (("#0072B2", "o"), ("#E69F00", "^"), ("#009E73", "D"))
 
 
 def _panels(data: dict[str, Any]) -> Figure:
     figure = style.new_figure(6.9)
     top, middle, bottom = figure.subplots(3, 1)
-    _speeds(top, data["speeds"], data["lines"])
+    _speeds(top, data["speeds"], data["lines"], data["caption_numbers"]["replicas"])
     _reach(middle, data["reach"], data["lines"])
     _tuned(bottom, data["tuned"])
     return figure
 
 
-def _speeds(axes: Axes, speeds: list[dict[str, Any]], lines: dict[str, Any]) -> None:
+def _speeds(axes: Axes, speeds: list[dict[str, Any]], lines: dict[str, Any], replicas: int) -> None:
     looks = LOOKS[: len(speeds)]
     for (colour, marker), speed in zip(looks, speeds, strict=True):
         axes.plot(lines["snr"], lines["speed"]["adam"][str(speed["depth"])], color=colour)
@@ -31,7 +34,7 @@ def _speeds(axes: Axes, speeds: list[dict[str, Any]], lines: dict[str, Any]) -> 
         axes.errorbar(
             speed["snr"],
             speed["gain"],
-            [1.96 * e for e in speed["standard_error"]],
+            [half_width(e, replicas) for e in speed["standard_error"]],
             fmt=marker,
             color=colour,
             markerfacecolor="white",
@@ -53,7 +56,7 @@ def _reach(axes: Axes, reach: list[dict[str, Any]], lines: dict[str, Any]) -> No
         axes.errorbar(
             run["snr"],
             run["gain"],
-            [1.96 * e for e in run["standard_error"]],
+            [half_width(e, BATCHES) for e in run["standard_error"]],
             fmt=marker,
             color=colour,
             markerfacecolor="white",

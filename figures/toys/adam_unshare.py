@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from figures.base import style
 from figures.base.drawing import of_file
+from figures.base.whiskers import half_width
 from figures.base.wording import count, listing, plain
 
 LOOKS = (("#0072B2", "o"), ("#E69F00", "^"), ("#009E73", "D"))
@@ -17,7 +18,7 @@ def _panels(data: dict[str, Any]) -> Figure:
     figure = style.new_figure(3.9)
     axes = figure.subplots()
     for (colour, marker), setting in zip(LOOKS, data["settings"], strict=False):
-        _setting(axes, setting, colour, marker)
+        _setting(axes, setting, colour, marker, data["replicas"] // 2)
     axes.plot([], [], color=style.INK, label="predicted")
     axes.plot([], [], "x", color=style.INK, label="second moments copied")
     axes.axhline(1.0, color=style.FAINT, linewidth=0.8, zorder=0)
@@ -29,7 +30,7 @@ def _panels(data: dict[str, Any]) -> Figure:
     return figure
 
 
-def _setting(axes: Any, setting: dict[str, Any], colour: str, marker: str) -> None:
+def _setting(axes: Any, setting: dict[str, Any], colour: str, marker: str, judged: int) -> None:
     rows = [row for row in setting["rows"] if row["moments"] == "rescale"]
     base, forecast = rows[0]["loss"], rows[0]["predicted"]
     tau = [row["tau"] for row in rows]
@@ -37,7 +38,7 @@ def _setting(axes: Any, setting: dict[str, Any], colour: str, marker: str) -> No
     axes.errorbar(
         tau,
         [row["loss"] / base for row in rows],
-        [1.96 * row["standard_error"] / base for row in rows],
+        [half_width(row["standard_error"], judged) / base for row in rows],
         fmt=marker,
         color=colour,
         markerfacecolor="white",

@@ -134,6 +134,9 @@ GUARDS = {
     "models.quadratic.noise_floor": "models.quadratic.constant_steps_that_forget_at_once",
     "models.quadratic.shared_differences": "models.quadratic.eigen_directions_are_those_of_the_matrices",  # noqa: E501
     "models.quadratic.unshared_differences": "models.quadratic.eigen_directions_are_those_of_the_matrices",  # noqa: E501
+    "numerics.scores.chance_of_largest": "numerics.scores.chance_is_the_inverse",
+    "numerics.scores.typical_largest": "numerics.scores.chance_is_the_inverse",
+    "numerics.symbolic.positive": "numerics.symbolic.positive_is_about_coefficients",
     "numerics.quadrature.gauss_legendre": "theorems.speedup.limit_of_depth_is_reached_at_the_order_promised",  # noqa: E501
     "numerics.quadrature.panel_integral": "theorems.speedup.limit_of_depth_is_reached_at_the_order_promised",  # noqa: E501
     "linear.shared_flow.eigenvalue": "linear.shared_flow.against_integrator_on_full_matrices",
@@ -155,6 +158,8 @@ GUARDS = {
     "theorems.speedup.flow_time": "theorems.speedup.limit_of_depth_is_reached_at_the_order_promised",  # noqa: E501
     "theorems.speedup.spectrum_time": "theorems.speedup.a_spectrum_of_one_is_the_scalar_and_ones_cost_nothing",  # noqa: E501
     "theorems.speedup.time_ratio": "theorems.speedup.depth_one_is_the_same_problem_and_the_start_gives_depth",  # noqa: E501
+    "theorems.one_step.final_loss": "theorems.one_step.final_loss_against_an_integrator",
+    "theorems.one_step.slope": "theorems.one_step.slope_is_the_derivative_of_the_final_loss",
     "theorems.steps.best_steps": "theorems.steps.zas_with_step_one_is_there_after_one_step",
     "theorems.steps.count_steps": "theorems.steps.the_difference_between_count_and_flow_is_first_order",  # noqa: E501
     "theorems.steps.matrix_steps": "theorems.steps.zas_with_step_one_is_there_after_one_step",
@@ -164,11 +169,11 @@ GUARDS = {
     "theorems.steps.theorem_steps": "theorems.steps.theorem_steps_are_the_paper_s",
     "theorems.swe_time.bound": "theorems.swe_time.time_is_the_sum_of_both_stages",
     "theorems.theorem2_certificate.excess": "theorems.written_out.certificates",
+    "theorems.theorem2_certificate.identity": "theorems.theorem2_certificate.identity_is_refused_with_a_wrong_coefficient",  # noqa: E501
     "theorems.theorem2_certificate.prose_excess": "theorems.written_out.certificates",
     "theorems.theorem2_certificate.slack": "theorems.theorem2_certificate.slack_by_multiprecision_quadrature",  # noqa: E501
     "theorems.theorem4_certificate.covered": "theorems.theorem4_certificate.proved_on_boxes_and_false_when_changed",  # noqa: E501
-    "theorems.theorem4_certificate.implication": "theorems.written_out.certificates",
-    "theorems.theorem4_certificate.margin": "theorems.written_out.certificates",
+    "theorems.theorem4_certificate.identity": "theorems.theorem4_certificate.identity_is_refused_with_a_wrong_coefficient",  # noqa: E501
     "theorems.theorem4_certificate.shrinkage": "theorems.written_out.certificates",
     "theorems.theorem4_certificate.slack": "theorems.written_out.certificates",
     "linear.zas_flow.end_to_end": "linear.zas_flow.against_integrator_on_full_matrices",
@@ -188,6 +193,8 @@ EXCEPTIONS = {
     "models.predictions.table": "a table assembled from functions of this one",
     "theorems.controls.draw_target": "draws random targets; what is said of them does not depend on scale",  # noqa: E501
     "numerics.intervals.interval": "returns its argument or refuses it",
+    "numerics.symbolic.polynomials": "variables, no number",
+    "numerics.symbolic.rational": "a text read as the number that it writes",
     "numerics.intervals.precision": "a context, no number",
     "numerics.logistic_power.chebyshev_nodes": "nodes of an interpolation: others interpolate as well",  # noqa: E501
     "numerics.logistic_power.kappa_modes": "modes of a table that is refined by Newton steps afterwards",  # noqa: E501

@@ -196,7 +196,8 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
         _claim(
             "TOY-TAU",
             "The best tau of the toys is that of the exchangeable quadratic (SGD) or of the "
-            "descent ratio from signal-to-noise (AdamW), estimated on a run that never shares",
+            "descent ratio from signal-to-noise (AdamW; one step ahead: exchangeable layers, one "
+            "rate), estimated on a run that never shares",
             "toy_predictions",
             "predicted-then-measured",
             toy_predictions.best_tau,

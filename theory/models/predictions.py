@@ -19,7 +19,10 @@ energies of signal and noise (`theory.models.sign_descent`, rule "adam", one rat
 coordinates of a layer); exchangeable layers have one correlation, adjacent or not, (A L - 1) / (L
 - 1); the common component moves the same with and without sharing under plain descent, and layers
 that are tied, or start equal, have no dispersion (`theory.models.quadratic`). Best tau: the first
-probe at which the descent ratio is not above 1.
+probe at which the descent ratio is not above 1. That rule looks ONE STEP AHEAD, and is right about
+the end of a run only where one step decides: exchangeable layers, one rate for both arms. Without
+noise it always says 0; layers of different curvature may gain by tying all the same
+(`theory.theorems.one_step`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -120,7 +123,11 @@ def exchangeable_correlation(row: Row) -> float:
 
 
 def best_tau(splits: Sequence[Split], steps: int, rule: Rule | None) -> int:
-    """First probed step whose descent ratio is not above 1; `steps` when there is none."""
+    """First probed step whose descent ratio is not above 1; `steps` when there is none.
+
+    One step ahead: it assumes exchangeable layers and one rate for both arms, and says 0 whenever
+    there is no noise, which is wrong for layers of unlike curvature (`theory.theorems.one_step`).
+    """
     for split in sorted(splits, key=lambda s: s.step):
         if split.descent_ratio(rule) <= 1.0 + 1e-12:  # an alignment of 1, with its rounding
             return split.step

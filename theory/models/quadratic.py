@@ -236,11 +236,17 @@ def critical_step(problem: Quadratic) -> Array:
     direction and for steps that never grow, THE BEST tau IS THE FIRST t WITH eta_t <= eta*; for
     linear decay tau / T = 1 - eta* / eta, whatever T. In several directions the best tau lies
     between the directions' own. No noise: eta* = 2 / a, the edge of stability, and sharing never
-    helps. No bias: eta* = 0, share to the end. Depth 1: 2 / a or 0, both meaningless, 0 returned.
+    helps. No bias, but noise: eta* = 0, share to the end. Neither bias nor noise, one layer among
+    it: there is nothing that tying could change after an equal start, every tau ends alike, and
+    eta* is infinite: no step size is above it.
+
+    One step decides for the whole run only because the layers are EXCHANGEABLE (one curvature a
+    for all differences) and both arms use ONE RATE. Layers of unlike curvature may gain by tying
+    without any noise: `theory.theorems.one_step`.
     """
     down = problem.own**2 * problem.bias + problem.noise_rate
     safe = np.where(down > 0.0, down, 1.0)
-    return np.asarray(np.where(down > 0.0, 2.0 * problem.own * problem.bias / safe, 0.0))
+    return np.asarray(np.where(down > 0.0, 2.0 * problem.own * problem.bias / safe, np.inf))
 
 
 def best_tau(problem: Quadratic, steps: ArrayLike) -> int:
@@ -258,7 +264,9 @@ def first_step_margin(problem: Quadratic, eta: float) -> Array:
     obeys G_(t+1) = (1 - eta_t a)^2 G_t + c_t, G_0 = (L - 1) dispersion >= 0, and c_t > 0 iff
     eta_t > eta* (`critical_step`). If G_1 <= 0 then c_0 <= 0, so no later c_t is positive and G
     stays <= 0; if G_1 > 0, tau = 1 wins. With an equal start (dispersion 0) it reads eta_0 > eta*:
-    sharing beats the equal start iff the noise floor at the peak exceeds the bias.
+    sharing beats the equal start iff the noise floor at the peak exceeds the bias, strictly: with
+    neither bias nor noise G_1 = 0 there, and all tau end alike. From independent starts sharing
+    then wins with any dispersion, unless one step forgets it (eta a = 1).
     """
     _stable(problem.own, np.array([eta]))
     a, L = problem.own, problem.depth

@@ -66,9 +66,10 @@ def root(value: Any, depth: int) -> Any:
 def homogeneous(a: Any, b: Any, degree: int) -> Any:
     """sum_i a^i b^(degree - i), that is (a^(degree + 1) - b^(degree + 1)) / (a - b), a, b >= 0.
 
-    Sums of products of what is not negative: exact ends, and no division by a - b.
+    Sums of products of what is not negative: exact ends, and no division by a - b. Polynomials
+    (`theory.numerics.symbolic`) may stand for a and b: what is enclosed is what is certified.
     """
-    total, power = iv.mpf(1), iv.mpf(1)
+    total = power = b**0
     for _ in range(degree):
         power *= b
         total = total * a + power

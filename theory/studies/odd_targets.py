@@ -67,6 +67,7 @@ def study(seed: int, scale: str = "small") -> dict[str, Any]:
         "nets": rows,
         "caption_numbers": {
             "draws": draws,
+            "depths": len(nets),
             "slopes": fits,
             "predicted_unshared": float(-LOG_MODULUS),
             "predicted_one_draw": float(-np.log(MEDIAN_MODULUS)),

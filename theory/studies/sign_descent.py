@@ -124,6 +124,7 @@ def reach(
             batches = path.reshape(path.shape[0], 8, -1).mean(axis=2)
             times = np.array([crossing(batches[:, j], REACHED) for j in range(8)])
             row |= {
+                "batches": times.size,
                 f"{name}_steps": float(times.mean()),
                 f"{name}_standard_error": float(times.std(ddof=1) / 8**0.5),
                 f"{name}_predicted": predicted,
@@ -152,7 +153,7 @@ def floors(rng: np.random.Generator, depth: int, eta: float, replicas: int) -> d
         ("unshared", False, eta),
         ("unshared, sqrt(L) eta", False, eta * depth**0.5),
     )
-    out: dict[str, Any] = {"depth": depth, "eta": eta, "arms": {}}
+    out: dict[str, Any] = {"depth": depth, "eta": eta, "replicas": replicas, "arms": {}}
     for name, tied, size in arms:
         path = mean_paths(
             rng,

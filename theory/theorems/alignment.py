@@ -13,7 +13,8 @@ ZAS can only come from S, that is from where the flow is: at the identity S = L 
 A = 1, at the ZAS start S = ||Phi||_F^2 and A = 1/L (one layer alone has a gradient).
 Averaging costs more than it gives where A S at the shared point is below S at the unshared one.
 All this is about a point. Two flows that left one start are at different points later, and then
-either can be ahead; `study` counts how often.
+either can be ahead; `study` counts how often, and `theory.theorems.one_step` has a run without
+noise that ends lower for having been tied although A < 1 at its start.
 
 Reference: Yang et al., arXiv 2110.03848, the discussion after Theorem 4 and the rule of SWE-A.
 """

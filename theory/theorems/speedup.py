@@ -22,6 +22,22 @@ own R(0). The paper compares the two bounds and reads a factor L. The ratio T_za
 
   s = phi - (phi - 1) sqrt(eps). The exponent of L is 1/2, not 1. The two limits do not commute.
 
+**One crossing.** Let u = log(1 / eps) / 2 and D(u) = T_zas - T_shared, so D(0) = 0. For phi != 1
+and L >= 2, D is positive up to one u* and negative beyond. Proof. The gaps fall at the rates
+r(s) = L s^p (sharing, p = 2 - 2/L) and Z(s) = (1 + B)^(L-2) (1 + L B), B (1 + B)^(L-1) = s^2 (ZAS);
+with x = 1 - e^(-u) the flows are at s = 1 + (phi - 1) x and at phi x, and D' = 1 / Z - 1 / r has
+the sign of F(x) = log r(1 + (phi - 1) x) - log Z(phi x). F(0) = log L > 0, and F(1) < 0 by the
+means above. It is enough that F has one zero: D then rises, and falls for ever, in the end at a
+constant rate. For phi < 1, r falls and Z rises with x: one zero. For phi > 1, differentiating
+B (1 + B)^(L-1) = s^2 gives d log Z / d log s = p (1 - (1 + L B)^-2), so
+
+    x F'(x) / p = (1 + L B)^-2 - (1 + (phi - 1) x)^-1 > 0  iff  k(s) < 1 - 1 / phi at s = phi x,
+
+k = L B (2 + L B) / s. Along B, the sign of k' is that of 2 + (L + 4) B + (4 L - L^2) B^2: always
+positive for L <= 4, else positive up to one B and then negative. So k rises from 0 and may fall
+again, F rises, falls and may rise again, and where it ends by rising it rises to F(1) < 0: F has
+one zero. []
+
 Units: time of the paper's flows, eta per step. Reference: Yang et al., arXiv 2110.03848.
 """
 
@@ -156,21 +172,32 @@ def deep_ratio(
 def even_log10(target: ArrayLike, depth: ArrayLike) -> Array:
     """-log10(eps) at which both flows take the same time; sharing is the slower one beyond it.
 
-    Exists for every phi != 1 and L >= 2: the ratio is L at eps -> 1 and below 1 at eps -> 0.
-    Bisection on the exact times down to eps = 1e-12; further down log R is linear in time, so that
-    the crossing has a closed form. Broadcasts. ValueError for L = 1 (ratio 1 throughout).
+    There is exactly one for every phi != 1 and L >= 2 (proof in the module docstring), so that
+    bisection on the exact times finds it from any place where sharing is still faster; down to
+    eps = 1e-12; further down log R is linear in time: a closed form of the crossing. Broadcasts.
+    ValueError for L = 1 (ratio 1 throughout), and for a target whose two final rates differ by
+    rounding only (L = 2 and phi above 3e4), where no crossing can be told.
     """
     phi, L = np.broadcast_arrays(_as_targets("shared", target), as_depth(depth))
     if np.any(L < 2.0):
         raise ValueError("depth must be >= 2")
+    slow = 1.0 / shared_flow.rate(phi, phi, L)
+    lost = slow - 1.0 / zas_flow.rate(phi, L)
+    if not np.all(lost > 1e-10 * slow):  # a million roundings
+        raise ValueError("target: its two final rates differ by rounding only; take it nearer to 1")
+
+    def lead_at(decades: Array) -> Array:
+        eps = 10.0**-decades
+        return flow_time("zas", phi, L, eps) - flow_time("shared", phi, L, eps)
+
     low, high = np.full(phi.shape, 1e-3), np.full(phi.shape, -np.log10(ANCHOR))
+    while np.any(behind := lead_at(low) <= 0.0):  # ends: near 0 the ratio is L
+        low = np.where(behind, 0.1 * low, low)
     for _ in range(45):  # 12 / 2^45 is below rounding of the times
         middle = 0.5 * (low + high)
-        eps = 10.0**-middle
-        faster = flow_time("zas", phi, L, eps) > flow_time("shared", phi, L, eps)
+        faster = lead_at(middle) > 0.0
         low, high = np.where(faster, middle, low), np.where(faster, high, middle)
-    lead = flow_time("zas", phi, L, ANCHOR) - flow_time("shared", phi, L, ANCHOR)
-    lost = 1.0 / shared_flow.rate(phi, phi, L) - 1.0 / zas_flow.rate(phi, L)
+    lead = lead_at(np.full(phi.shape, -np.log10(ANCHOR)))
     later = -np.log10(ANCHOR) + lead / lost / np.log(10.0)
     return np.where(lead > 0.0, later, high)
 

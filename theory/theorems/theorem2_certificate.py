@@ -22,12 +22,17 @@ prints a loss ratio twelve times the "bound". `prose_excess` certifies it for th
     log(R(0)/R) = 2 log((1 - v) h_(L-1)(1, v) / ((w - v) h_(L-1)(w, v))),
     log(R(0)/R) - 2 L phi^p t = 2 L int_w^1 u^(1-L) h_(2L-3)(u, v) / h_(L-1)(u, v) du =: slack,
 
-h_n(a, b) = sum_i a^i b^(n-i). The path from 1 to w is cut into pieces and the integrand enclosed on
-each of them (theory.numerics.intervals), for a whole box of targets: slack >= 0, and the signs
-below, are proved for every lmin in the box and, as slack grows along the path, for every moment up
-to w, at each depth that is asked for. Reference: Yang et al., arXiv 2110.03848.
+h_n(a, b) = sum_i a^i b^(n-i). `identity` certifies the second line by exact algebra at each depth
+that is asked for: along w' = -w^(L-1) (w^L - v^L) both sides have one derivative, an identity of
+polynomials in u and v, and the integrand is a quotient of polynomials with positive coefficients.
+So slack > 0 for EVERY lmin < 1 and every moment: no box is needed for that. What has no such form,
+that a larger exponent and the prose's fail, is decided by boxes: the path from 1 to w is cut into
+pieces and the integrand enclosed on each of them (theory.numerics.intervals), for a whole box of
+targets; as slack grows along the path, the signs hold for every lmin in the box. Reference: Yang et
+al., arXiv 2110.03848.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from mpmath import iv
@@ -41,9 +46,38 @@ from theory.numerics.intervals import (
     precision,
     root,
 )
+from theory.numerics.symbolic import polynomials, positive, rational
 
 PIECES = 4
 """Pieces of the path from the start. Signs need few; an enclosure of width w needs about 1 / w."""
+
+
+def _integrand(u: Any, v: Any, depth: int) -> tuple[Any, Any]:
+    """Numerator and denominator of slack's integrand over 2 L."""
+    return homogeneous(u, v, 2 * depth - 3), u ** (depth - 1) * homogeneous(u, v, depth - 1)
+
+
+def identity(
+    depth: int,
+    factor: str = "1",
+    integrand: Callable[[Any, Any, int], tuple[Any, Any]] = _integrand,
+) -> bool:
+    """Whether log(R(0)/R) - factor x 2 L phi^p t = 2 L int_w^1 `integrand` du, a positive one.
+
+    With s = u^L the flow is u' = -u^(L-1) G, G = u^L - v^L, R ~ G^2, so per -du the left side grows
+    by 2 G' / G - factor x 2 L v^(2L-2) / (u^(L-1) G): multiplied out, an identity in QQ[u, v]. True
+    certifies R(t) <= exp(-factor x 2 L phi^p t) R(0) for all phi in (0, 1) and all t at this depth
+    >= 2 (ValueError below it). `slack`, `excess` and `prose_excess` enclose the same integrand.
+    """
+    if depth < 2:
+        raise ValueError("depth must be >= 2: for L = 1 the slack is zero")
+    u, v = polynomials("u", "v")
+    gap = u**depth - v**depth
+    above, below = integrand(u, v, depth)
+    grows = gap.diff(u) * u ** (depth - 1) - rational(factor) * depth * v ** (2 * depth - 2)
+    same = grows * below == depth * above * u ** (depth - 1) * gap
+    # `_log_fall` takes G as a product.
+    return same and gap == (u - v) * homogeneous(u, v, depth - 1) and positive(above * below)
 
 
 def slack(target: Box, distance: str, depth: int, pieces: int = PIECES) -> Enclosure:
@@ -89,8 +123,8 @@ def _slack(v: Any, g: Any, depth: int, pieces: int) -> Any:
         ends = [(1 - g) * k / pieces for k in (piece, piece + 1)]
         far = iv.mpf([ends[0].a, ends[1].b])
         u = 1 - (1 - v) * far
-        value = homogeneous(u, v, 2 * depth - 3) / (u ** (depth - 1) * homogeneous(u, v, depth - 1))
-        total += value / pieces
+        above, below = _integrand(u, v, depth)
+        total += above / below / pieces
     return 2 * depth * (1 - v) * (1 - g) * total
 
 

@@ -179,6 +179,7 @@ def odd_targets() -> dict[str, Any]:
         ],
         "caption_numbers": {
             "draws": 200,
+            "depths": 6,
             "slopes": dict.fromkeys(starts, fit),
             "predicted_unshared": 0.635,
             "predicted_one_draw": 0.394,

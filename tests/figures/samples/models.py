@@ -104,6 +104,7 @@ def quadratic() -> dict[str, Any]:
 
 def sign_descent() -> dict[str, Any]:
     reach = {
+        "batches": 8,
         "tied_steps": 90.0,
         "tied_standard_error": 1.0,
         "unshared_steps": 180.0,
@@ -118,7 +119,8 @@ def sign_descent() -> dict[str, Any]:
                    "standard_error": [0.1, 0.01]}],
         "start_snr": [0.3, 3.0], "reach_lines": {"tied": [90, 50], "unshared": [180, 60]},
         "reach": [{"snr": 0.3, **reach}, {"snr": 3.0, **reach}],
-        "floors": {"arms": {"tied": arm, "unshared": arm, "unshared, sqrt(L) eta": arm}},
+        "floors": {"replicas": 100,
+                   "arms": {"tied": arm, "unshared": arm, "unshared, sqrt(L) eta": arm}},
         "caption_numbers": {
             "samples": 20000, "largest_z": 1.63, "points": 5, "reach_depth": 16, "reached": 0.1,
             "reach_gap": 0.0214, "floor_ratio": 4.03, "floor_ratio_larger_step": 0.98,

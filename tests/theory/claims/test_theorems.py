@@ -84,6 +84,14 @@ def test_a_wrong_formula_fails(name: str, finding: Callable[[], Finding]) -> Non
     assert found.verdict == "fails", name
 
 
+def test_what_follows_from_a_proof_is_called_proved() -> None:
+    """THM3 is a case of THM3-STEP, as THM4 is of THM4-STEP."""
+    for check in (checks.check_theorem3, checks.check_theorem4):
+        found = check(0, "smoke")
+        assert found.rigour == "proved"
+        assert "implied by THM" in found.grounds
+
+
 def test_unknown_scale_is_refused() -> None:
     with pytest.raises(ValueError, match="scale"):
         check_all(0, "huge")

@@ -176,6 +176,22 @@ def test_limits() -> None:
     losses = quadratic.loss_by_tau(one, steps)
     np.testing.assert_array_equal(losses, losses[0])
     assert losses[0] == quadratic.loss_unshared(one, steps)
+    for alike in (one, Quadratic(depth=4, own=1.0, dispersion=1.0, start=1.0)):
+        assert quadratic.critical_step(alike)[0] == np.inf, "no step at which tying would help"
+        assert np.all(np.diff(quadratic.shared_differences(alike, steps)[:, 0]) == 0.0)
+        assert quadratic.best_tau(alike, steps) == 0 == np.count_nonzero(steps > np.inf)
+
+
+def test_nothing_to_win_without_bias_and_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A threshold of 0 would claim a gain over the equal start there; the check sees it."""
+    assert quadratic_claims.check_win(0, "smoke").verdict == "holds"
+    right = quadratic.critical_step
+
+    def zero(problem: Quadratic) -> np.ndarray:
+        return np.where(np.isinf(right(problem)), 0.0, right(problem))
+
+    monkeypatch.setattr(quadratic, "critical_step", zero)
+    assert quadratic_claims.check_win(0, "smoke").verdict == "fails"
 
 
 def test_long_runs_neither_overflow_nor_lose_the_floor() -> None:

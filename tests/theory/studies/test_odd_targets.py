@@ -8,7 +8,7 @@ from theory.studies import odd_targets as odd
 
 
 def test_exponents_and_rotations() -> None:
-    data = odd.study(0, "smoke")
+    data = odd.study(0, "smoke")  # four depths: 2 degrees of freedom
     json.dumps(data, allow_nan=False)
     slopes = data["caption_numbers"]["slopes"]
     assert all(fit["low"] > 0.0 for name, fit in slopes.items() if name != "one draw")

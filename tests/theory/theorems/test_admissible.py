@@ -115,6 +115,23 @@ def test_zas_step_is_its_formula(sigma: float, depth: int) -> None:
     np.testing.assert_allclose(zas_step([0.1, sigma], depth), float(1 / formula), rtol=1e-10)
 
 
+@pytest.mark.parametrize("depth", [1, 2, 3, 8, 64, 4096])
+def test_theorem3_s_own_step_is_shorter_than_the_proved_one(depth: int) -> None:
+    """What makes THM3 a case of THM3-STEP: the chain of its proof, link by link."""
+    for size in (1, 4):
+        for smax in np.geomspace(1e-8, 1e6, 57):
+            spectrum = np.linspace(0.0, smax, size + 1)[1:]  # ||Phi||_F from smax to 2 smax
+            frobenius = float(np.linalg.norm(spectrum))
+            steepest = 1.0 / zas_step(spectrum, depth)
+            assert steepest <= max(2.0 * np.e, depth**2 * smax**2) * (1.0 + 1e-12)
+            xi = max(2.0 * frobenius, 3.0 / depth**0.5, 1.0)
+            paper = theorem_step("theorem3", spectrum, depth)
+            assert paper <= 1.0 / (144.0 * depth**2 * xi**4) * (1.0 + 1e-12)
+            assert paper * steepest < 1.0 / 20.0
+    eta = np.linspace(1e-3, 1.499, 400)
+    assert np.all((1.0 - eta) ** 2 <= 1.0 - eta / 2.0)
+
+
 def test_shared_step_written_out() -> None:
     assert shared_step([0.2, 0.9], 10) == 0.1
     np.testing.assert_allclose(shared_step([0.5, 4.0], 2), 1 / 8)

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad, solve_ivp
+from scipy.stats import linregress
 
 from theory.linear import deep_linear, descent, integrate, shared_flow
+from theory.linear.deep_linear import layer_gradients
 from theory.studies import beyond_sharing
 from theory.theorems import controls
 from theory.theorems import odd_targets as odd
@@ -160,8 +162,54 @@ def test_log_modulus_is_the_mean_logarithm() -> None:
 
 def test_slope_with_interval() -> None:
     found = odd.slope_with_interval([1, 2, 3, 4], [2.1, 3.9, 6.1, 7.9])
-    assert found["low"] < found["slope"] < found["high"]
     assert found["slope"] == pytest.approx(1.96)
+    other = linregress([1, 2, 3, 4], [2.1, 3.9, 6.1, 7.9])  # 2 degrees of freedom: t = 4.303
+    assert found["high"] - found["slope"] == pytest.approx(4.302652729911275 * other.stderr)
+    assert found["slope"] - found["low"] == pytest.approx(4.302652729911275 * other.stderr)
+
+
+def test_slope_intervals_cover_in_95_of_100() -> None:
+    """Six depths; a normal quantile covers 88 % of 2000, six standard errors below 95 %."""
+    rng = np.random.default_rng(8)
+    depths = np.array([4, 8, 16, 32, 48, 64])
+    inside = 0
+    for noise in rng.normal(size=(2000, 6)):
+        found = odd.slope_with_interval(depths, 0.3 * depths + noise)
+        inside += found["low"] < 0.3 < found["high"]
+    assert inside / 2000 == pytest.approx(0.95, abs=4 * (0.95 * 0.05 / 2000) ** 0.5)
+
+
+def test_slope_needs_three_depths() -> None:
+    for depths in ([1, 2], [3, 3, 3]):
+        with pytest.raises(ValueError, match="depths"):
+            odd.slope_with_interval(depths, np.arange(len(depths)))
+
+
+@pytest.mark.parametrize("phi", [0.3 + 0.4j, 1.5 + 1.0j, 0.9 + 0.1j, -0.2 + 0.9j, 1.0 + 2.0j])
+def test_nearest_point_of_the_line_and_its_conditions(phi: complex) -> None:
+    """m only where Re phi < 1 and Re phi < |phi|^2; else an end of the line."""
+    found = np.min(np.abs(1.0 + np.linspace(0.0, 1.0, 200_001) * (phi - 1.0)))
+    told = abs(phi.imag) / abs(1.0 - phi)
+    if phi.real >= 1.0:
+        told = 1.0
+    elif phi.real >= abs(phi) ** 2:
+        told = abs(phi)
+    assert odd.line_distance(phi) == pytest.approx(told, rel=1e-12)
+    assert found == pytest.approx(told, rel=1e-8)
+
+
+@pytest.mark.parametrize(("w", "L"), [(1.3, 2), (1.2, 5), (-1.4, 6)])
+def test_curvature_of_a_large_draw(w: float, L: int) -> None:
+    """The largest eigenvalue of the Hessian at equal layers, by differences of the gradients."""
+    phi, h = 0.8, 1e-5
+
+    def gradients(layers: np.ndarray) -> np.ndarray:
+        return layer_gradients(layers[:, None, None], np.array([[phi]]))[:, 0, 0]
+
+    own = np.full(L, w)
+    hessian = [(gradients(own + h * e) - gradients(own - h * e)) / (2 * h) for e in np.eye(L)]
+    largest = (2 * L - 1) * w ** (2 * L - 2) - (L - 1) * phi * w ** (L - 2)
+    assert np.linalg.eigvalsh(hessian)[-1] == pytest.approx(largest, rel=1e-7)
 
 
 def test_bad_arguments_are_named() -> None:

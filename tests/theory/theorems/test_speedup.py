@@ -194,6 +194,50 @@ def test_there_is_one_crossing() -> None:
     np.testing.assert_array_equal(seen, expected)
 
 
+def test_one_crossing_for_targets_on_both_sides_of_one() -> None:
+    """The proof's claim, over the whole domain: the lead changes its sign once, from + to -."""
+    phi = np.array([1e-3, 0.03, 0.7, 0.999, 1.001, 1.2, 3.0, 40.0, 1e3])[:, None, None]
+    depth = np.array([2.0, 3.0, 4.0, 5.0, 9.0, 64.0, 4096.0])[:, None]
+    eps = 10.0 ** -np.concatenate([np.geomspace(1e-6, 1.0, 40), np.geomspace(1.1, 300.0, 120)])
+    ahead = flow_time("zas", phi, depth, eps) > flow_time("shared", phi, depth, eps)
+    assert np.all(ahead[..., 0])
+    assert np.all(np.diff(ahead.astype(int), axis=-1) <= 0)
+    where = even_log10(phi[..., 0], depth[:, 0])
+    expected = np.sum(-np.log10(eps) < where[..., None], axis=-1)
+    np.testing.assert_array_equal(np.sum(ahead, axis=-1), expected)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4, 5, 9, 64])
+def test_steps_of_the_proof_of_one_crossing(depth: int) -> None:
+    """Elasticity of ZAS's rate, sign of k', and F that rises, falls, rises: by differences."""
+    L, p = float(depth), 2.0 - 2.0 / depth
+    B = np.geomspace(1e-6, 1e4, 4001)
+    log_s = 0.5 * (np.log(B) + (L - 1) * np.log1p(B))
+    log_rate = (L - 2) * np.log1p(B) + np.log1p(L * B)
+    np.testing.assert_allclose(  # the rate is that of the flow
+        log_rate[:3000:500],
+        np.log(zas_flow.rate(np.exp(log_s[:3000:500]), depth) / 2.0),
+        rtol=1e-9,
+        atol=1e-9,
+    )
+    slope = np.gradient(log_rate, np.log(B)) / np.gradient(log_s, np.log(B))
+    told = p * (1.0 - (1.0 + L * B) ** -2.0)
+    np.testing.assert_allclose(slope[1:-1], told[1:-1], rtol=1e-4)
+    k = np.log(L * B * (2 + L * B)) - log_s
+    sign = 2 + (L + 4) * B + (4 * L - L**2) * B**2
+    middle = np.sqrt(B[1:] * B[:-1])
+    sure = np.abs(2 + (L + 4) * middle + (4 * L - L**2) * middle**2) > 1e-2 * middle**2
+    np.testing.assert_array_equal((np.diff(k) > 0)[sure], (np.interp(middle, B, sign) > 0)[sure])
+    turns = np.diff(np.sign(sign))
+    assert np.count_nonzero(turns) == (depth > 4)
+
+
+@pytest.mark.parametrize("phi", [1e6, 1e9])
+def test_no_crossing_is_made_up_from_rounding(phi: float) -> None:
+    with pytest.raises(ValueError, match="target: its two final rates"):
+        even_log10(phi, 2)
+
+
 def test_exponents() -> None:
     depth = 2.0 ** np.arange(1, 13)
     fit = depth_exponent(depth, 3.0 * depth**0.7)

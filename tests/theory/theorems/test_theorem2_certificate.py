@@ -1,13 +1,15 @@
 """The interval certificate: encloses the truth, decides the signs, and would notice 1 %."""
 
+from typing import Any
+
 import mpmath
 import numpy as np
 import pytest
 
 from theory.linear import shared_flow
 from theory.numerics.intervals import boxes
-from theory.theorems import bounds
-from theory.theorems.theorem2_certificate import excess, prose_excess, slack
+from theory.theorems import bounds, theorem2_certificate
+from theory.theorems.theorem2_certificate import excess, identity, prose_excess, slack
 
 CASES = [(0.2, "0.9", 2), (0.5, "0.01", 3), (0.8, "1e-5", 4), (0.05, "0.3", 8), (0.3, "0.1", 16)]
 
@@ -45,6 +47,37 @@ def test_slack_by_multiprecision_quadrature() -> None:
     found = slack((0.36, 0.36), "0.05", depth, pieces=400)
     assert found.low < float(2 * integral) < found.high
     assert found.high - found.low < 0.01 * float(2 * integral)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 5, 8, 16])
+def test_identity_is_refused_with_a_wrong_coefficient(depth: int) -> None:
+    assert identity(depth)
+    assert not identity(depth, "1.01")
+    assert not identity(depth, "0.99")
+    right = theorem2_certificate._integrand
+    assert not identity(depth, "1", lambda u, v, n: (right(u, v, n)[0] + u * v, right(u, v, n)[1]))
+    for place in (0, 1):
+
+        def wrong(u: Any, v: Any, n: int, place: int = place) -> tuple[Any, Any]:
+            parts = list(right(u, v, n))
+            parts[place] += parts[place].leading_term()  # one coefficient 2, not 1
+            return parts[0], parts[1]
+
+        assert not identity(depth, "1", wrong)
+    with pytest.raises(ValueError, match="depth"):
+        identity(1)
+
+
+def test_identity_is_the_integrand_that_is_enclosed(monkeypatch: pytest.MonkeyPatch) -> None:
+    phi, depth = 0.36, 6
+    before = slack((phi, phi), "0.05", depth)
+    right = theorem2_certificate._integrand
+    monkeypatch.setattr(
+        theorem2_certificate,
+        "_integrand",
+        lambda u, v, n: (2 * right(u, v, n)[0], right(u, v, n)[1]),
+    )
+    np.testing.assert_allclose(slack((phi, phi), "0.05", depth), 2 * np.array(before), rtol=1e-12)
 
 
 @pytest.mark.parametrize("depth", [2, 3, 4, 8, 16])

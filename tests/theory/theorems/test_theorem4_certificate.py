@@ -3,6 +3,8 @@
 "The step itself" is the update rule in 60 digits, where no cancellation reaches the sixteenth.
 """
 
+from typing import Any
+
 import mpmath
 import numpy as np
 import pytest
@@ -12,8 +14,8 @@ from hypothesis import strategies as st
 from theory.claims.sharper import certify_theorem4
 from theory.linear import descent
 from theory.numerics.intervals import boxes
-from theory.theorems import admissible
-from theory.theorems.theorem4_certificate import covered, implication, margin, shrinkage, slack
+from theory.theorems import admissible, theorem4_certificate
+from theory.theorems.theorem4_certificate import covered, identity, shrinkage, slack
 
 WAY, UP_TO_ONE = (0.0, 1.0), (0.0, 1.0)
 DEPTHS = [1, 2, 3, 4, 8, 16]
@@ -65,9 +67,6 @@ def test_proved_on_boxes_and_false_when_changed(depth: int) -> None:
     for box in below + above:
         assert covered(box, WAY, UP_TO_ONE, depth).high <= 1.0
         assert slack(box, WAY, UP_TO_ONE, depth).low >= 0.0
-    for box in below:
-        assert margin(box, WAY, UP_TO_ONE, depth).low > 0.0 or depth == 1
-        assert implication(box, depth).low > 0.0
     # The rate 1 % larger: false next to a target below 1, at the start of one above, for any step.
     for box in boxes(0.01, 0.99, 6):
         assert slack(box, (0.0, 1e-12), UP_TO_ONE, depth, "1.01").high < 0.0
@@ -76,6 +75,44 @@ def test_proved_on_boxes_and_false_when_changed(depth: int) -> None:
         # The step 1 % longer passes the target; 1 % over twice is thrown further than it came.
         assert covered(box, (0.0, 1e-12), (1.01, 1.01), depth).low > 1.0
         assert shrinkage(box, (0.0, 1e-12), (2.02, 2.02), depth).high < -1.0
+
+
+@pytest.mark.parametrize("depth", [2, 3, 5, 8])
+def test_identity_is_refused_with_a_wrong_coefficient(depth: int) -> None:
+    assert identity(depth)
+    assert identity(depth, "0.99", "0.99")
+    assert not identity(depth, "1.01")
+    assert not identity(depth, "1", "1.01")
+    low, high = theorem4_certificate._below, theorem4_certificate._above
+    # One term more or less, of either sum: larger or smaller, it is not the slack.
+    for more in (1, -1):
+
+        def below(v: Any, w: Any, after: Any, k: Any, n: int, more: int = more) -> Any:
+            return low(v, w, after, k, n) + more * v ** (n - 1) * w ** (n - 2)
+
+        def above(rise: Any, w: Any, d: Any, n: int, more: int = more) -> Any:
+            return high(rise, w, d, n) + more * w ** (2 * n - 2) * d / n
+
+        assert not identity(depth, below=below)
+        assert not identity(depth, above=above)
+
+
+@pytest.mark.parametrize("part", [0.3, 1.0])
+@pytest.mark.parametrize("phi", [0.2, 5.0])
+def test_identity_s_sums_are_those_of_a_step(phi: float, part: float) -> None:
+    """In floats, from the update rule: the same functions that the boxes and the algebra use."""
+    depth, place = 5, 0.6
+    v = phi ** (1 / depth)
+    w = v + (1 - v) * place
+    eta = part / (depth * max(1.0, phi) ** (2 - 2 / depth))
+    after = w - eta * w ** (depth - 1) * (w**depth - phi)
+    _, _, expected = one_step(phi, place, part, depth)
+    k = (w - after) / (w - v)
+    if phi < 1.0:
+        found = (w - v) * theorem4_certificate._below(v, w, after, k, depth) / depth
+    else:
+        found = theorem4_certificate._above(w - 1, w, after / w - 1, depth)
+    assert found == pytest.approx(expected, rel=1e-10)
 
 
 def test_the_certificate_fails_when_the_claim_is_made_false() -> None:
@@ -108,7 +145,5 @@ def test_own_step_is_the_largest_that_a_spectrum_allows() -> None:
 def test_what_is_outside_is_refused(box: tuple[object, ...], name: str) -> None:
     with pytest.raises(ValueError, match=name):
         slack(*box)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="target"):
-        margin((2.0, 3.0), WAY, UP_TO_ONE, 3)
-    with pytest.raises(ValueError, match="target"):
-        implication((2.0, 3.0), 3)
+    with pytest.raises(ValueError, match="depth"):
+        identity(1)
