@@ -32,10 +32,11 @@ about 1 / (sqrt(K) log sqrt(K)) and the best gain grows like 4 K / log K, L up t
 SGD NOISE moves no such thing. Next to a stair w <- (1 + eta a) w + eta sigma xi, so (exactly)
 E w^2 = (w_0^2 + c) (1 + eta a)^(2t) - c, c = eta sigma^2 / (2a + eta a^2). Untied a = 2/K and
 sigma^2; tied a = 2/(K L) and sigma^2 / L: c = eta sigma^2 K / 4 to first order in eta FOR BOTH. The
-noise raises the start of both alike; only layers that wait go on diffusing, eta sigma^2 a unit of
-time, which helps the untied. Signs diffuse likewise, by eta a unit of time whatever the noise: what
-is said above is the limit eta -> 0, and at steps that are not small against w_0^2 the untied gain.
-ADAMW's moments have no closed form here: it is run.
+noise raises the start of both alike. Layers that wait go on diffusing, by eta sigma^2 a unit of
+time: E w^2 rises, E log w^2, which sets the time, need not (a walk crosses 0). Signs diffuse
+likewise, by eta a unit of time whatever the noise: what is said above is the limit eta -> 0, and
+runs at eta near w_0^2 / 3 are some 20 % off it. ADAMW's moments have no closed form here: it
+is run.
 """
 
 from typing import Literal
