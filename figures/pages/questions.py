@@ -158,8 +158,8 @@ QUESTIONS = (
         heading="Is sharing faster where skills build on one another?",
         claims=("STAIR-NOISE", "STAIR-FLOW", "STAIR-LATE", "STAIR-TAU"),
         answers={
-            V.HOLDS: "Not much in plain gradient flow; under noisy sign-like steps, AdamW’s kind, "
-            "by up to almost the number of layers, if all layers can use the same skill.",
+            V.HOLDS: "Hardly in plain gradient flow; under noisy sign-like steps, AdamW’s kind, by "
+            "a factor that grows faster than the root of the number of layers.",
         },
         pictures=("staircase",),
     ),

@@ -175,6 +175,8 @@ GUARDS = {
     "models.staircase_steps.noise_of_wait": "models.staircase_steps.noise_of_wait_written_out",
     "models.staircase_steps.tied_steps": "models.staircase_steps.expected_steps_against_another_integrator",  # noqa: E501
     "models.staircase_steps.untied_steps": "models.staircase_steps.expected_steps_against_another_integrator",  # noqa: E501
+    "models.staircase_steps.swe_steps": "models.staircase_steps.letting_go_under_noise",
+    "models.staircase_steps.end_alignment": "models.staircase_steps.letting_go_under_noise",
     "models.staircase_steps.gain": "models.staircase_steps.full_noise_is_the_root_of_the_depth_times_the_flow",  # noqa: E501
     "models.staircase_steps.front": "models.staircase_steps.front_written_out",
     "models.staircase_steps.front_gain": "models.staircase_steps.front_written_out",

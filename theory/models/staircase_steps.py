@@ -29,6 +29,11 @@ sqrt(K) wait), falling from (K + 1/3) / (1 + sqrt(K) / 3) towards sqrt(K). For w
 d follows int_0^d prod_j min(1, x + j d)^2 dx = wait, log wait = -(2/d) (1 + o(1)): the best wait is
 about 1 / (sqrt(K) log sqrt(K)) and the best gain grows like 4 K / log K, L up to a logarithm.
 
+LETTING GO. At a tied point one more step lowers F by sum_l g_l u(g_l / sigma) untied and by
+L gbar u(sqrt(L) gbar / sigma) tied; in full noise that is sum_l g_l^2 against sqrt(L) A times it, A
+the alignment: tied is faster iff A > 1 / sqrt(L). Next to the optimum g_l ~ K (K + 1) - l (l - 1),
+A -> 5/6 for many layers: there one stays tied, whereas in flow one lets go just before the end.
+
 SGD NOISE moves no such thing. Next to a stair w <- (1 + eta a) w + eta sigma xi, so (exactly)
 E w^2 = (w_0^2 + c) (1 + eta a)^(2t) - c, c = eta sigma^2 / (2a + eta a^2). Untied a = 2/K and
 sigma^2; tied a = 2/(K L) and sigma^2 / L: c = eta sigma^2 K / 4 to first order in eta FOR BOTH. The
@@ -157,6 +162,25 @@ def _slope(signal: Array, rule: Rule) -> Array:
     if rule == "adam":
         return np.asarray((1.0 + signal**2) ** -1.5)
     return np.asarray(SLOPE["sign"] * np.exp(-0.5 * signal**2))
+
+
+def swe_steps(
+    start: float, untie: float, levels: ArrayLike, skills: int, noise: float, rule: Rule = "sign"
+) -> Array:
+    """eta * steps to each of the falling losses `levels` (n,), tied up to the weight `untie` < 1.
+
+    A tied point is an equal start, here too. Levels lie below the loss at the untie. `untie` =
+    `start` is never tied. ValueError as for both stages.
+    """
+    tied = float(tied_steps(start, untie, skills, noise, rule)) if untie > start else 0.0
+    return tied + untied_steps(np.full(skills, untie), levels, noise, rule)
+
+
+def end_alignment(skills: int) -> float:
+    """A = (sum g_l)^2 / (K sum g_l^2) next to the optimum, all layers equal."""
+    layer = np.arange(1, skills + 1)
+    pull = skills * (skills + 1.0) - layer * (layer - 1.0)
+    return float(pull.sum() ** 2 / (skills * np.sum(pull**2)))
 
 
 def gain(

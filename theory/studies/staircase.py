@@ -218,6 +218,21 @@ def tau_rows(skills: int, start: float, factors: list[float]) -> dict[str, Any]:
     }
 
 
+def noisy_untie(skills: int, start: float, wait: float) -> dict[str, Any]:
+    """Sign steps to `SHARE` by the weight at which layers are let go, over always-shared's."""
+    noise = staircase_steps.noise_of_wait(wait, start, skills)
+    level = SHARE * float(staircase.tied_loss(start**2, skills))
+    weights = [start, 0.3, 0.5, 0.7, 0.8]
+    own = float(staircase_steps.untied_steps(np.full(skills, start), [level], noise)[0])
+    tied = own / staircase_steps.gain(start, skills, noise, SHARE)
+    steps = [
+        float(staircase_steps.swe_steps(start, weight, [level], skills, noise)[0])
+        for weight in weights
+    ]
+    ratio = [value / tied for value in steps]
+    return {"skills": skills, "wait": wait, "weights": weights, "over_tied": ratio}
+
+
 def random_starts(
     rng: np.random.Generator, skills: int, start: float, draws: int
 ) -> dict[str, Any]:
@@ -288,6 +303,7 @@ def study(seed: int, scale: str = "small") -> dict[str, Any]:
         "noise": noisy,
         "simulated": simulated(rng, [3, 8, 8][size], [0.2, 0.1, 0.1][size], [8, 24, 256][size]),
         "tau": [tau_rows(K, 0.1, factors) for K in [[3], [2, 4, 8], [2, 3, 4, 6, 8]][size]],
+        "noisy_untie": [noisy_untie(4, 0.1, wait) for wait in (1.0, 30.0)],
         "random": random_starts(rng, [3, 4, 8][size], 0.1, [8, 30, 200][size]),
         "caption_numbers": {
             "share": SHARE,

@@ -65,6 +65,34 @@ def test_gains_between_as_another_program_found_them(skills: int, gain: float) -
     assert staircase_steps.gain(0.03, skills, 0.06 / skills, 0.1) == pytest.approx(gain, abs=0.01)
 
 
+def test_letting_go_under_noise() -> None:
+    levels, noise = [0.2, 0.02], 0.3
+    untied = staircase_steps.untied_steps([0.1] * 4, levels, noise)
+    joined = [staircase_steps.swe_steps(w0, 0.5, levels, 4, noise) for w0 in (0.1, 0.2)]
+    np.testing.assert_allclose(
+        staircase_steps.swe_steps(0.1, 0.1, levels, 4, noise), untied, rtol=1e-9
+    )
+    later = expected_path(
+        np.full(4, 0.5),
+        joined[0] - float(staircase_steps.tied_steps(0.1, 0.5, 4, noise)),
+        noise,
+        "sign",
+    )
+    np.testing.assert_allclose(later, levels, rtol=1e-4)
+    apart = float(staircase_steps.tied_steps(0.1, 0.2, 4, noise))
+    np.testing.assert_allclose(joined[0] - joined[1], apart, rtol=1e-6)
+    # In full noise the sign of letting go is that of 1 / sqrt(K) - A.
+    for skills in (4, 9):
+        w = np.full(skills, 0.9999)
+        g = staircase.gradient(w)
+        found = float(g.sum() ** 2 / (skills * np.sum(g**2)))
+        assert staircase_steps.end_alignment(skills) == pytest.approx(found, rel=2e-3)
+        end = float(staircase.tied_loss(0.98**2, skills))
+        late = staircase_steps.swe_steps(0.1, 0.95, [end], skills, 50.0)[0]
+        assert late > float(staircase_steps.tied_steps(0.1, 0.98, skills, 50.0))
+    assert staircase_steps.end_alignment(10**4) == pytest.approx(5 / 6, rel=1e-3)
+
+
 def test_front_against_small_steps() -> None:
     skills, wait, dx = 6, 0.08, 2e-4
     w, filled, x = np.zeros(skills), np.zeros(skills), 0.0
