@@ -98,7 +98,7 @@ def _panels(lines: list[dict[str, Any]], gains: list[dict[str, Any]]) -> Figure:
     panels[1].set_ylabel("tied / untied descent")
     panels[1].axhline(1.0, color=style.INK, linewidth=1.0)
     style.panel_title(panels[0], "a", "gradients of one batch, equal start")
-    style.panel_title(panels[1], "b", "predicted descent ratio (above 1: tying pays)")
+    style.panel_title(panels[1], "b", "predicted descent ratio (above 1: a tied step pays)")
     if gains:
         _rows(panels[2], gains)
         style.panel_title(panels[2], "c", "SWE-F minus equal start: gain by tau")

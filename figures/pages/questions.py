@@ -154,6 +154,16 @@ QUESTIONS = (
         pictures=("quadratic", "adam_unshare", "toy_predictions", "*_tau"),
     ),
     Question(
+        id="staircase",
+        heading="Is sharing faster where skills build on one another?",
+        claims=("STAIR-NOISE", "STAIR-FLOW", "STAIR-LATE", "STAIR-TAU"),
+        answers={
+            V.HOLDS: "Hardly in plain gradient flow; under noisy sign-like steps, AdamW’s kind, by "
+            "a factor that grows faster than the root of the number of layers.",
+        },
+        pictures=("staircase",),
+    ),
+    Question(
         id="rule",
         heading="Does SWE-A’s rule see that moment?",
         claims=("SCALE-RULE", "TOY-RULE", "OUR-RULE", "COR"),

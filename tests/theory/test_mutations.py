@@ -150,6 +150,43 @@ GUARDS = {
     "models.sign_descent.gain_from_snr": "models.sign_descent.gain_against_multiprecision",
     "models.sign_descent.noise_floor": "theorems.written_out.the_rest",
     "models.sign_descent.steps_to_reach": "models.sign_descent.steps_to_reach_against_multiprecision",  # noqa: E501
+    "models.staircase.products": "models.staircase.loss_and_gradient_written_out",
+    "models.staircase.loss": "models.staircase.loss_and_gradient_written_out",
+    "models.staircase.gradient": "models.staircase.loss_and_gradient_written_out",
+    "models.staircase.tied_loss": "models.staircase.the_tied_point_is_the_equal_one",
+    "models.staircase.drive": "models.staircase.the_tied_point_is_the_equal_one",
+    "models.staircase.tied_span": "models.staircase.tied_span_against_multiprecision",
+    "models.staircase.tied_constant": "models.staircase.tied_constant_and_its_limit_of_deep_stacks",
+    "models.staircase.relaxation": "models.staircase.relaxation_is_the_least_eigenvalue",
+    "models.staircase.limiting_ratio": "models.staircase.the_ratio_tends_to_the_hops_it_takes",
+    "models.staircase.hop_constants": "models.staircase.hops_tend_to_their_first_order",
+    "models.staircase.untied_hop": "models.staircase.first_order_from_unequal_starts",
+    "models.staircase_swe.Untied.loss": "models.staircase.untied_flow_against_another_integrator",
+    "models.staircase_swe.Untied.end": "models.staircase.untied_flow_against_another_integrator",
+    "models.staircase_swe.Untied.time_to": "models.staircase.untied_flow_against_another_integrator",  # noqa: E501
+    "models.staircase_swe.Untied.hop": "models.staircase.untied_flow_against_another_integrator",
+    "models.staircase_swe.horizon": "models.staircase.untied_flow_against_another_integrator",
+    "models.staircase_swe.Staircase.first_loss": "models.staircase.tied_flow_against_another_integrator",  # noqa: E501
+    "models.staircase_swe.Staircase.tied_time": "models.staircase.tied_flow_against_another_integrator",  # noqa: E501
+    "models.staircase_swe.Staircase.tied_square": "models.staircase.tied_flow_against_another_integrator",  # noqa: E501
+    "models.staircase_swe.Staircase.tied_level": "models.staircase.tied_flow_against_another_integrator",  # noqa: E501
+    "models.staircase_swe.Staircase.hops": "models.staircase.tied_flow_against_another_integrator",
+    "models.staircase_swe.Staircase.time_to": "models.staircase_swe.times_and_losses_are_inverse",
+    "models.staircase_swe.Staircase.final_loss": "models.staircase_swe.both_stages_against_another_integrator",  # noqa: E501
+    "models.staircase_swe.Staircase.best_untie": "models.staircase_swe.best_tau_jumps_at_the_critical_budget",  # noqa: E501
+    "models.staircase_swe.Staircase.critical_budget": "models.staircase_swe.best_tau_jumps_at_the_critical_budget",  # noqa: E501
+    "models.staircase_steps.noise_of_wait": "models.staircase_steps.noise_of_wait_written_out",
+    "models.staircase_steps.tied_steps": "models.staircase_steps.expected_steps_against_another_integrator",  # noqa: E501
+    "models.staircase_steps.untied_steps": "models.staircase_steps.expected_steps_against_another_integrator",  # noqa: E501
+    "models.staircase_steps.swe_steps": "models.staircase_steps.letting_go_under_noise",
+    "models.staircase_steps.end_alignment": "models.staircase_steps.letting_go_under_noise",
+    "models.staircase_steps.gain": "models.staircase_steps.full_noise_is_the_root_of_the_depth_times_the_flow",  # noqa: E501
+    "models.staircase_steps.front": "models.staircase_steps.front_written_out",
+    "models.staircase_steps.front_gain": "models.staircase_steps.front_written_out",
+    "models.staircase_steps.best_front": "models.staircase_steps.front_written_out",
+    "models.staircase_steps.spread": "models.staircase_steps.sgd_noise_raises_the_start_of_both_alike",  # noqa: E501
+    "models.staircase_steps.effective_start": "models.staircase_steps.sgd_noise_raises_the_start_of_both_alike",  # noqa: E501
+    "models.staircase_steps.simulate": "models.staircase_steps.small_sgd_steps_follow_the_flow",
     "theorems.speedup.deep_ratio": "theorems.speedup.limit_of_depth_is_reached_at_the_order_promised",  # noqa: E501
     "theorems.speedup.deep_shared_time": "theorems.speedup.limit_of_depth_is_reached_at_the_order_promised",  # noqa: E501
     "theorems.speedup.deep_zas_time": "theorems.speedup.limit_of_depth_is_reached_at_the_order_promised",  # noqa: E501
@@ -189,6 +226,8 @@ GUARDS = {
 
 EXCEPTIONS = {
     "linear.targets.random_target": "draws random targets",
+    "models.staircase.log_squares": "returns a path: checked through the times on it",
+    "models.staircase_swe.untied": "returns a path: checked through the times on it",
     "numerics.scales.check_scale": "the place of a name in a list",
     "models.predictions.table": "a table assembled from functions of this one",
     "theorems.controls.draw_target": "draws random targets; what is said of them does not depend on scale",  # noqa: E501

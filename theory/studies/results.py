@@ -40,6 +40,7 @@ RESULTS: dict[str, dict[str, str]] = {
         "odd_targets": "theory.studies.odd_targets:study",
         "quadratic": "theory.studies.quadratic:study",
         "sign_descent": "theory.studies.sign_descent:study",
+        "staircase": "theory.studies.staircase:study",
     },
 }
 """Result files by area, and the function of (seed, scale) that computes each.

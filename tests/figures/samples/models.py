@@ -128,6 +128,38 @@ def sign_descent() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def staircase() -> dict[str, Any]:
+    arm = {"loss": [1.0, 0.5, 1e-3], "hops": [1.0, 1.5], "tau": 0.5}
+    run = {
+        "rate": 0.003,
+        "noise": 0.1,
+        "n": 8,
+        "skills": 4,
+        "start": 0.2,
+        "gain": 1.8,
+        "gain_error": 0.1,
+        "expected": 1.75,
+    }
+    row = {"budget": 0.9, "fraction": 0.0}
+    random = {"ratio": 1.01, "log_error": 0.01}
+    return {
+        "curves": {"skills": 4, "start": 0.1, "times": [0.0, 1.0, 2.0], "budget": 1.75,
+                   "best_fraction": 0.875,
+                   "arms": dict.fromkeys(("untied", "half way", "best", "tied"), arm)},
+        "noise": [{"skills": k, "start": 0.03, "flow": 1.1, "full_noise": 1.1 * k**0.5,
+                   "best": 0.7 * k, "front": 0.8 * k} for k in (2, 4)],
+        "simulated": [{**run, "update": name} for name in ("sign", "adamw", "sgd")]
+        + [{**run, "update": "adamw", "noise": 0.0, "gain": 0.98, "expected": None}],
+        "tau": [{"skills": 3, "over_tied_last_hop": 0.95,
+                 "rows": [row, {"budget": 1.01, "fraction": 0.8}]}],
+        "random": {"skills": 3, "draws": 8, "over_equal": random, "over_tied": random},
+        "caption_numbers": {
+            "share": 0.1, "flow_low": 1.05, "flow_high": 1.22, "best_gain": 2.8, "best_skills": 4,
+            "best_slope": 0.71,
+        },
+    }  # fmt: skip
+
+
 def adam_quadratic() -> dict[str, Any]:
     gains = {"snr": [0.1, 1.0], "gain": [3.5, 1.4], "standard_error": [0.05, 0.004]}
     speed = gains | {"depth": 16, "predicted": {"adam": [3.7, 1.37], "sign": [3.9, 1.5]}}
@@ -284,6 +316,7 @@ def moments() -> dict[str, Any]:
 FILES = {
     "theory/quadratic.json": quadratic,
     "theory/sign_descent.json": sign_descent,
+    "theory/staircase.json": staircase,
     "toy/deep_linear.json": toy,
     "toy/teacher_student.json": teacher_student,
     "toy/predictions.json": predictions,
