@@ -94,7 +94,7 @@ NUMBERS = [
      ("data", "settings", 0, "predicted_best_tau"), 0.625, "the core: 0.38", "the core: 0.62"),
     ("toy_judged", "toy/judged.json",
      ("data", "settings", 0, "against_baseline", "swe-f 20 %", "difference", "mean"), -0.543,
-     "−0.667 [", "−0.54 ["),
+     "−0.67 [", "−0.54 ["),
     ("quadratic", "theory/quadratic.json",
      ("data", "caption_numbers", "rule_gap"), 0.0017, "0.0042 T", "0.0017 T"),
     ("sign_descent", "theory/sign_descent.json",
