@@ -19,7 +19,7 @@ from swe.base.environment import host
 from swe.base.files import read_json, write_json
 from theory.toys.judged import SCALES, Setting, judge_all
 
-GAMMAS, DEVIATIONS, UPDATES = (1.0, 0.3), (0.3, 1.0), (200, 800)
+GAMMAS, DEVIATIONS, UPDATES = (1.0, 0.3), (0.3, 1.0), (200, 400, 800)
 RATES = {
     "adamw": tuple(0.0125 * 2**k for k in range(7)),
     "sgd": tuple(0.8 * 2**k for k in range(7)),

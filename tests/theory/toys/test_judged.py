@@ -89,4 +89,4 @@ def test_all_settings_of_a_seed_have_the_same_networks(monkeypatch: pytest.Monke
 
 def test_the_grid_names_each_setting_once() -> None:
     names = [tuple(setting.name().items()) for setting in toy_grid.grid()]
-    assert len(set(names)) == len(names) == 2 * 2 * 2 * 2
+    assert len(set(names)) == len(names) == 3 * 2 * 2 * 2
