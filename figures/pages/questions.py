@@ -185,6 +185,19 @@ QUESTIONS = (
         pictures=("toy_teacher_student", "toy_deep_linear"),
     ),
     Question(
+        id="unrolled",
+        heading="Is there a network in which sharing wins?",
+        claims=("TOY-UNROLLED", "TOY-LISTA"),
+        answers={
+            V.HOLDS: "Yes: where every layer is a step of one iteration, SWE ends below the "
+            "network that never shares and below the equal start.",
+            V.LIMITS: "Yes, though not in every setting: where each layer is a step of one "
+            "iteration, SWE ends below the network that never shares and below the equal start.",
+            V.NO_GAIN: "Not among the unrolled networks tried.",
+        },
+        pictures=("toy_judged",),
+    ),
+    Question(
         id="moments",
         heading="What should become of Adam’s moments at the untie?",
         claims=("TOY-MOMENTS", "TOY-MOMENTS-SUM"),

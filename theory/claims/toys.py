@@ -12,10 +12,10 @@ from typing import Any
 
 from evidence.claim import Claim, Finding, Record, Verdict, share
 from evidence.results import read_data, reading
-from theory.claims import toy_predictions
+from theory.claims import toy_families, toy_predictions
+from theory.claims.toy_families import TITLES, gap
 
 COMMAND = "python paper_repro.py toy claims"
-TITLES = {"sgd": "SGD", "adamw": "AdamW"}
 
 
 def toy_claims(out: Path) -> list[Record]:
@@ -40,13 +40,6 @@ def _core(data: dict[str, Any]) -> Finding:
     )
 
 
-def _gap(entry: dict[str, Any]) -> str:
-    gap = entry["difference"]
-    low, high = gap["low"], gap["high"]
-    interval = "no interval" if low is None else f"95 % {low:+.2f} to {high:+.2f}"
-    return f"{gap['mean']:+.2f} ({interval})"
-
-
 def _swe(data: dict[str, Any]) -> Finding:
     parts, helped = [], 0
     for setting in data["settings"]:
@@ -56,7 +49,7 @@ def _swe(data: dict[str, Any]) -> Finding:
             key=lambda arm: float(versus[arm]["difference"]["mean"]),
         )
         helped += versus[best]["verdict"] == "helps"
-        parts.append(f"{_where(setting)} {best} {_gap(versus[best])}")
+        parts.append(f"{_where(setting)} {best} {gap(versus[best])}")
     verdict, qualifier = _helped(helped, len(parts))
     return Finding.measured(
         verdict,
@@ -84,7 +77,7 @@ def _tying(data: dict[str, Any]) -> Finding:
         verdict,
         f"SWE-F at 10 % minus the equal start, log10 final loss, n = {data['seeds']}: helps in "
         f"{count['helps']}, no gain in {count['no gain']}, hurts in {count['hurts']} of "
-        f"{len(entries)} settings: " + "; ".join(f"{_where(s)} {_gap(e)}" for s, e in entries),
+        f"{len(entries)} settings: " + "; ".join(f"{_where(s)} {gap(e)}" for s, e in entries),
         qualifier,
     )
 
@@ -112,7 +105,7 @@ def _moments(data: dict[str, Any]) -> Finding:
             f"{arm} {_ratios(setting, arm)}" for arm in ("copy", "rescale", "reset")
         )
         parts.append(
-            f"alignment {setting['alignment']:.2f}: rescale {_gap(entry)}, n = "
+            f"alignment {setting['alignment']:.2f}: rescale {gap(entry)}, n = "
             f"{entry['difference']['n']}; updates over those with own moments, in turn: {lengths}"
         )
     verdict, qualifier = _helped(verdicts.count("helps"), len(verdicts))
@@ -137,7 +130,7 @@ def _summed(data: dict[str, Any]) -> Finding:
         + "; ".join(
             f"alignment {s['alignment']:.2f}: copied {_ratios(s, 'sum copy')}, rescaled "
             f"{_ratios(s, 'sum rescale')}, copied log10 final loss "
-            f"{_gap(s['best_rate_end']['copy']['sum copy'])} against the mean's copy"
+            f"{gap(s['best_rate_end']['copy']['sum copy'])} against the mean's copy"
             for s in data["settings"]
         ),
     )
@@ -190,6 +183,24 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
             "toy_teacher_student",
             "10-toy-models-on-the-training-core",
             _rule,
+        ),
+    ),
+    "judged": (
+        _claim(
+            "TOY-UNROLLED",
+            "Unrolled blocks with input injection: SWE-F, rate and tau chosen on other networks, "
+            "ends below the baseline and below the equal start",
+            "toy_judged",
+            "a-model-in-which-sharing-wins",
+            toy_families.unrolled,
+        ),
+        _claim(
+            "TOY-LISTA",
+            "LISTA: SWE-F, rate and tau chosen on other networks, ends below the baseline and "
+            "below the equal start",
+            "toy_judged",
+            "a-model-in-which-sharing-wins",
+            toy_families.lista,
         ),
     ),
     "predictions": (

@@ -19,6 +19,7 @@ RESULTS: dict[str, dict[str, str]] = {
     "toy": {
         "teacher_student": "theory.toys.teacher_student:study",
         "predictions": "theory.toys.predictions:study",
+        "judged": "theory.toys.judged:study",
         "deep_linear": "theory.toys.deep_linear:study",
         "moments": "theory.toys.moments:study",
         "adam_quadratic": "theory.toys.adam_quadratic:study",

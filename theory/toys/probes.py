@@ -16,7 +16,7 @@ from swe.sharing.schedule import Schedule
 from swe.sharing.share_then_unshare import ShareThenUnshare
 from swe.sharing.stack import SharedStack
 from theory.numerics.domain import Array
-from theory.toys.problems import HELD, Problem
+from theory.toys.problems import HELD, Problem, Trained
 from theory.toys.training import layer_weights, train
 
 PROBE_DATA = 10**5
@@ -32,7 +32,7 @@ class Run:
 
 
 def run(
-    problem: Problem, schedule: Schedule, optimiser: str, rates: Array, keep: tuple[int, ...] = ()
+    problem: Trained, schedule: Schedule, optimiser: str, rates: Array, keep: tuple[int, ...] = ()
 ) -> Run:
     """Train all networks of the problem from its draws; `rates` (T,). Keep weights at `keep`."""
     stack = problem.stack(problem.draws)
@@ -50,7 +50,7 @@ def run(
     return Run(held_losses(problem, stack), kept)
 
 
-def held_losses(problem: Problem, stack: SharedStack) -> Array:
+def held_losses(problem: Trained, stack: SharedStack) -> Array:
     """Losses on the held-out data, (n,)."""
     with torch.no_grad():
         return np.asarray(problem.losses(stack, HELD).numpy())

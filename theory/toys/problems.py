@@ -7,6 +7,7 @@ network is 1/2 |residual|^2, in mean over the data of an update, plus what the c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
@@ -24,13 +25,8 @@ HELD = 10**6
 """Updates from here on are never trained on: held-out data, one draw a number."""
 
 
-class Problem(Protocol):
-    """n networks; see the module's docstring."""
-
-    @property
-    def optimum(self) -> Array:
-        """Modules' optima, (n, L, k)."""
-        ...
+class Trained(Protocol):
+    """What training needs of n networks: starts, a stack with given weights, losses."""
 
     @property
     def draws(self) -> Array:
@@ -42,7 +38,19 @@ class Problem(Protocol):
         ...
 
     def losses(self, stack: SharedStack, step: int) -> Tensor:
-        """Loss on that update's data, (n,)."""
+        """Loss on that update's data, (n,).
+
+        Of a stack of r n networks, (r n,): number i is trained on the data of network i mod n.
+        """
+        ...
+
+
+class Problem(Trained, Protocol):
+    """n networks whose optimum is known; see the module's docstring."""
+
+    @property
+    def optimum(self) -> Array:
+        """Modules' optima, (n, L, k)."""
         ...
 
     def jacobian(self, weights: Array) -> Array:
@@ -54,8 +62,20 @@ class Problem(Protocol):
         ...
 
 
-def _untied(blocks: list[nn.Module]) -> SharedStack:
+def untied(blocks: Sequence[nn.Module]) -> SharedStack:
+    """Return a stack of these modules, one a layer."""
     return SharedStack(blocks, Layout.untied(len(blocks)))
+
+
+def for_each_run(stack: SharedStack, values: Tensor) -> Tensor:
+    """Repeat values of n networks, (n, ...), for a stack of r n: (r n, ...), in its precision.
+
+    n must divide the number of networks of the stack.
+    """
+    like = next(iter(stack.parameters()))
+    runs = len(like) // len(values)
+    values = values.to(like.dtype)
+    return values if runs == 1 else values.repeat(runs, *[1] * (values.dim() - 1))
 
 
 def _derivatives(stack: SharedStack, residual: Tensor) -> Tensor:
@@ -98,7 +118,7 @@ class TeacherStudent:
 
     def stack(self, weights: Array) -> SharedStack:
         """See `Problem`."""
-        return _untied(self._blocks(weights))
+        return untied(self._blocks(weights))
 
     def losses(self, stack: SharedStack, step: int) -> Tensor:
         """See `Problem`."""
@@ -111,8 +131,8 @@ class TeacherStudent:
             inputs = torch.randn(1, self.width, 512, generator=source, dtype=torch.float64)
         inputs = inputs.expand(len(self.optimum), -1, -1)
         with torch.no_grad():
-            wanted = self._truth(inputs)
-        found: Tensor = stack(inputs)
+            wanted = for_each_run(stack, self._truth(inputs))
+        found: Tensor = stack(for_each_run(stack, inputs))
         return 0.5 * (found - wanted).square().mean(-1).sum(-1)
 
     def jacobian(self, weights: Array) -> Array:
@@ -159,7 +179,7 @@ class DeepLinear:
         """See `Problem`."""
         n, L, _ = weights.shape
         parts = torch.from_numpy(weights).reshape(n, L, self.width, self.width)
-        return _untied([Matrix(parts[:, layer]) for layer in range(L)])
+        return untied([Matrix(parts[:, layer]) for layer in range(L)])
 
     @cached_property
     def _eye(self) -> Tensor:
@@ -171,8 +191,8 @@ class DeepLinear:
             return self.stack(self.optimum)(self._eye)
 
     def _residual(self, stack: SharedStack) -> Tensor:
-        found: Tensor = stack(self._eye)
-        return (found - self._target).flatten(1)
+        found: Tensor = stack(for_each_run(stack, self._eye))
+        return (found - for_each_run(stack, self._target)).flatten(1)
 
     def losses(self, stack: SharedStack, step: int) -> Tensor:
         """See `Problem`."""
@@ -213,13 +233,14 @@ class CoreQuadratic:
 
     def stack(self, weights: Array) -> SharedStack:
         """See `Problem`."""
-        return _untied([Vector(torch.from_numpy(part)) for part in weights.transpose(1, 0, 2)])
+        return untied([Vector(torch.from_numpy(part)) for part in weights.transpose(1, 0, 2)])
 
     def _residual(self, stack: SharedStack) -> tuple[Tensor, Tensor]:
         n, L, k = self.optimum.shape
-        weights: Tensor = stack(torch.zeros(n, 0, k, dtype=torch.float64))
-        apart = (weights - torch.from_numpy(self.optimum)) * torch.from_numpy(self.own**0.5)
-        mean = weights.mean(1, keepdim=True) - torch.from_numpy(self.optimum).mean(1, keepdim=True)
+        weights: Tensor = stack(for_each_run(stack, torch.zeros(n, 0, k)))
+        optimum = for_each_run(stack, torch.from_numpy(self.optimum))
+        apart = (weights - optimum) * torch.from_numpy(self.own**0.5)
+        mean = weights.mean(1, keepdim=True) - optimum.mean(1, keepdim=True)
         joint = mean * torch.from_numpy((L * self.common) ** 0.5)
         return torch.cat([apart, joint], 1).flatten(1), weights
 
@@ -230,8 +251,8 @@ class CoreQuadratic:
         if step >= HELD:
             return loss
         source = torch.Generator().manual_seed(self.data * 1_000_003 + step)
-        xi = self.noise * torch.randn(weights.shape, generator=source, dtype=torch.float64)
-        return loss + (xi * weights).sum((1, 2))
+        xi = self.noise * torch.randn(self.optimum.shape, generator=source, dtype=torch.float64)
+        return loss + (for_each_run(stack, xi) * weights).sum((1, 2))
 
     def jacobian(self, weights: Array) -> Array:
         """See `Problem`."""

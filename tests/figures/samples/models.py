@@ -226,6 +226,39 @@ def adam_unshare() -> dict[str, Any]:
     }
 
 
+def judged() -> dict[str, Any]:
+    arms = ("baseline", "equal-start", "swe-f 10 %", "swe-f 20 %", "always-shared")
+    settings = []
+    for family, gain in (("unrolled", 1.0), ("lista", 0.0), ("residual", -0.5)):
+        final = {
+            arm: [-2 + k / 10 - gain * (2 <= k <= 3) + s / 50 + s * k / 90 for s in range(3)]
+            for k, arm in enumerate(arms)
+        }
+        named = {"gamma": 1.0, "eps": 0.3} if family == "unrolled" else {}
+        settings.append(
+            {
+                "family": family,
+                **named,
+                "optimiser": "adamw",
+                "steps": 400,
+                "chosen": "swe-f 20 %",
+                "verdict": "helps" if gain > 0 else "hurts",
+                "inside": [True, True, True],
+                "against_baseline": compared(final, "baseline"),
+                "against_equal_start": compared(final, "equal-start"),
+                "against_always_shared": compared(final, "always-shared"),
+            }
+        )
+    return {
+        "depth": 8,
+        "width": 8,
+        "tuning": 6,
+        "judging": 3,
+        "arms": list(arms),
+        "settings": settings,
+    }
+
+
 def predictions() -> dict[str, Any]:
     def gap(mean: float) -> dict[str, Any]:
         return {"n": 3, "mean": mean, "low": mean - 0.05, "high": mean + 0.05}
@@ -320,6 +353,7 @@ FILES = {
     "toy/deep_linear.json": toy,
     "toy/teacher_student.json": teacher_student,
     "toy/predictions.json": predictions,
+    "toy/judged.json": judged,
     "toy/adam_quadratic.json": adam_quadratic,
     "toy/adam_unshare.json": adam_unshare,
     "toy/moments.json": moments,

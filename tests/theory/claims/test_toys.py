@@ -128,8 +128,8 @@ def test_some_right_and_some_wrong_is_said_so(tmp_path: Path) -> None:
 def verdicts(out: Path, linear: dict[str, Any], teacher: dict[str, Any]) -> dict[str, str]:
     write_json(out / "toy" / "deep_linear.json", {"data": linear})
     write_json(out / "toy" / "teacher_student.json", {"data": teacher})
-    predictions = ("TOY-TAU", "TOY-GAIN", "TOY-PREMISE")
-    records = [record for record in toy_claims(out) if record.id not in predictions]
+    others = ("TOY-TAU", "TOY-GAIN", "TOY-PREMISE", "TOY-UNROLLED", "TOY-LISTA")
+    records = [record for record in toy_claims(out) if record.id not in others]
     return {record.id: words(record) for record in records}
 
 
@@ -194,3 +194,59 @@ def test_moments_follow_the_numbers_both_ways(tmp_path: Path) -> None:
         ["no gain (in any setting)", "fails"],
     ]
     assert "alignment 0.30" in records["TOY-MOMENTS"].evidence
+
+
+def family(name: str, *verdicts: str) -> list[dict[str, Any]]:
+    """Settings of a family in which "swe-f 20 %" has these verdicts, "swe-f 10 %" none."""
+    gains = {"helps": -0.5, "no gain": 0.0, "hurts": 0.5}
+    found = []
+    for word in verdicts:
+        runs = {"baseline": {0: -1.0, 1: -1.1, 2: -0.9}}
+        for arm, gain in (("equal-start", 0.0), ("always-shared", 1.0), ("swe-f 10 %", 0.0)):
+            runs[arm] = {s: v + gain + 0.01 * (-1) ** s for s, v in runs["baseline"].items()}
+        runs["swe-f 20 %"] = {
+            s: v + gains[word] + 0.01 * (s - 1) for s, v in runs["baseline"].items()
+        }
+        found.append(
+            {
+                "family": name,
+                "optimiser": "sgd",
+                "eps": 0.3,
+                "chosen": "swe-f 20 %",
+                "verdict": word,
+                "inside": [True, word != "hurts"],
+                "against_baseline": compare(runs, "baseline"),
+                "against_equal_start": compare(runs, "equal-start"),
+                "against_always_shared": compare(runs, "always-shared"),
+            }
+        )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("unrolled", "lista", "expected"),
+    [
+        (("helps", "helps"), ("hurts",), ("holds", "hurts")),
+        (("helps", "helps", "no gain"), ("no gain",), ("holds with limits (2 of 3 settings)",
+         "no gain")),
+        (("helps", "hurts"), ("helps",), ("fails (1 of 2 settings)", "helps")),
+        (("no gain", "hurts"), ("helps", "hurts"), ("no gain (in any setting)", "open")),
+    ],
+)  # fmt: skip
+def test_families_are_judged_as_they_were_measured(
+    unrolled: tuple[str, ...], lista: tuple[str, ...], expected: tuple[str, str], tmp_path: Path
+) -> None:
+    entries = family("unrolled", *unrolled) + family("lista", *lista) + family("residual", "hurts")
+    data = {"tuning": 6, "judging": 3, "settings": entries}
+    write_json(tmp_path / "toy" / "judged.json", {"data": data})
+    records = {record.id: record for record in toy_claims(tmp_path)}
+    found = tuple(words(records[name]) for name in ("TOY-UNROLLED", "TOY-LISTA"))
+    assert found == expected
+    first, control = records["TOY-UNROLLED"].evidence.split("residual students")
+    assert "SGD eps 0.3 (swe-f 20 %): baseline" in first
+    if "helps" in unrolled:
+        assert "baseline -0.50 (95 %" in first
+        assert "always shared -1.50 (95 %" in first
+        assert "helps, 1 of 2 taus help" in first
+    assert "baseline +0.50 (95 %" in control
+    assert "hurts, 0 of 2 taus help, a rate at its grid's edge" in control
