@@ -48,6 +48,15 @@ GUARDS = {
     "models.switching.switching": "models.switching.on_a_quadratic_the_second_order_completes_it",
     "models.switching.tie_derivatives": "models.switching.tie_derivatives_are_those_of_retraining",
     "models.switching.trajectory": "models.switching.tie_derivatives_are_those_of_retraining",
+    "models.noise_and_deviations.crossing_budget": "models.noise_and_deviations.the_crossing_is_where_noise_is_half_of_the_loss",  # noqa: E501
+    "models.noise_and_deviations.decay_rate": "models.noise_and_deviations.decay_rate_is_the_mean_logarithm",  # noqa: E501
+    "models.noise_and_deviations.losses": "models.noise_and_deviations.losses_of_equal_layers_are_the_exchangeable_ones",  # noqa: E501
+    "models.noise_and_deviations.noise_horizon": "models.noise_and_deviations.noise_horizon_is_where_the_rate_meets_the_critical_one",  # noqa: E501
+    "models.noise_and_deviations.noise_scale": "models.noise_and_deviations.noise_horizon_is_where_the_rate_meets_the_critical_one",  # noqa: E501
+    "models.noise_and_deviations.stiff_rates": "models.noise_and_deviations.stiff_differences_gain_from_ratio_two",  # noqa: E501
+    "models.noise_and_deviations.tied_rate": "models.noise_and_deviations.tied_rate_is_the_best_moment_to_untie",  # noqa: E501
+    "models.noise_and_deviations.tuned": "models.noise_and_deviations.the_tuned_gain_ends_at_its_horizon",  # noqa: E501
+    "models.noise_and_deviations.tuned_time": "models.noise_and_deviations.tuned_time_is_where_the_slope_vanishes",  # noqa: E501
     "models.sign_descent.descent_ratio": "models.predictions.descent_ratio_agrees_with_the_one_by_coordinates",  # noqa: E501
     "theorems.admissible.as_spectrum": "theorems.admissible.zas_step_is_its_formula",
     "theorems.admissible.largest_step": "theorems.admissible.sharing_s_step_is_within_two_of_the_best_possible",  # noqa: E501

@@ -14,6 +14,7 @@ from theory.claims import sharing as sharing_claims
 from theory.claims import sharper as sharper_claims
 from theory.claims import sign_descent as sign_descent_claims
 from theory.claims import speedup as speedup_claims
+from theory.claims import when as when_claims
 from theory.claims.theorems import (
     check_lemma1,
     check_remark1,
@@ -84,6 +85,7 @@ CLAIMS = (
     *gradient_noise_claims.CLAIMS,
     *quadratic_claims.CLAIMS,
     *sign_descent_claims.CLAIMS,
+    *when_claims.CLAIMS,
 )
 
 

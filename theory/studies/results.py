@@ -40,6 +40,7 @@ RESULTS: dict[str, dict[str, str]] = {
         "odd_targets": "theory.studies.odd_targets:study",
         "quadratic": "theory.studies.quadratic:study",
         "sign_descent": "theory.studies.sign_descent:study",
+        "when": "theory.studies.when:study",
     },
 }
 """Result files by area, and the function of (seed, scale) that computes each.
