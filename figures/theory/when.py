@@ -65,7 +65,7 @@ def _zero(axes: Axes, look: tuple[str, str, str], where: float) -> None:
 
 def _finish(axes: Axes, label: str, letter: str, title: str, curves: list[Any]) -> None:
     axes.set(xscale="log", xlabel=label, ylabel="gain, decades")
-    axes.set_ylim(-0.02, 1.35 * max(max(curve["gain"]) for curve in curves))
+    axes.set_ylim(-0.02, 1.6 * max(max(curve["gain"]) for curve in curves))
     low, high = axes.get_xlim()
     shown = [t for t in (0.05, 0.1, 0.2, 0.5, 1, 2, 4, 8) if low <= t <= high]
     axes.set_xticks(shown, [f"{t:g}" for t in shown])

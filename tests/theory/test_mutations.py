@@ -26,6 +26,14 @@ GUARDS = {
     "models.fit_quadratic.Estimate.loss_unshared": "theorems.written_out.estimates_for_the_carried_predictions",  # noqa: E501
     "models.fit_quadratic.Estimate.noise_over_bias": "theorems.written_out.estimates_for_the_carried_predictions",  # noqa: E501
     "models.fit_quadratic.general_losses": "models.fit_quadratic.without_noise_the_general_quadratic_is_the_run_itself",  # noqa: E501
+    "models.general_schedule.Problem.gradient": "models.general_schedule.without_noise_it_is_the_run",  # noqa: E501
+    "models.general_schedule.Problem.loss": "models.general_schedule.without_noise_it_is_the_run",
+    "models.general_schedule.adjacent_cosines": "models.general_schedule.adjacent_cosines_written_out",  # noqa: E501
+    "models.general_schedule.best_stages": "models.general_schedule.best_stages_are_the_least_of_all_chains",  # noqa: E501
+    "models.general_schedule.best_tau": "models.general_schedule.best_tau_is_the_least",
+    "models.general_schedule.cosine_stages": "models.general_schedule.rules_are_those_of_the_core",
+    "models.general_schedule.loss_by_tau": "models.general_schedule.without_noise_it_is_the_run",
+    "models.general_schedule.stage_losses": "models.general_schedule.stages_are_runs_of_groups",
     "models.horizon.all_schedules": "models.horizon.patterns_are_the_runs",
     "models.horizon.best_untie_time": "models.horizon.best_untie_time_by_brute_force",
     "models.horizon.critical_horizon": "models.horizon.critical_horizon_in_multiprecision",

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from theory.models import horizon
+from theory.models import general_schedule, horizon, switching
 from theory.models import noise_and_deviations as noisy
+from theory.models.general_schedule import Problem
 from theory.models.quadratic import linear_steps
 from theory.numerics.domain import Array
 from theory.numerics.scales import check_scale
@@ -126,6 +127,61 @@ def random_optima(seed: int, h: Array, shares: list[float], draws: int) -> list[
         helped = np.min(losses[:, 1:], axis=1) < losses[:, 0] * (1.0 - 1e-9)
         rows.append({"budget": share, "helped": float(np.mean(helped)), "draws": draws})
     return rows
+
+
+def random_layers(rng: np.random.Generator, layers: int = 4, width: int = 2) -> Problem:
+    """Coupled layers whose curvatures spread over 1.7 decades, lmax 1; one optimum, or deviations.
+
+    Optima N(0, 1) in common plus 0, 0.1 or 0.3 times their own; the start is 0.
+    """
+    n = layers * width
+    scales = np.exp(rng.uniform(np.log(0.02), 0.0, (layers, 1, 1)))
+    half = (rng.normal(size=(layers, width, 4 * width)) * np.sqrt(scales)).reshape(n, -1)
+    H = half @ half.T
+    H /= np.linalg.eigvalsh(H)[-1]
+    own = float(rng.choice([0.0, 0.1, 0.3])) * rng.normal(size=(layers, width))
+    optimum = rng.normal(size=(1, width)) + own
+    return Problem(H.reshape(layers, width, layers, width), optimum, np.zeros(width))
+
+
+def stages(seed: int, problems: int, updates: int, points: int) -> dict[str, Array]:
+    """log10 final losses, (problems,), of five arms at one peak rate; and the checks of SWE-A.
+
+    "equal" start, "single" best tau and best "stages" (both on a grid of `points` times), "swe-m",
+    "swe-a". "low" and "hurts", (problems x checks,): whether the check says untie, and whether
+    sigma > 0 (tying that update raises the final loss), along the always tied run.
+    """
+    rng = np.random.default_rng([seed, 68])
+    steps, interval = linear_steps(1.8, updates), 3
+    rows, low, hurts = [], [], []
+    for _ in range(problems):
+        problem = random_layers(rng)
+        L = problem.optimum.shape[0]
+        _, best, single = general_schedule.best_stages(problem, steps, points)
+        chains = [np.zeros(L - 1, dtype=int)]
+        for rule in ("swe-m", "swe-a"):
+            chains.append(general_schedule.cosine_stages(problem, steps, rule, interval))
+        equal, swe_m, swe_a = general_schedule.stage_losses(problem, steps, np.array(chains))
+        rows.append(np.log10([equal, single, best, swe_m, swe_a]))
+        model = _model(problem)
+        start = np.tile(problem.start, (L, 1))
+        sigma = switching.switching(model, start, steps)
+        tied = switching.trajectory(model, start, steps, np.ones(updates))
+        for t in range(interval, updates, interval):
+            cosines = general_schedule.adjacent_cosines(problem.gradient(tied[t]))
+            low.append(2 * int(np.sum(cosines < 0.5)) > L - 1)
+            hurts.append(bool(sigma[t] > 0.0))
+    losses = dict(
+        zip(("equal", "single", "stages", "swe-m", "swe-a"), np.array(rows).T, strict=True)
+    )
+    return losses | {"low": np.array(low), "hurts": np.array(hurts)}
+
+
+def _model(problem: Problem) -> switching.Model:
+    H = problem.hessian
+    return switching.Model(
+        lambda _, w: problem.gradient(w), lambda _, w, v: np.einsum("limj,mj->li", H, v)
+    )
 
 
 FLOOR = 1e-3

@@ -16,7 +16,11 @@ from theory.studies import when as study
 
 @pytest.mark.parametrize("claim", when.CLAIMS, ids=lambda claim: claim.id)
 def test_each_claim_has_its_verdict(claim: Claim) -> None:
-    words = {"WHEN-PATTERN": Verdict.CONJECTURE, "WHEN-NOISE": Verdict.LIMITS}
+    words = {
+        "WHEN-PATTERN": Verdict.CONJECTURE,
+        "WHEN-NOISE": Verdict.LIMITS,
+        "WHEN-STAGES": Verdict.FAILS,
+    }
     assert claim.check(1, "smoke").verdict == words.get(claim.id, Verdict.HOLDS)
 
 
@@ -46,6 +50,18 @@ def of_the_sum_rule(H: np.ndarray) -> float:
 )  # fmt: skip
 def test_a_formula_that_is_off_fails(wrong: Callable[[], Finding]) -> None:
     assert wrong().verdict == Verdict.FAILS
+
+
+def test_a_rule_that_is_near_enough_would_hold() -> None:
+    assert when.check_stages(0, "smoke", within=9.0).verdict == Verdict.HOLDS
+
+
+def test_stages_are_in_their_order() -> None:
+    found = study.stages(1, 4, 30, 5)
+    assert np.all(found["stages"] <= found["single"])
+    assert np.all(found["single"] <= found["equal"] + 1e-12)
+    assert 0.0 < np.mean(found["hurts"]) < 1.0
+    assert found["low"].size == 4 * 9
 
 
 def test_the_study_finds_the_predicted_zeros() -> None:
