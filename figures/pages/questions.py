@@ -164,6 +164,18 @@ QUESTIONS = (
         pictures=("staircase",),
     ),
     Question(
+        id="helps",
+        heading="For which layers, and from which budget, does tying pay?",
+        claims=("WHEN-HORIZON", "WHEN-SWITCH", "WHEN-COMMUTE", "WHEN-PATTERN", "WHEN-INTERLACE",
+                "WHEN-NOISE", "WHEN-STIFF", "WHEN-STAGES"),
+        answers={
+            V.HOLDS: "For layers of different curvature with one optimum: from a budget that can "
+            "be computed, and the more the longer the run. For exchangeable layers at one rate "
+            "only noise can make it pay, and that gain shrinks with the budget.",
+        },
+        pictures=("when",),
+    ),
+    Question(
         id="rule",
         heading="Does SWE-A’s rule see that moment?",
         claims=("SCALE-RULE", "TOY-RULE", "OUR-RULE", "COR"),

@@ -26,6 +26,45 @@ GUARDS = {
     "models.fit_quadratic.Estimate.loss_unshared": "theorems.written_out.estimates_for_the_carried_predictions",  # noqa: E501
     "models.fit_quadratic.Estimate.noise_over_bias": "theorems.written_out.estimates_for_the_carried_predictions",  # noqa: E501
     "models.fit_quadratic.general_losses": "models.fit_quadratic.without_noise_the_general_quadratic_is_the_run_itself",  # noqa: E501
+    "models.general_schedule.Problem.gradient": "models.general_schedule.without_noise_it_is_the_run",  # noqa: E501
+    "models.general_schedule.Problem.loss": "models.general_schedule.without_noise_it_is_the_run",
+    "models.general_schedule.adjacent_cosines": "models.general_schedule.adjacent_cosines_written_out",  # noqa: E501
+    "models.general_schedule.best_stages": "models.general_schedule.best_stages_are_the_least_of_all_chains",  # noqa: E501
+    "models.general_schedule.best_tau": "models.general_schedule.best_tau_is_the_least",
+    "models.general_schedule.cosine_stages": "models.general_schedule.rules_are_those_of_the_core",
+    "models.general_schedule.loss_by_tau": "models.general_schedule.without_noise_it_is_the_run",
+    "models.general_schedule.stage_losses": "models.general_schedule.stages_are_runs_of_groups",
+    "models.horizon.all_schedules": "models.horizon.patterns_are_the_runs",
+    "models.horizon.best_untie_time": "models.horizon.best_untie_time_by_brute_force",
+    "models.horizon.critical_horizon": "models.horizon.critical_horizon_in_multiprecision",
+    "models.horizon.deviation_allowed": "models.horizon.deviation_allowed_is_the_edge_of_the_margin",  # noqa: E501
+    "models.horizon.first_tie_margin": "models.horizon.first_tie_margin_by_second_moments",
+    "models.horizon.gain": "models.horizon.gain_is_zero_up_to_the_horizon_and_grows_beyond",
+    "models.horizon.helping_horizon": "models.horizon.helping_horizon_is_where_the_margin_changes_sign",  # noqa: E501
+    "models.horizon.log_loss": "models.horizon.loss_against_an_integrator",
+    "models.horizon.weighted_curvature": "models.horizon.weighted_curvature_falls_from_its_start_to_the_least",  # noqa: E501
+    "models.interlacing.conditions": "models.interlacing.tying_never_worsens_conditioning",
+    "models.interlacing.interlacing_gap": "models.interlacing.gap_and_spectra_written_out",
+    "models.interlacing.spectra": "models.interlacing.gap_and_spectra_written_out",
+    "models.interlacing.stable_steps": "models.interlacing.block_diagonal_layers_gain_at_most_the_depth",  # noqa: E501
+    "models.interlacing.tied_hessian": "models.interlacing.tied_hessian_is_what_moves_tied_layers",
+    "models.switching.apart": "models.switching.exchangeable_layers_never_gain",
+    "models.switching.commutator": "models.switching.commutator_written_out",
+    "models.switching.flow_switching": "models.switching.flow_switching_is_the_slope_of_the_loss_in_tau",  # noqa: E501
+    "models.switching.helping_optimum": "models.switching.at_every_budget_some_optimum_gains",
+    "models.switching.quadratic_remainder": "models.switching.on_a_quadratic_the_second_order_completes_it",  # noqa: E501
+    "models.switching.switching": "models.switching.on_a_quadratic_the_second_order_completes_it",
+    "models.switching.tie_derivatives": "models.switching.tie_derivatives_are_those_of_retraining",
+    "models.switching.trajectory": "models.switching.tie_derivatives_are_those_of_retraining",
+    "models.noise_and_deviations.crossing_budget": "models.noise_and_deviations.the_crossing_is_where_noise_is_half_of_the_loss",  # noqa: E501
+    "models.noise_and_deviations.decay_rate": "models.noise_and_deviations.decay_rate_is_the_mean_logarithm",  # noqa: E501
+    "models.noise_and_deviations.losses": "models.noise_and_deviations.losses_of_equal_layers_are_the_exchangeable_ones",  # noqa: E501
+    "models.noise_and_deviations.noise_horizon": "models.noise_and_deviations.noise_horizon_is_where_the_rate_meets_the_critical_one",  # noqa: E501
+    "models.noise_and_deviations.noise_scale": "models.noise_and_deviations.noise_horizon_is_where_the_rate_meets_the_critical_one",  # noqa: E501
+    "models.noise_and_deviations.stiff_rates": "models.noise_and_deviations.stiff_differences_gain_from_ratio_two",  # noqa: E501
+    "models.noise_and_deviations.tied_rate": "models.noise_and_deviations.tied_rate_is_the_best_moment_to_untie",  # noqa: E501
+    "models.noise_and_deviations.tuned": "models.noise_and_deviations.the_tuned_gain_ends_at_its_horizon",  # noqa: E501
+    "models.noise_and_deviations.tuned_time": "models.noise_and_deviations.tuned_time_is_where_the_slope_vanishes",  # noqa: E501
     "models.sign_descent.descent_ratio": "models.predictions.descent_ratio_agrees_with_the_one_by_coordinates",  # noqa: E501
     "theorems.admissible.as_spectrum": "theorems.admissible.zas_step_is_its_formula",
     "theorems.admissible.largest_step": "theorems.admissible.sharing_s_step_is_within_two_of_the_best_possible",  # noqa: E501

@@ -15,6 +15,7 @@ from theory.claims import sharper as sharper_claims
 from theory.claims import sign_descent as sign_descent_claims
 from theory.claims import speedup as speedup_claims
 from theory.claims import staircase as staircase_claims
+from theory.claims import when as when_claims
 from theory.claims.theorems import (
     check_lemma1,
     check_remark1,
@@ -86,6 +87,7 @@ CLAIMS = (
     *quadratic_claims.CLAIMS,
     *sign_descent_claims.CLAIMS,
     *staircase_claims.CLAIMS,
+    *when_claims.CLAIMS,
 )
 
 

@@ -42,6 +42,7 @@ RESULTS: dict[str, dict[str, str]] = {
         "quadratic": "theory.studies.quadratic:study",
         "sign_descent": "theory.studies.sign_descent:study",
         "staircase": "theory.studies.staircase:study",
+        "when": "theory.studies.when:study",
     },
 }
 """Result files by area, and the function of (seed, scale) that computes each.

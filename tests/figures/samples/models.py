@@ -160,6 +160,34 @@ def staircase() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def when() -> dict[str, Any]:
+    budget, gain = [0.5, 1.0, 4.0], [0.0, 0.25, 1.0]
+    curve = {"budget": budget, "gain": gain, "curvatures": [64.0, 1.0, 1.0], "deviation": 0.0}
+    begin = {
+        "closed": gain,
+        "critical_times_stiffest": 2.125,
+        "zero": 1.0,
+        "last_without": 0.875,
+        "first_with": 1.25,
+    }
+    rate = curve | {"noise": 0.01, "horizon": 0.25, "top": 0.75}
+    return {
+        "horizon": [
+            curve | begin,
+            curve | begin | {"critical_times_stiffest": 3.25},
+            curve | begin | {"closed": None, "deviation": 3.0, "zero": 1.5},
+        ],
+        "one_rate": [rate, rate | {"noise": 1.0, "top": 0.5}],
+        "tuned": [
+            curve | {"curvatures": [1.0, 1.0, 1.0], "end": 0.875},
+            curve | {"curvatures": [1.0, 1.0, 1.0], "end": 0.75},
+            curve | {"end": None},
+        ],
+        "random_optima": [{"budget": 1.0, "helped": 0.02}, {"budget": 3.0, "helped": 0.31}],
+        "caption_numbers": {"depth": 3, "updates": 800, "floor": 0.001, "closed_gap": 0.0125},
+    }  # fmt: skip
+
+
 def adam_quadratic() -> dict[str, Any]:
     gains = {"snr": [0.1, 1.0], "gain": [3.5, 1.4], "standard_error": [0.05, 0.004]}
     speed = gains | {"depth": 16, "predicted": {"adam": [3.7, 1.37], "sign": [3.9, 1.5]}}
@@ -350,6 +378,7 @@ FILES = {
     "theory/quadratic.json": quadratic,
     "theory/sign_descent.json": sign_descent,
     "theory/staircase.json": staircase,
+    "theory/when.json": when,
     "toy/deep_linear.json": toy,
     "toy/teacher_student.json": teacher_student,
     "toy/predictions.json": predictions,
