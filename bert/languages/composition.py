@@ -145,9 +145,9 @@ class Composition(Language):
             found.append(after_Bn)
         return np.stack(found, axis=1)
 
-    def floor(self, rows: Rows) -> float:
-        """Return 0: every answer follows from the row and from what is fixed."""
-        return 0.0
+    def floor(self, rows: Rows) -> NDArray[np.float64]:
+        """Return 0 throughout: every answer follows from the row and from what is fixed."""
+        return np.zeros(rows.labels.shape)
 
 
 @lru_cache(maxsize=64)

@@ -65,6 +65,7 @@ class Language:
         """Return ``count`` rows: a pure function of the language and the arguments."""
         raise NotImplementedError
 
-    def floor(self, rows: Rows) -> float:
-        """Return the mean loss of the best possible predictor on ``rows``, nats."""
+    def floor(self, rows: Rows) -> NDArray[np.float64]:
+        """Return the loss of the best possible predictor, (B, M) nats: it knows the language and
+        sees the inputs alone."""
         raise NotImplementedError

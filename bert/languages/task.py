@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
@@ -18,8 +20,6 @@ from swe.run.task import Batch
 
 # Held-out rows never depend on a run's seed, and no run has this one.
 HELD_OUT_SEED = 20211003848
-REACHED = 0.95
-"""Held-out accuracy from which a group of predictions counts as learnt."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,16 @@ class LanguageTask(TokenPrediction):
 
     def held_out(self) -> Rows:
         """Return the fixed rows on which all runs of this language are judged."""
-        return self.language.rows(HELD_OUT_SEED, 0, self.validation_rows)
+        return _held_out(self.language, self.validation_rows)[0]
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
-        """Loss (nats) and accuracy over the held-out rows, and ``loss_<group>``,
-        ``accuracy_<group>`` of every group of predictions that occurs there."""
-        rows = self.held_out()
+        """Loss, accuracy and ``floor``, the best possible predictor's loss, over the held-out rows;
+        and as ``loss_<group>`` and so on those of every group of predictions that occurs there.
+
+        Losses in nats.
+        """
+        rows, floor = _held_out(self.language, self.validation_rows)
         losses, hits = [], []
         for first in range(0, self.validation_rows, self.rows):
             part = Rows(*(array[first : first + self.rows] for array in rows))
@@ -95,17 +98,22 @@ class LanguageTask(TokenPrediction):
             losses.append(functional.cross_entropy(logits, labels, reduction="none").double())
             hits.append(logits.argmax(-1) == labels)
         loss, hit = torch.cat(losses).cpu().numpy(), torch.cat(hits).cpu().numpy()
-        found = {
-            "loss": float(loss.mean()),
-            "accuracy": float(hit.mean()),
-            "predictions": loss.size,
-        }
-        for number, name in enumerate(self.language.group_names):
-            chosen = rows.groups.flatten() == number
+        found: dict[str, float] = {"predictions": loss.size}
+        groups = rows.groups.flatten()
+        parts = {f"_{name}": groups == k for k, name in enumerate(self.language.group_names)}
+        for name, chosen in ({"": np.full(loss.shape, True)} | parts).items():
             if np.any(chosen):
-                found[f"loss_{name}"] = float(loss[chosen].mean())
-                found[f"accuracy_{name}"] = float(hit[chosen].mean())
+                found[f"loss{name}"] = float(loss[chosen].mean())
+                found[f"accuracy{name}"] = float(hit[chosen].mean())
+                found[f"floor{name}"] = float(floor[chosen].mean())
         return found
+
+
+@lru_cache(maxsize=4)
+def _held_out(language: Language, count: int) -> tuple[Rows, NDArray[np.float64]]:
+    """Return the held-out rows, and the floor of their predictions one after the other."""
+    rows = language.rows(HELD_OUT_SEED, 0, count)
+    return rows, language.floor(rows).flatten()
 
 
 def tensors(rows: Rows) -> dict[str, torch.Tensor]:

@@ -33,6 +33,8 @@ from swe.run.record import commits_of
 from swe.run.speed import SpeedConfig
 
 DIVERGED = "diverged.json"
+REACHED = 0.95
+"""Held-out accuracy from which a part of a language counts as learnt."""
 Work = tuple[Callable[..., TokenPrediction], tuple[Any, ...]]
 """A function of a module and its arguments: what every worker makes its task by."""
 
@@ -224,12 +226,20 @@ def is_done(table: str, study: TableStudy, out: Path) -> bool:
 
 
 def parts_of(valid: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """Return {part: {"loss", "accuracy"}} of an evaluation that tells kinds of predictions apart,
-    {} of any other."""
+    """Return {part: {"loss", "accuracy", "floor"}} of an evaluation on a language, else {}."""
     first = "accuracy_"
     return {
-        part: {kind: valid[f"{kind}_{part}"] for kind in ("loss", "accuracy")}
+        part: {kind: valid[f"{kind}_{part}"] for kind in ("loss", "accuracy", "floor")}
         for part in (name.removeprefix(first) for name in valid if name.startswith(first))
+    }
+
+
+def _reached(parts: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, int]:
+    """Return, by part, how many seeds ended with it learnt: a mean hides that it is all or none."""
+    names = dict.fromkeys(name for found in parts.values() for name in found)
+    return {
+        name: sum(found[name]["accuracy"] >= REACHED for found in parts.values() if name in found)
+        for name in names
     }
 
 
@@ -249,7 +259,8 @@ def _measured(folders: Sequence[Path], seeds: Sequence[int]) -> dict[str, Any]:
     parts = {str(s): parts_of(m["valid"]) for s, m in zip(seeds, summaries, strict=True)}
     return {
         "accuracy": {str(s): m["valid"]["accuracy"] for s, m in zip(seeds, summaries, strict=True)},
-        **({"parts": parts} if any(parts.values()) else {}),
+        **({"parts": parts, "reached": _reached(parts)} if any(parts.values()) else {}),
+        **({"floor": first["valid"]["floor"]} if "floor" in first["valid"] else {}),
         "seconds": {str(s): m["seconds"] for s, m in zip(seeds, summaries, strict=True)},
         "untied_at": {str(s): steps for s, steps in zip(seeds, unties, strict=True)},
         "layout_at_end": {

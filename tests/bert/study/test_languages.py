@@ -13,11 +13,12 @@ from bert.languages.composition import Composition
 from bert.study.curves import curves_file
 from bert.study.language_study import (
     LANGUAGE_SCALES,
+    LANGUAGES,
     LanguageStudy,
     asked_language,
     build_language_task,
 )
-from bert.study.tables import run_arms, run_folder
+from bert.study.tables import _reached, run_arms, run_folder
 from swe.base.config import from_dict, to_dict
 from swe.base.errors import ConfigError
 from swe.base.files import read_json, read_lines
@@ -39,7 +40,7 @@ STUDY = LanguageStudy(
 
 
 def test_the_arms_of_a_language() -> None:
-    small = LANGUAGE_SCALES["small"]
+    small = LANGUAGE_SCALES["small"]["composition"]
     assert [arm.name for arm in small.arms_of("composition")] == [
         "baseline", "equal-start", "swe-f", "swe-a", "swe-m", "always-shared", "swe-f 4x2",
     ]  # fmt: skip
@@ -51,13 +52,21 @@ def test_the_arms_of_a_language() -> None:
 
 
 def test_the_small_cell_is_the_one_of_the_statement() -> None:
-    study = LANGUAGE_SCALES["small"]
+    study = LANGUAGE_SCALES["small"]["composition"]
     task = build_language_task(study)
     assert (task.depth, task.config.hidden, task.config.heads, task.length) == (8, 64, 2, 24)
     assert study.language == Composition(symbols=8, hops=4)
     assert (study.rows, study.steps, study.rates) == (64, 1600, (1e-3, 2e-3, 3e-3))
-    for scale in LANGUAGE_SCALES.values():
-        assert from_dict(LanguageStudy, to_dict(scale)) == scale
+
+
+@pytest.mark.parametrize("scale", list(LANGUAGE_SCALES))
+def test_every_scale_has_every_language(scale: str) -> None:
+    assert tuple(LANGUAGE_SCALES[scale]) == LANGUAGES
+    for kind, found in LANGUAGE_SCALES[scale].items():
+        assert found.language.kind == kind
+        assert asked_language(kind, scale, 0, {}) == found
+        assert from_dict(LanguageStudy, to_dict(found)) == found
+        assert build_language_task(found).describe()["data"]["kind"] == kind
 
 
 def test_a_setting_reaches_the_language_or_the_study() -> None:
@@ -111,7 +120,10 @@ def test_a_table_of_a_language_stopped_and_resumed(tmp_path: Path) -> None:
         assert row["parts"]["0"]["hop_2"] == {
             "loss": valid["valid"]["loss_hop_2"],
             "accuracy": valid["valid"]["accuracy_hop_2"],
+            "floor": 0.0,
         }
+        assert row["floor"] == 0.0
+        assert row["reached"] == {"hop_1": 0, "hop_2": 0}
     assert whole["arms"]["swe-f"]["untied_at"] == {"0": [3]}
     [first, *_] = read_lines(tmp_path / "one" / curves_file("composition"))
     steps = first["valid"]["step"]
@@ -122,17 +134,27 @@ def test_a_table_of_a_language_stopped_and_resumed(tmp_path: Path) -> None:
 def test_the_command_trains_a_language(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = [
         "languages", "--scale", "smoke", "--out", str(tmp_path), "--jobs", "1", "--seeds", "1",
-        "--set", "only=swe-f", "rates=1e-3", "steps=4", "language.symbols=5",
+        "--language", "hierarchy", "--set", "only=swe-f", "rates=1e-3", "steps=4",
+        "language.symbols=5",
     ]  # fmt: skip
     assert paper_repro.main(asked) == 0
-    assert "composition: 2 arms, each 0 tuning runs and 1 paired seeds" in capsys.readouterr().out
-    pointer = read_json(tmp_path / "bert" / "languages" / "composition.json")
+    assert "hierarchy: 2 arms, each 0 tuning runs and 1 paired seeds" in capsys.readouterr().out
+    pointer = read_json(tmp_path / "bert" / "languages" / "hierarchy.json")
     folder = tmp_path / "bert" / "languages" / pointer["folder"]
-    found = read_json(folder / "composition.json")
+    found = read_json(folder / "hierarchy.json")
     assert found["study"]["language"]["symbols"] == 5
+    assert 0 < found["arms"]["swe-f"]["floor"] < found["arms"]["swe-f"]["loss"]["mean"]
     assert found["complete"]
     assert len(list(folder.glob("runs/*/summary.json"))) == 2
     assert not (tmp_path / "data").exists(), "no text is read"
+
+
+def test_reached_counts_the_seeds_at_95_percent() -> None:
+    def seed(*accuracies: float) -> dict[str, dict[str, float]]:
+        return {f"hop_{k}": {"accuracy": value} for k, value in enumerate(accuracies, 1)}
+
+    parts = {"0": seed(1.0, 0.95, 0.2), "1": seed(0.96, 0.9499, 0.2), "2": seed(0.3)}
+    assert _reached(parts) == {"hop_1": 2, "hop_2": 1, "hop_3": 0}
 
 
 def test_a_language_is_not_of_the_scale_gpu(capsys: pytest.CaptureFixture[str]) -> None:
