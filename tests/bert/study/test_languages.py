@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import paper_repro
+from bert import pretrain
 from bert.languages.composition import Composition
 from bert.study.curves import curves_file
 from bert.study.language_study import (
@@ -147,6 +148,20 @@ def test_the_command_trains_a_language(tmp_path: Path, capsys: pytest.CaptureFix
     assert found["complete"]
     assert len(list(folder.glob("runs/*/summary.json"))) == 2
     assert not (tmp_path / "data").exists(), "no text is read"
+
+
+def test_one_arm_of_a_language_by_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["--language", "composition", "--scale", "smoke", "--arm", "swe-f", "--steps", "3"]
+    asked = [*line, "--set", "language.symbols=5", "--out", str(tmp_path)]
+    assert pretrain.main(asked) == 0
+    assert "accuracy_hop_2" in capsys.readouterr().out
+    config = read_json(tmp_path / "swe-f-s0" / "config.json")
+    assert (config["task"]["data"]["symbols"], config["train"]["steps"]) == (5, 3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["swe-f-s0"]
+    assert pretrain.main([*asked, "--text", "a.txt"]) == 2
+    assert "must be left out with --language" in capsys.readouterr().err
 
 
 def test_reached_counts_the_seeds_at_95_percent() -> None:
