@@ -4,6 +4,7 @@
     python paper_repro.py theory claims        the theorems alone
     python paper_repro.py bert --text my.txt   the BERT comparison on your own text
     python paper_repro.py table1 --scale small one of the paper's tables, with every control
+    python paper_repro.py languages            the arms on a language whose truth is known
     python paper_repro.py check results        are these results those that come with the package?
 
 Results already there for the same configuration and code are kept; Ctrl-C loses nothing and the
@@ -26,9 +27,18 @@ from textwrap import fill
 
 import swe.base.threads  # noqa: F401 - before numpy and torch load
 from bert.claims.ledger import bert_claims
-from bert.study.commands import Place, asked_study, asked_table, study_command, table_command
+from bert.study.commands import (
+    Place,
+    asked_study,
+    asked_table,
+    language_command,
+    study_command,
+    table_command,
+)
+from bert.study.language_study import asked_language
 from bert.study.options import (
     add_device,
+    add_languages,
     add_other_code,
     add_speed_options,
     add_study_options,
@@ -70,7 +80,9 @@ ALONE = {
     "check": "compare results with those on record: check RESULTS",
     "clean": "remove from --out what these commands made there, and nothing else",
 }
-WORK = (*list(VERBS)[:3], *TABLES)
+LONG = (*TABLES, "languages")
+"""Verbs that take hours at scale small."""
+WORK = (*list(VERBS)[:3], *LONG)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -84,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="*",
         default=["all"],
         metavar="verb",
-        help=f"all (default), or one or more of\n{listed}\nor, hours long, {', '.join(TABLES)}",
+        help=f"all (default), or one or more of\n{listed}\nor, hours long,\n{', '.join(LONG)}",
     )
     line.add_argument("--out", type=Path, default=Path("results"), help="results folder")
     line.add_argument("--seed", type=int, default=0, help="seed of everything random")
@@ -101,6 +113,7 @@ def parser() -> argparse.ArgumentParser:
     add_minutes(line)
     bert = line.add_argument_group("bert")
     add_study_options(bert)
+    add_languages(bert)
     bert.add_argument("--seeds", type=int, help="paired seeds")
     add_other_code(bert)
     add_speed_options(bert)
@@ -109,7 +122,7 @@ def parser() -> argparse.ArgumentParser:
 
 def checked(given: argparse.Namespace) -> None:
     """Refuse what cannot be meant. ConfigError names it."""
-    known = (*VERBS, *TABLES, *ALONE, "all")
+    known = (*VERBS, *LONG, *ALONE, "all")
     for verb in given.verbs:
         if verb not in known:
             raise ConfigError(f"verb {verb!r}: must be one of {', '.join(known)}")
@@ -117,7 +130,7 @@ def checked(given: argparse.Namespace) -> None:
         raise ConfigError("clean: stands alone")
     if "check" in given.verbs:
         raise ConfigError("check: takes one results folder and nothing else: check RESULTS")
-    small = [verb for verb in ("all", *WORK[:3]) if verb in given.verbs]
+    small = [verb for verb in ("all", *WORK[:3], "languages") if verb in given.verbs]
     if given.scale == "gpu" and small:
         raise ConfigError(f"--scale gpu: only for {', '.join(TABLES)}, not for {small[0]}")
     require_count("--seed", given.seed, 0)
@@ -141,11 +154,16 @@ def run(given: argparse.Namespace, late: Stop) -> int:
         return clean(given.out)
     verbs = asked_verbs(given)
     named = {"size": given.size, "steps": given.steps, "seeds": given.seeds}
-    named |= settings_of(given.set, lists=("arms", "only", "rates"))
+    named |= settings_of(given.set, lists=("arms", "only", "rates", "taus", "longer"))
     settings = {name: value for name, value in named.items() if value is not None}
     asked = (given.scale, given.seed, settings, given.text)
     study = asked_study(*asked) if "bert" in verbs else None
     tables = {table: asked_table(table, *asked) for table in TABLES if table in verbs}
+    languages = [
+        asked_language(kind, *asked[:3])
+        for kind in dict.fromkeys(given.language)
+        if "languages" in verbs
+    ]
     device = device_of(given)
     place = Place(
         out=given.out,
@@ -173,6 +191,8 @@ def run(given: argparse.Namespace, late: Stop) -> int:
             seconds |= study_command(study, place)
         for table, wanted in tables.items():
             seconds |= table_command(table, wanted, place)
+        for language in languages:
+            seconds |= language_command(language, place)
         stop_if(late)
         started = time.perf_counter()
         ledger = collect_claims(given.out)

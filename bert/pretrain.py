@@ -3,6 +3,7 @@
     python -m bert.pretrain --text my.txt --size base --arm swe-f --out runs
     torchrun --nproc-per-node 8 -m bert.pretrain --text my.txt --size base --arm swe-f \\
         --parallel fsdp --out runs
+    python -m bert.pretrain --language composition --arm swe-f --out runs
 
 The same command continues a run that was stopped, also in another mode and on another number of
 ranks. Rank 0 alone prepares the data, writes and shows progress; ``--out`` must be seen by all.
@@ -28,6 +29,12 @@ import torch
 from bert.study.arms import ARMS, REFERENCE, STUDIES, StudyConfig
 from bert.study.commands import UNITS, print_budget, stopping
 from bert.study.comparison import build_task, prepare_data, run_folder
+from bert.study.language_study import (
+    LANGUAGES,
+    LanguageStudy,
+    asked_language,
+    build_language_task,
+)
 from bert.study.options import (
     add_device,
     add_other_code,
@@ -36,10 +43,11 @@ from bert.study.options import (
     device_of,
     speed_of,
 )
+from bert.study.tables import Work
 from evidence.begun import OtherCode, continued
 from evidence.closure import code_digest
 from evidence.commands import TIME_IS_UP, add_minutes, ended, require_apart, settings_of
-from swe.base.config import from_dict, to_dict
+from swe.base.config import from_dict, require, to_dict
 from swe.base.interrupt import Deadline, Interrupted, Stop, either, never, polite_stop
 from swe.base.progress import Bars
 from swe.ranks.distributed import process_group, world_of
@@ -84,6 +92,9 @@ def parser() -> argparse.ArgumentParser:
         "--scale", choices=STUDIES, default="small", help="study whose settings are the defaults"
     )
     add_study_options(line)
+    line.add_argument(
+        "--language", choices=LANGUAGES, help="no text, but a language of known truth"
+    )
     add_device(line)
     line.add_argument(
         "--parallel",
@@ -101,17 +112,21 @@ def parser() -> argparse.ArgumentParser:
 def parse(arguments: Sequence[str]) -> Options:
     """Read the command line; ConfigError for impossible values, status 2 for a wrong form."""
     given = parser().parse_args(arguments)
-    settings = {"size": given.size, "steps": given.steps, **settings_of(given.set)}
-    fields = to_dict(STUDIES[given.scale]) | {
-        name: value for name, value in settings.items() if value is not None
-    }
-    fields |= {"arms": list(dict.fromkeys((REFERENCE, given.arm))), "first_seed": given.seed}
+    named = {"size": given.size, "steps": given.steps, **settings_of(given.set)}
+    settings = {name: value for name, value in named.items() if value is not None}
+    settings["arms"] = list(dict.fromkeys((REFERENCE, given.arm)))
+    if given.language is None:
+        fields = to_dict(STUDIES[given.scale]) | settings | {"first_seed": given.seed}
+        study = from_dict(StudyConfig, fields)
+    else:
+        require(not given.text, "--text", given.text, "left out with --language")
+        study = asked_language(given.language, given.scale, given.seed, settings)
     require_apart(given.out, given.text)
     device = device_of(given)
     speed = speed_of(given, device)
     speed.validate(given.parallel)
     return Options(
-        study=from_dict(StudyConfig, fields),
+        study=study,
         arm=given.arm,
         seed=given.seed,
         out=given.out,
@@ -136,10 +151,10 @@ def ranks(options: Options) -> Iterator[tuple[World, torch.device]]:
             yield world_of(options.parallel), device
 
 
-def record_code(folder: Path, other_code: OtherCode) -> None:
+def record_code(folder: Path, other_code: OtherCode, module: str) -> None:
     """Record this code in an unfinished run's folder; ConfigError where other code began it."""
     if not (folder / "summary.json").exists():
-        code = code_digest([build_task.__module__])
+        code = code_digest([module, train.__module__])
         begun = (folder / "config.json").exists()
         continued(
             folder,
@@ -153,19 +168,10 @@ def pretrain(options: Options, stop: Callable[[], bool]) -> dict[str, Any]:
     """Prepare the data, train or continue the run; returns its summary."""
     study = options.study
     with ranks(options) as (world, device), Bars(UNITS, quiet=not world.is_first) as bars:
-        data = world.on_first_patiently(
-            lambda: prepare_data(
-                study,
-                options.out / "data",
-                text=options.text,
-                vocabulary_file=options.vocab,
-                jobs=options.jobs,
-                report=stopping(bars, stop),
-            )
-        )
-        task = world.all_or_none(lambda: build_task(study, data))
+        work = _work(options, world, bars, stop)
+        task = world.all_or_none(lambda: work[0](*work[1]))
         folder = run_folder(options.out, options.arm, options.seed)
-        world.on_first(lambda: record_code(folder, options.other_code))
+        world.on_first(lambda: record_code(folder, options.other_code, work[0].__module__))
         if world.is_first:
             print_budget(
                 f"{folder}: {study.steps} updates on {world.size} {device.type} rank(s), "
@@ -184,6 +190,24 @@ def pretrain(options: Options, stop: Callable[[], bool]) -> dict[str, Any]:
             warn=bars.say,
             progress=lambda step, row: bars("train", step, study.steps),
         )
+
+
+def _work(options: Options, world: World, bars: Bars, stop: Callable[[], bool]) -> Work:
+    """Return what makes the task, after rank 0 has prepared a text's data."""
+    study = options.study
+    if isinstance(study, LanguageStudy):
+        return build_language_task, (study,)
+    data = world.on_first_patiently(
+        lambda: prepare_data(
+            study,
+            options.out / "data",
+            text=options.text,
+            vocabulary_file=options.vocab,
+            jobs=options.jobs,
+            report=stopping(bars, stop),
+        )
+    )
+    return build_task, (study, data)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

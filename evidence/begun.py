@@ -29,14 +29,16 @@ def keyed_folder(
     module: str,
     other_code: OtherCode,
     half_done: Callable[[Path], bool],
+    *also: str,
 ) -> Path:
     """Return the folder ``parent/NAME-CODE`` for the code of ``module``'s closure, recorded there.
 
+    The closures of ``also`` count with it.
     That is the one where this code worked before, whoever began it; else a new one, unless other
     code left one for which ``half_done`` is true: then ConfigError names both commits, or, as
     ``other_code`` says, the latest of those is taken over or left alone.
     """
-    code = code_digest([module])
+    code = code_digest([module, *also])
     own = parent / f"{name}-{code[:10]}"
     others = [
         path.parent for path in parent.glob(f"{name}-{'?' * 10}/{RECORD}") if path.parent != own

@@ -3,6 +3,7 @@
     theory/<name>.json, toy/<name>.json   results, their content under "data"
     bert/current.json                     pointer to bert/<folder>: comparison.json and its runs
     bert/tables/<table>.json              pointer to bert/tables/<folder>: <table>.json, curves
+    bert/languages/<language>.json        the same of a language: <language>.json, curves
     bert/finetune/<table>.json            pointer to bert/finetune/<folder>: <table>.json
     claims.json                           the ledger
 

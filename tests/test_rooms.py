@@ -20,7 +20,10 @@ BASE = ("swe.base",)
 CORE = (*BASE, "swe.sharing", "swe.ranks", "swe.run")
 CLOSED = ("theory.numerics", "theory.linear", "theory.theorems", "theory.models")
 DRAWN = (*BASE, "evidence", "figures.base")
-PRETRAINED = (*CORE, "evidence", *CLOSED, "bert.data", "bert.model", "bert.huggingface")
+PRETRAINED = (
+    *(*CORE, "evidence", *CLOSED),
+    *("bert.data", "bert.model", "bert.huggingface", "bert.languages"),
+)
 STUDIED = (*PRETRAINED, "bert.pretraining", "bert.study")
 FINE = (*STUDIED, "bert.finetune.data", "bert.finetune.scoring", "bert.finetune.learning")
 
@@ -42,6 +45,7 @@ MAY_IMPORT: dict[str, Sequence[str]] = {
     "bert.data": (*BASE, "evidence"),
     "bert.model": CORE,
     "bert.huggingface": (*CORE, "bert.data", "bert.model"),
+    "bert.languages": (*CORE, "bert.model"),
     "bert.pretraining": (*CORE, "bert.data", "bert.model"),
     "bert.study": (*PRETRAINED, "bert.pretraining"),
     "bert.claims": (*BASE, "evidence"),

@@ -16,10 +16,9 @@ from bert.data.store import TokenStore
 from bert.data.text import DataError
 from bert.data.vocab import Vocabulary
 from bert.model.config import BertConfig
-from bert.model.cross_entropy import mean_cross_entropy
-from bert.model.encoder import Bert, build_bert
+from bert.model.encoder import Bert
+from bert.model.prediction import TokenPrediction
 from swe.base.config import require, require_count
-from swe.run.attention import AttentionShape
 from swe.run.task import Batch
 
 # Validation masks never depend on a run's seed: all runs are judged on the same predictions.
@@ -27,7 +26,7 @@ VALIDATION_SEED = 20211003848
 
 
 @dataclass(frozen=True)
-class MaskedLanguageTask:
+class MaskedLanguageTask(TokenPrediction):
     """Predict 15 % masked tokens of full rows of a token store.
 
     Raises ConfigError when the rows are longer than the model's positions, and DataError when the
@@ -60,36 +59,14 @@ class MaskedLanguageTask:
             )
 
     @property
-    def depth(self) -> int:
-        """Layers of the encoder."""
-        return self.config.layers
+    def length(self) -> int:
+        """Tokens in a row."""
+        return self.store.length
 
     @property
     def masked(self) -> int:
         """Predictions in a row, M."""
-        return masked_per_row(self.store.length)
-
-    @property
-    def attention(self) -> AttentionShape:
-        """Shape of one layer's attention in training."""
-        config = self.config
-        return AttentionShape(
-            self.rows,
-            config.heads,
-            self.store.length,
-            config.hidden // config.heads,
-            config.dropout,
-        )
-
-    @property
-    def tokens_per_batch(self) -> int:
-        """Tokens in one batch."""
-        return self.rows * self.store.length
-
-    @property
-    def flops_per_batch(self) -> float:
-        """Forward and backward matrix products of one batch."""
-        return self.rows * self.config.flops_per_row(self.store.length, self.masked)
+        return masked_per_row(self.length)
 
     def describe(self) -> dict[str, Any]:
         """Model, data with checksums, batch size: what decides the outcome beside TrainConfig."""
@@ -102,19 +79,10 @@ class MaskedLanguageTask:
             "data": self.store.manifest,
         }
 
-    def build(self, seed: int) -> nn.Module:
-        """Return the model, every layer with its own random start."""
-        return build_bert(self.config, seed)
-
     def batch(self, seed: int, index: int) -> Batch:
         """Batch ``index``: rows by a permutation an epoch, masks by (seed, index)."""
         order = row_order(seed, index, self.rows, len(self.store.train))
         return tensors(self.masks(self.store.train[order], seed, index))
-
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Mean cross-entropy of the masked tokens, in nats."""
-        logits = model(batch["inputs"], batch["masked"])
-        return mean_cross_entropy(logits, batch["labels"].flatten())
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 What a verb leaves behind: ``bert/<scale>-<configuration>-<code>/`` or
 ``bert/tables/<scale>-<configuration>-<code>/`` below the results folder, and a pointer to the
-newest of its kind (``bert/current.json``, ``bert/tables/<table>.json``).
+newest of its kind (``bert/current.json``, ``bert/tables/<table>.json``); a language's lie in
+``bert/languages``, ``<language>.json`` for ``<table>.json``.
 """
 
 from __future__ import annotations
@@ -13,20 +14,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bert.pretraining.task import MaskedLanguageTask
+from bert.model.prediction import TokenPrediction
 from bert.study.arms import STUDIES, StudyConfig
 from bert.study.comparison import StudyData, build_task, prepare_data, run_study
+from bert.study.language_study import LanguageStudy, build_language_task
 from bert.study.table_study import TableStudy, chosen_arms, table_study
-from bert.study.tables import is_done, run_table
+from bert.study.tables import Work, is_done, run_arms
 from evidence.begun import OtherCode, keyed_folder
 from swe.base.config import from_dict, to_dict
 from swe.base.errors import ConfigError
 from swe.base.files import json_digest, write_json
 from swe.base.interrupt import Stop, either, never, polite_stop, stop_if
 from swe.base.progress import Bars
+from swe.run import loop
 from swe.run.pool import Report
 from swe.run.speed import SpeedConfig
 from swe.run.task import Task
+
+GROWING = ("arms", "only", "seeds", "rates", "tuning_seeds", "peak_lr", "taus", "longer")
+"""Fields of a study that add runs, or choose among them, and change none."""
 
 UNITS = {
     "train": "updates",
@@ -56,16 +62,24 @@ class Place:
     """What to do with a study that other code left half done."""
 
     def folder(
-        self, parent: Path, study: dict[str, Any], task: Task, half_done: Callable[[Path], bool]
+        self,
+        parent: Path,
+        study: dict[str, Any],
+        task: Task,
+        half_done: Callable[[Path], bool],
+        build: Callable[..., Task] = build_task,
     ) -> Path:
         """Return the folder of a study: by scale, configuration with data and device, code.
 
-        The code is that of the module whose function every worker calls: all that a run depends on.
+        The code is all that a run depends on: the loop, and the module whose function ``build``
+        every worker calls.
         What is made of finished runs (a table, a comparison) is made anew by every command.
         """
         config = {"study": study, "data": task.describe()["data"], "on": self.device}
         name = f"{self.scale}-{json_digest(config)[:10]}"
-        return keyed_folder(parent, name, build_task.__module__, self.other_code, half_done)
+        return keyed_folder(
+            parent, name, build.__module__, self.other_code, half_done, loop.__name__
+        )
 
 
 def asked_study(
@@ -132,11 +146,40 @@ def study_command(study: StudyConfig, place: Place) -> dict[str, float]:
 
 def table_command(table: str, study: TableStudy, place: Place) -> dict[str, float]:
     """Tune and train the arms of one of the paper's tables; returns seconds by stage."""
+    return arms_command(
+        table,
+        study,
+        place,
+        place.out / "bert" / "tables",
+        lambda bars, stop: (build_task, (study, _prepare(study, place, bars, stop))),
+    )
+
+
+def language_command(study: LanguageStudy, place: Place) -> dict[str, float]:
+    """Tune and train the arms on a language of known truth; returns seconds by stage."""
+    return arms_command(
+        study.language.kind,
+        study,
+        place,
+        place.out / "bert" / "languages",
+        lambda bars, stop: (build_language_task, (study,)),
+    )
+
+
+def arms_command(
+    table: str,
+    study: TableStudy,
+    place: Place,
+    parent: Path,
+    prepare: Callable[[Bars, Stop], Work],
+) -> dict[str, float]:
+    """Do a table's work in a folder of ``parent``, on what ``prepare`` makes; seconds by stage."""
     started = time.perf_counter()
     with Bars(UNITS) as bars, polite_stop() as asked:
         stop = either(asked, place.late)
-        data = _prepare(study, place, bars, stop)
-        task = build_task(study, data)
+        work = prepare(bars, stop)
+        build, given = work
+        task = build(*given)
         arms = chosen_arms(table, study)
         trials = len(study.tuning) * len(study.rates)
         updates = (trials + study.seeds) * sum(arm.steps(study) for arm in arms)
@@ -147,18 +190,15 @@ def table_command(table: str, study: TableStudy, place: Place) -> dict[str, floa
             updates * study.accumulation,
         )
         # Seeds, arms and rates may grow; what they have in common names the folder.
-        shared = {
-            name: value
-            for name, value in to_dict(study).items()
-            if name not in ("arms", "only", "seeds", "rates", "tuning_seeds", "peak_lr")
-        }
-        tables = place.out / "bert" / "tables"
-        out = place.folder(tables, shared, task, lambda folder: not is_done(table, study, folder))
-        write_json(tables / f"{table}.json", {"folder": out.name, "scale": place.scale})
-        found = run_table(
+        shared = {name: v for name, v in to_dict(study).items() if name not in GROWING}
+        out = place.folder(
+            parent, shared, task, lambda folder: not is_done(table, study, folder), build
+        )
+        write_json(parent / f"{table}.json", {"folder": out.name, "scale": place.scale})
+        found = run_arms(
             table,
             study,
-            data,
+            work,
             out,
             device=place.device,
             jobs=place.jobs,
@@ -193,7 +233,7 @@ def _prepare(study: StudyConfig, place: Place, bars: Bars, stop: Stop) -> StudyD
     )
 
 
-def print_budget(what: str, task: MaskedLanguageTask, batches: int) -> None:
+def print_budget(what: str, task: TokenPrediction, batches: int) -> None:
     """Say what is about to be computed, and how long that is at a stated speed."""
     flops = batches * task.flops_per_batch
     print(

@@ -3,7 +3,7 @@
 ``<table>-curves.jsonl`` beside ``<table>.json`` has a line for every headline run:
 
     arm, seed, rate,
-    train: {step, loss}, valid: {step, loss},
+    train: {step, loss}, valid: {step, loss; of a language also accuracy_<group>},
     probe: {step, alignment, dispersion, correlations, signal_to_noise, descent_ratio},
     untied: updates at which layers were untied, dispersion: of the final weights.
 
@@ -52,6 +52,11 @@ def run_curves(folder: Path) -> dict[str, Any]:
             "loss": [_rounded(r["loss"]) for r in kinds[kind]],
         }
         for kind in ("train", "valid")
+    }
+    found["valid"] |= {
+        name: [_rounded(row[name]) for row in kinds["valid"]]
+        for name in (kinds["valid"][0] if kinds["valid"] else {})
+        if name.startswith("accuracy_")
     }
     found["probe"] = {
         "step": [row["step"] for row in probes],

@@ -8,6 +8,7 @@ from typing import get_args
 
 import torch
 
+from bert.study.language_study import LANGUAGES
 from evidence.begun import OTHER_CODE
 from evidence.commands import add_settings, add_several
 from swe.base.errors import ConfigError
@@ -73,6 +74,18 @@ def add_study_options(parser: argparse._ActionsContainer) -> None:
         parser,
         "any other field of bert.study.arms.StudyConfig, such as tau=0.2 unit=2\n"
         "placement=post arms=baseline,swe-f; rows are those of all ranks together",
+    )
+
+
+def add_languages(parser: argparse._ActionsContainer) -> None:
+    """Add --language, the languages of the verb ``languages``."""
+    parser.add_argument(
+        "--language",
+        nargs="+",
+        choices=LANGUAGES,
+        default=["composition"],
+        help="of verb languages (no text is read); --set language.symbols=12 language.eps=0.5 ...\n"
+        "sets its own fields (bert/languages), others those of the study: taus=0.2,0.6",
     )
 
 

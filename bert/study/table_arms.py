@@ -87,7 +87,8 @@ def swe_m(study: StudyConfig, rho: float | None = None) -> Arm:
     )
 
 
-def _swe_a(study: StudyConfig) -> Arm:
+def swe_a(study: StudyConfig) -> Arm:
+    """Return SWE-A at the study's rho."""
     schedule = SweAdaptive(unit=study.unit, rho=study.rho, interval=study.check_interval)
     return Arm(name="swe-a", schedule=schedule)
 
@@ -96,11 +97,13 @@ def _depth(study: StudyConfig) -> int:
     return study.shape(6).layers
 
 
-def _equal(study: StudyConfig) -> Arm:
+def equal_start(study: StudyConfig) -> Arm:
+    """Return the control that starts as SWE does and never ties a gradient."""
     return Arm(name="equal-start", schedule=EqualStart(unit=study.unit))
 
 
-def _never_untied(study: StudyConfig, unit: int | None = None) -> Arm:
+def always_shared(study: StudyConfig, unit: int | None = None) -> Arm:
+    """Return the arm that never unties; the study's unit unless given."""
     unit = unit or study.unit
     name = "always-shared" + ("" if unit == study.unit else f" {unit}x{_depth(study) // unit}")
     return Arm(name=name, schedule=AlwaysShared(unit=unit))
@@ -122,6 +125,11 @@ def units(depth: int) -> tuple[int, ...]:
     return tuple(unit for unit in range(depth - 1, 0, -1) if depth % unit == 0)
 
 
+def coarse_units(study: StudyConfig) -> list[int]:
+    """Return the coarsest unit that still shares, [] when it is the study's own."""
+    return [unit for unit in units(_depth(study))[:1] if unit != study.unit]
+
+
 def table_arms(table: str, study: StudyConfig) -> tuple[Arm, ...]:
     """Return the arms of a table, the reference first.
 
@@ -130,61 +138,65 @@ def table_arms(table: str, study: StudyConfig) -> tuple[Arm, ...]:
     four budgets beside the main arms; ``sweep``: the main arms and all tau, for one machine's
     evening; ``headline``: what a deep or wide model has time for.
     """
-    coarse = [unit for unit in units(_depth(study))[:1] if unit != study.unit]
+    coarse = coarse_units(study)
     arms = {
         "table1": lambda: [
             baseline(2.0),
-            _equal(study),
+            equal_start(study),
             swe_f(study),
-            _swe_a(study),
+            swe_a(study),
             swe_m(study),
-            _never_untied(study),
+            always_shared(study),
             *(swe_f(study, unit=unit) for unit in coarse),
             *_moment_arms(study),
         ],
-        "table2": lambda: [baseline(2.0), _equal(study), swe_f(study), swe_m(study)],
+        "table2": lambda: [baseline(2.0), equal_start(study), swe_f(study), swe_m(study)],
         "table3": lambda: [
-            _equal(study),
+            equal_start(study),
             *(swe_f(study, tau) for tau in TAUS),
             *(swe_m(study, rho) for rho in RHOS),
         ],
         "table4": lambda: [
-            _equal(study),
+            equal_start(study),
             *(swe_f(study, unit=unit) for unit in units(_depth(study))),
         ],
         "speedup": lambda: [
             *(baseline(b) for b in BUDGETS if b != 1),
-            _equal(study),
+            equal_start(study),
             swe_f(study),
-            _swe_a(study),
+            swe_a(study),
             swe_m(study),
-            _never_untied(study),
+            always_shared(study),
         ],
         "sweep": lambda: [
             baseline(2.0),
-            _equal(study),
+            equal_start(study),
             *(swe_f(study, tau) for tau in TAUS),
-            _swe_a(study),
+            swe_a(study),
             swe_m(study),
-            _never_untied(study),
+            always_shared(study),
             *(swe_f(study, unit=unit) for unit in coarse),
         ],
         "headline": lambda: [
             baseline(2.0),
-            _equal(study),
+            equal_start(study),
             swe_f(study),
-            _swe_a(study),
-            _never_untied(study),
+            swe_a(study),
+            always_shared(study),
         ],
     }
     require(table in arms, "table", table, f"one of {', '.join(arms)}")
-    chosen = (baseline(), *arms[table]())
-    names = [arm.name for arm in chosen]
+    return possible(table, study, (baseline(), *arms[table]()))
+
+
+def possible(table: str, study: StudyConfig, arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
+    """Return ``arms``. ConfigError for two of one name, or one that its run has no room for."""
+    names = [arm.name for arm in arms]
     if len(set(names)) != len(names):
         raise ConfigError(f"table {table}: two arms of one name in {names}")
-    for arm in chosen:
+    for arm in arms:
         arm.schedule.validate(_depth(study), arm.steps(study))
-    return chosen
+    return arms
 
 
 TABLES = ("table1", "table2", "table3", "table4", "speedup", "sweep", "headline")

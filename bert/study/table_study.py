@@ -58,6 +58,10 @@ class TableStudy(StudyConfig):
         first = FIRST_TUNING_SEED + self.first_seed
         return range(first, first + count)
 
+    def arms_of(self, table: str) -> tuple[Arm, ...]:
+        """Return the arms of a table, the reference first."""
+        return table_arms(table, self)
+
     def arm_config(self, arm: Arm, rate: float, seed: int) -> TrainConfig:
         """Return the training configuration of one run of an arm."""
         steps = arm.steps(self)
@@ -81,7 +85,7 @@ def chosen_arms(table: str, study: TableStudy) -> tuple[Arm, ...]:
 
     Raises ConfigError for a name that the table does not have.
     """
-    arms = table_arms(table, study)
+    arms = study.arms_of(table)
     names = [arm.name for arm in arms]
     for name in study.only:
         require(name in names, "only", name, f"of {table}'s {', '.join(names)}")

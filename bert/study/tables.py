@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bert.model.prediction import TokenPrediction
 from bert.study.carried import carried_table, gain_signs
 from bert.study.comparison import StudyData, build_task
 from bert.study.curves import curves_file, table_curves
@@ -32,6 +33,10 @@ from swe.run.record import commits_of
 from swe.run.speed import SpeedConfig
 
 DIVERGED = "diverged.json"
+REACHED = 0.95
+"""Held-out accuracy from which a part of a language counts as learnt."""
+Work = tuple[Callable[..., TokenPrediction], tuple[Any, ...]]
+"""A function of a module and its arguments: what every worker makes its task by."""
 
 
 def run_folder(out: Path, arm: str, rate: float, seed: int) -> Path:
@@ -61,10 +66,40 @@ def run_table(
     stop: Callable[[], bool] = lambda: False,
     warn: Callable[[str], None] = print,
 ) -> dict[str, Any]:
+    """Do what is left of a table of the paper; as :func:`run_arms`."""
+    work = (build_task, (study, data))
+    return run_arms(
+        table,
+        study,
+        work,
+        out,
+        device=device,
+        jobs=jobs,
+        speed=speed,
+        report=report,
+        stop=stop,
+        warn=warn,
+    )
+
+
+def run_arms(
+    table: str,
+    study: TableStudy,
+    work: Work,
+    out: Path,
+    *,
+    device: str = "cpu",
+    jobs: int = 1,
+    speed: SpeedConfig = SpeedConfig(),  # noqa: B008 - frozen
+    report: Report = lambda what, done, total: None,
+    stop: Callable[[], bool] = lambda: False,
+    warn: Callable[[str], None] = print,
+) -> dict[str, Any]:
     """Do what is left of a table in ``out``; returns the content of ``<table>.json``.
 
-    ``report`` is called as ("tune", ...) and ("train", ...). When ``stop()`` turns true the running
-    runs save, the table is written as far as it is, and Interrupted is raised.
+    ``work`` makes the task of every run. ``report`` is called as ("tune", ...) and ("train", ...).
+    When ``stop()`` turns true the running runs save, the table is written as far as it is, and
+    Interrupted is raised.
     """
     arms = chosen_arms(table, study)
 
@@ -74,8 +109,7 @@ def run_table(
             for arm, rate, seed in pairs
         ]
         run_jobs(
-            build_task,
-            (study, data),
+            *work,
             [job for job in todo if not (job.folder / DIVERGED).exists()],
             device=device,
             processes=jobs,
@@ -191,6 +225,24 @@ def is_done(table: str, study: TableStudy, out: Path) -> bool:
         return False
 
 
+def parts_of(valid: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Return {part: {"loss", "accuracy", "floor"}} of an evaluation on a language, else {}."""
+    first = "accuracy_"
+    return {
+        part: {kind: valid[f"{kind}_{part}"] for kind in ("loss", "accuracy", "floor")}
+        for part in (name.removeprefix(first) for name in valid if name.startswith(first))
+    }
+
+
+def _reached(parts: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, int]:
+    """Return, by part, how many seeds ended with it learnt: a mean hides that it is all or none."""
+    names = dict.fromkeys(name for found in parts.values() for name in found)
+    return {
+        name: sum(found[name]["accuracy"] >= REACHED for found in parts.values() if name in found)
+        for name in names
+    }
+
+
 def _json(value: float | None) -> float | str | None:
     """JSON has no infinity: a diverged run says so."""
     return "diverged" if value == math.inf else value
@@ -204,8 +256,11 @@ def _measured(folders: Sequence[Path], seeds: Sequence[int]) -> dict[str, Any]:
         for folder in folders
     ]
     first = summaries[0]
+    parts = {str(s): parts_of(m["valid"]) for s, m in zip(seeds, summaries, strict=True)}
     return {
         "accuracy": {str(s): m["valid"]["accuracy"] for s, m in zip(seeds, summaries, strict=True)},
+        **({"parts": parts, "reached": _reached(parts)} if any(parts.values()) else {}),
+        **({"floor": first["valid"]["floor"]} if "floor" in first["valid"] else {}),
         "seconds": {str(s): m["seconds"] for s, m in zip(seeds, summaries, strict=True)},
         "untied_at": {str(s): steps for s, steps in zip(seeds, unties, strict=True)},
         "layout_at_end": {

@@ -1,0 +1,83 @@
+"""What the tasks that predict tokens of full rows with :class:`Bert` have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bert.model.config import BertConfig
+from bert.model.cross_entropy import mean_cross_entropy
+from bert.model.encoder import build_bert
+from swe.run.attention import AttentionShape
+from swe.run.task import Batch
+
+
+class TokenPrediction:
+    """Model, sizes, costs and loss of a task; where its rows come from is its own.
+
+    A batch has ``inputs`` (B, S), ``masked`` (B, M), the columns at which something is predicted,
+    and ``labels`` (B, M); all int64.
+    """
+
+    config: BertConfig
+    rows: int
+
+    @property
+    def length(self) -> int:
+        """Tokens in a row, S."""
+        raise NotImplementedError
+
+    @property
+    def masked(self) -> int:
+        """Predictions in a row, M."""
+        raise NotImplementedError
+
+    @property
+    def depth(self) -> int:
+        """Layers of the encoder."""
+        return self.config.layers
+
+    @property
+    def attention(self) -> AttentionShape:
+        """Shape of one layer's attention in training."""
+        config = self.config
+        return AttentionShape(
+            self.rows,
+            config.heads,
+            self.length,
+            config.hidden // config.heads,
+            config.dropout,
+        )
+
+    @property
+    def tokens_per_batch(self) -> int:
+        """Tokens in one batch."""
+        return self.rows * self.length
+
+    @property
+    def flops_per_batch(self) -> float:
+        """Forward and backward matrix products of one batch."""
+        return self.rows * self.config.flops_per_row(self.length, self.masked)
+
+    def describe(self) -> dict[str, Any]:
+        """Model, data, batch size: what decides the outcome beside TrainConfig."""
+        raise NotImplementedError
+
+    def batch(self, seed: int, index: int) -> Batch:
+        """Training batch ``index``: a pure function of (seed, index)."""
+        raise NotImplementedError
+
+    def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
+        """Loss (nats), accuracy and what else there is, on fixed rows."""
+        raise NotImplementedError
+
+    def build(self, seed: int) -> nn.Module:
+        """Return the model, every layer with its own random start."""
+        return build_bert(self.config, seed)
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Mean cross-entropy of the predictions, in nats."""
+        logits = model(batch["inputs"], batch["masked"])
+        return mean_cross_entropy(logits, batch["labels"].flatten())

@@ -1,0 +1,153 @@
+"""A language as a task of the core: metrics by hand, the oracle at the floor, exact resume."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bert.languages.composition import Composition
+from bert.languages.task import HELD_OUT_SEED, LanguageTask
+from bert.model.config import named_config
+from bert.model.encoder import Bert
+from swe.base.errors import ConfigError
+from swe.base.interrupt import Interrupted
+from swe.run.loop import train
+from swe.run.run_config import TrainConfig
+from swe.sharing.schedule import NeverShared, SweFixed
+from tests.swe.run.crash import differences, outcome
+
+LANGUAGE = Composition(symbols=4, hops=3, facts=0.25, relations=2)
+TASK = LanguageTask(
+    named_config("2x16", vocabulary=LANGUAGE.vocabulary, dropout=0.1), LANGUAGE, 8, 20
+)
+
+
+class Told(nn.Module):
+    """Says what it is told to, batch after batch."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.logits, self.said = logits, 0
+
+    def forward(self, inputs: Tensor, masked: Tensor) -> Tensor:
+        """Logits (B * M, V) of the next rows."""
+        said, self.said = self.said, self.said + masked.numel()
+        return self.logits[said : self.said]
+
+
+def test_the_oracle_reaches_the_floor_in_every_group() -> None:
+    labels = torch.from_numpy(TASK.held_out().labels).flatten()
+    oracle = 100.0 * nn.functional.one_hot(labels, TASK.config.padded_vocabulary).float()
+    found = TASK.evaluate(Told(oracle), torch.device("cpu"))
+    assert found.pop("predictions") == 80
+    assert set(found) == {
+        f"{kind}{group}"
+        for kind in ("loss", "accuracy", "floor")
+        for group in ("", "_hop_1", "_hop_2", "_hop_3", "_fact")
+    }
+    for name, value in found.items():
+        best = 1.0 if name.startswith("accuracy") else 0.0
+        assert value == pytest.approx(best, abs=1e-6)
+
+
+def test_metrics_by_group_are_those_computed_by_hand() -> None:
+    """A batch size that does not divide the held-out rows; sums in plain Python."""
+    task = replace(TASK, rows=7)
+    rows = task.held_out()
+    logits = torch.randn(80, 64, generator=torch.Generator().manual_seed(0))
+    found = task.evaluate(Told(logits), torch.device("cpu"))
+    groups: dict[str, list[tuple[float, bool]]] = {}
+    for scores, label, group in zip(
+        logits.tolist(), rows.labels.ravel(), rows.groups.ravel(), strict=True
+    ):
+        loss = math.log(math.fsum(map(math.exp, scores))) - scores[label]
+        for name in ("", f"_{LANGUAGE.group_names[group]}"):
+            groups.setdefault(name, []).append((loss, max(scores) == scores[label]))
+    for name, each in groups.items():
+        assert found[f"loss{name}"] == pytest.approx(
+            math.fsum(loss for loss, _ in each) / len(each), rel=1e-5
+        )
+        assert found[f"accuracy{name}"] == sum(hit for _, hit in each) / len(each)
+    assert len(groups) == 5
+
+
+def test_a_group_that_does_not_occur_is_left_out() -> None:
+    language = Composition(symbols=6, hops=50)
+    task = LanguageTask(named_config("1x16", vocabulary=56, dropout=0.0), language, 2, 1)
+    found = task.evaluate(task.build(0), torch.device("cpu"))
+    assert sum(name.startswith("loss_hop_") for name in found) == len(
+        np.unique(task.held_out().groups)
+    )
+    assert all(map(math.isfinite, found.values()))
+
+
+def test_the_model_is_asked_at_the_queries_alone() -> None:
+    batch = TASK.batch(1, 2)
+    model = TASK.build(0).eval()
+    assert isinstance(model, Bert)
+    assert set(batch) == {"inputs", "masked", "labels"}
+    assert model(batch["inputs"], batch["masked"]).shape == (32, 64)
+    assert (batch["inputs"].shape, TASK.tokens_per_batch) == ((8, 12), 96)
+    expected = 8 * TASK.config.flops_per_row(12, 4)
+    assert (TASK.depth, TASK.masked, TASK.flops_per_batch) == (2, 4, expected)
+    loss = float(TASK.loss(model, batch).detach())
+    assert loss == pytest.approx(math.log(64), rel=0.1)
+    assert TASK.describe()["data"]["kind"] == "composition"
+
+
+def test_held_out_rows_are_fixed_and_no_training_rows() -> None:
+    rows = TASK.held_out()
+    assert np.array_equal(rows.inputs, replace(TASK, rows=3).held_out().inputs)
+    assert np.array_equal(rows.inputs, LANGUAGE.rows(HELD_OUT_SEED, 0, 20).inputs)
+    model = TASK.build(0).eval()
+    device = torch.device("cpu")
+    assert TASK.evaluate(model, device) == TASK.evaluate(model, device)
+
+
+def test_a_narrow_model_starts_wider_with_heads_of_32() -> None:
+    config = named_config("8x64", vocabulary=12, dropout=0.0)
+    assert (config.heads, config.initial_std) == (2, 0.02 * math.sqrt(12))
+
+
+def test_a_model_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ConfigError, match="vocabulary = 10: must be the language's 9"):
+        replace(TASK, config=replace(TASK.config, vocabulary=10))
+    with pytest.raises(ConfigError, match="length = 12: must be at most positions = 8"):
+        replace(TASK, config=replace(TASK.config, positions=8))
+    for field in ("rows", "validation_rows"):
+        with pytest.raises(ConfigError, match=f"{field} = 0: must be an integer"):
+            replace(TASK, **{field: 0})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("placement", ["pre", "post"])
+def test_a_run_cut_anywhere_resumes_bit_for_bit(placement: str, tmp_path: Path) -> None:
+    """Stopped before, at and after the untie; dropout, evaluations and weights are the same."""
+    task = replace(TASK, config=replace(TASK.config, placement=placement))  # type: ignore[arg-type]
+    config = TrainConfig(
+        steps=9, schedule=SweFixed(until=4 / 9), eval_interval=2, checkpoint_interval=3
+    )
+    train(task, config, tmp_path / "one")
+    for cut in (3, 4, 6):
+        folder, asked = tmp_path / f"cut-{cut}", [False] * cut + [True]
+        with pytest.raises(Interrupted):
+            train(task, config, folder, stop=partial(asked.pop, 0))
+        train(task, config, folder)
+        assert not differences(outcome(tmp_path / "one", 9), outcome(folder, 9))
+
+
+def test_the_facts_are_learnt_by_heart(tmp_path: Path) -> None:
+    """What the row does not say is learnt from the answers: chance is 1 in 4."""
+    language = Composition(symbols=4, hops=2, facts=0.75, relations=2)
+    shape = named_config("1x32", vocabulary=8, dropout=0.0)
+    task = LanguageTask(shape, language, 16, 64)
+    config = TrainConfig(steps=120, schedule=NeverShared(), eval_interval=120)
+    config = replace(config, optimizer=replace(config.optimizer, peak_lr=1e-2))
+    found = train(task, config, tmp_path)["valid"]
+    assert found["accuracy_fact"] == 1.0
