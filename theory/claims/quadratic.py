@@ -226,7 +226,8 @@ CLAIMS = (
     ),
     Claim(
         "QUAD-WIN",
-        "Exchangeable quadratic, non-increasing steps: some tau >= 1 beats no sharing iff "
+        "Exchangeable quadratic, one direction, non-increasing steps, none after the first exactly "
+        "1 / a: some tau >= 1 beats no sharing iff "
         "(1 - eta a)^2 (L-1) s0^2 + eta^2 (a^2 |delta|^2 + (L-1) sigma^2) > 2 eta a |delta|^2 at "
         "the first step; it beats the equal start iff eta (a^2 |delta|^2 + (L-1) sigma^2) > "
         "2 a |delta|^2: above eta* = 2 a |delta|^2 / (a^2 |delta|^2 + (L-1) sigma^2), and never "

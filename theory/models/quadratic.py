@@ -260,13 +260,13 @@ def first_step_margin(problem: Quadratic, eta: float) -> Array:
     G_1 = (1 - eta a)^2 (L - 1) dispersion + eta^2 (a^2 bias + (L - 1) noise) - 2 eta a bias.
 
     For steps eta_t that never grow, eta = eta_0 and one direction: SOME tau >= 1 BEATS NO SHARING
-    AT T IFF G_1 > 0 (unless P(tau, T) = 0, when nothing at tau matters). Proof: G_t = E_t - bias
-    obeys G_(t+1) = (1 - eta_t a)^2 G_t + c_t, G_0 = (L - 1) dispersion >= 0, and c_t > 0 iff
-    eta_t > eta* (`critical_step`). If G_1 <= 0 then c_0 <= 0, so no later c_t is positive and G
-    stays <= 0; if G_1 > 0, tau = 1 wins. With an equal start (dispersion 0) it reads eta_0 > eta*:
-    sharing beats the equal start iff the noise floor at the peak exceeds the bias, strictly: with
-    neither bias nor noise G_1 = 0 there, and all tau end alike. From independent starts sharing
-    then wins with any dispersion, unless one step forgets it (eta a = 1).
+    AT T IFF G_1 > 0, unless P(1, T) = 0: a later step of exactly 1 / a forgets what it got. Proof:
+    G_t = E_t - bias obeys G_(t+1) = (1 - eta_t a)^2 G_t + c_t, G_0 = (L - 1) dispersion >= 0, and
+    c_t > 0 iff eta_t > eta* (`critical_step`). If G_1 <= 0 then c_0 <= 0, so no later c_t is
+    positive and G stays <= 0; if G_1 > 0, tau = 1 wins. With an equal start (dispersion 0) it reads
+    eta_0 > eta*: sharing beats the equal start iff the noise floor at the peak exceeds the bias,
+    strictly: with neither bias nor noise G_1 = 0 there, and all tau end alike. From independent
+    starts sharing then wins with any dispersion, unless one step forgets it (eta a = 1).
     """
     _stable(problem.own, np.array([eta]))
     a, L = problem.own, problem.depth

@@ -182,6 +182,15 @@ def test_limits() -> None:
         assert quadratic.best_tau(alike, steps) == 0 == np.count_nonzero(steps > np.inf)
 
 
+def test_a_step_of_one_over_the_curvature_forgets_the_gain() -> None:
+    """What QUAD-WIN leaves out: the margin is positive, and at T no tau is better."""
+    spread = Quadratic(depth=4, own=1.0, dispersion=1.0)
+    for steps, wins in (([1.5, 1.0, 0.5], False), ([1.5, 0.9, 0.5], True)):
+        assert quadratic.first_step_margin(spread, 1.5)[0] > 0.0
+        gain = quadratic.gain_by_tau(spread, steps)
+        assert bool(np.max(gain[1:]) > 0.0) == wins
+
+
 def test_nothing_to_win_without_bias_and_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """A threshold of 0 would claim a gain over the equal start there; the check sees it."""
     assert quadratic_claims.check_win(0, "smoke").verdict == "holds"
