@@ -11,8 +11,8 @@ each ratio of times, untied over tied, tends to sqrt(L) times the flow's.
 
 NO NOISE. All S_l > 0 makes all layers take the same step: nothing to gain until the first sinks.
 
-BETWEEN, one layer at a time is above the noise, and tying lifts all with the first. Let w_0 -> 0
-and sigma -> 0 with
+BETWEEN, one layer at a time is above the noise, and tying lifts all with the first (a heuristic
+limit, tested and not proved: the front). Let w_0 -> 0 and sigma -> 0 with
 
     wait = log(1 / w_0) K sigma / (2 u'(0))  held fixed.
 

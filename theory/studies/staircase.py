@@ -271,14 +271,14 @@ def random_starts(
 
 
 def study(seed: int, scale: str = "small") -> dict[str, Any]:
-    """All of the above. JSON-able; "small" takes about 15 s on one core."""
+    """All of the above. JSON-able; "small" takes about 20 s on one core."""
     size = check_scale(scale)
     rng = np.random.default_rng([seed, 60])
     depths = [[2, 4], [2, 4, 8, 16, 32], [2, 4, 8, 16, 32, 64]][size]
     waits = np.array(
         [
             [0.1, 1.0, 30.0],
-            [0.03, 0.06, 0.1, 0.18, 0.35, 1.0, 4.0, 30.0],
+            [0.05, 0.1, 0.18, 0.4, 2.0, 30.0],
             np.geomspace(0.02, 30.0, 23),
         ][size]
     )
