@@ -3,7 +3,9 @@
 Teacher and student, SWE-F: every seed and deviation in one batch of matrices, beside a plain loop
 over the same networks. Then unrolled blocks and LISTA: networks, schedules and rates in one tensor
 program (`theory.toys.together`), in double and in single precision, beside a loop of single runs of
-the training core in the same precision. Process time, interleaved, medians. Writes a JSON record.
+the training core in the same precision. At the largest rates training magnifies rounding, which
+is what the largest relative difference shows; `tests/theory/toys/test_together.py` compares step by
+step at rates at which it does not. Process time, interleaved, medians. Writes a JSON record.
 
     python -m benchmarks.batched_toys --out records/batched_toys.json
 """
