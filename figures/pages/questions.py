@@ -167,7 +167,8 @@ QUESTIONS = (
         id="helps",
         heading="For which layers, and from which budget, does tying pay?",
         claims=("WHEN-HORIZON", "WHEN-SWITCH", "WHEN-COMMUTE", "WHEN-PATTERN", "WHEN-INTERLACE",
-                "WHEN-NOISE", "WHEN-STIFF", "WHEN-STAGES"),
+                "WHEN-NOISE", "WHEN-STIFF", "WHEN-STAGES",
+                "WHEN-DEPTH"),
         answers={
             V.HOLDS: "For layers of different curvature with one optimum: from a budget that can "
             "be computed, and the more the longer the run. For exchangeable layers at one rate "

@@ -26,6 +26,10 @@ GUARDS = {
     "models.fit_quadratic.Estimate.loss_unshared": "theorems.written_out.estimates_for_the_carried_predictions",  # noqa: E501
     "models.fit_quadratic.Estimate.noise_over_bias": "theorems.written_out.estimates_for_the_carried_predictions",  # noqa: E501
     "models.fit_quadratic.general_losses": "models.fit_quadratic.without_noise_the_general_quadratic_is_the_run_itself",  # noqa: E501
+    "models.branch_scale.alignment": "models.branch_scale.blocks_make_up_the_hessian",
+    "models.branch_scale.commutator_share": "models.branch_scale.commutator_share_of_a_block",
+    "models.branch_scale.curvature_ratio": "models.branch_scale.blocks_make_up_the_hessian",
+    "models.branch_scale.growth": "models.branch_scale.limits_of_depth",
     "models.general_schedule.Problem.gradient": "models.general_schedule.without_noise_it_is_the_run",  # noqa: E501
     "models.general_schedule.Problem.loss": "models.general_schedule.without_noise_it_is_the_run",
     "models.general_schedule.adjacent_cosines": "models.general_schedule.adjacent_cosines_written_out",  # noqa: E501

@@ -9,7 +9,7 @@ import pytest
 
 from evidence.claim import Claim, Finding, Verdict
 from theory.claims import when
-from theory.models import horizon, interlacing, switching
+from theory.models import branch_scale, horizon, interlacing, switching
 from theory.models import noise_and_deviations as noisy
 from theory.studies import when as study
 
@@ -44,9 +44,10 @@ def of_the_sum_rule(H: np.ndarray) -> float:
         ),
         lambda: when.check_interlace(0, "smoke", of_the_sum_rule),
         lambda: when.check_noise(0, "smoke", lambda *args: 0.2 * noisy.noise_horizon(*args)),
+        lambda: when.check_depth(0, "smoke", lambda *a: 1.01 * branch_scale.curvature_ratio(*a)),
         lambda: when.check_stiff(0, "smoke", lambda r: noisy.stiff_rates(1.3 * r)),
     ],
-    ids=["switch", "commute", "horizon", "interlace", "noise", "stiff"],
+    ids=["switch", "commute", "horizon", "interlace", "noise", "depth", "stiff"],
 )  # fmt: skip
 def test_a_formula_that_is_off_fails(wrong: Callable[[], Finding]) -> None:
     assert wrong().verdict == Verdict.FAILS

@@ -67,6 +67,13 @@ def test_the_tuned_gain_ends_at_its_horizon() -> None:
     assert rows[0]["tau"] > rows[1]["tau"] > rows[2]["tau"] == 0.0
 
 
+@pytest.mark.parametrize("updates", [2, 16])
+def test_without_a_way_to_go_nothing_is_gained(updates: int) -> None:
+    """The mean starts at its optimum: no rate is forced up; with a way of 1 there is a gain."""
+    assert noisy.tuned(np.ones(8), updates, 0.0, 0.02, 1.0)["gain"] == 0.0
+    assert noisy.tuned(np.ones(8), updates, 1.0, 0.02, 1.0)["gain"] > 0.1
+
+
 def test_tuned_time_is_the_best_of_small_steps() -> None:
     """By the exact loss on a fine grid of peaks; N = 1500: the steps are small."""
     N, s2 = 1500, 1.0
