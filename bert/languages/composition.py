@@ -1,16 +1,15 @@
 """The composition language: a row holds a permutation and asks for its powers.
 
-A row is f(0) .. f(n-1), a permutation of n symbols drawn for this row, then M queries of two tokens
-each, a symbol x and a hop k; the answer, at the place of the hop, is f^k(x). It is a function of
-the row, so the least possible loss is 0; one who knows only that it is a symbol pays log n. With
-one lookup a layer the hops have to be learnt one after the other, and a lookup that is learnt once
-for all layers serves every hop: p-hop induction (Saunshi et al. 2025, arXiv 2502.17416) on
-permutations, every depth asked for in every row.
+A row is f(0) .. f(n-1), a permutation of n symbols drawn for this row, then M queries (x, k), a
+symbol and a hop, answered by f^k(x). The answer is a function of the row, so the least possible
+loss is 0; one who knows only that it is a symbol pays log n. With one lookup a layer the hops have
+to be learnt one after the other, and a lookup that is learnt once for all layers serves every hop:
+p-hop induction (Saunshi et al. 2025, arXiv 2502.17416) on permutations, every depth asked for in
+every row.
 
-Where the answer is given decides what a model has to do first, and how hard that is: at the hop's
-place it must fetch x before it can hop; at the symbol's (``answer``) x is there, and k is fetched
-on the way. Seen at 8 layers of width 64: untied layers get through the second within 500 updates,
-and of the first learn one hop in 800.
+How a query is written (``query``) decides what has to be done before the first hop. "joint": one
+token for each pair (x, k). "hop" and "symbol": the two tokens x and k, answered at the place of k,
+where x must be fetched first, or at that of x, where k is fetched on the way.
 
 Two variants. **Hops that differ**: a share ``eps`` of the K hops applies f after a fixed
 permutation p_j, the same in all rows, so hop j is f p_j and the answer (f p_k) .. (f p_1) (x), with
@@ -18,8 +17,9 @@ p_j the identity for the other hops; at eps = 1 no two hops are the same functio
 share ``facts`` of the queries ask for an entry of a fixed random table instead (a symbol and a
 relation; n times ``relations`` entries), which no reasoning finds: memory beside reasoning.
 
-Tokens: symbols 0 .. n-1, hops n .. n+K-1, relations n+K .. n+K+R-1. Of n! permutations some come
-again (8! = 40 320), rows practically never: with their queries there are n! (n K)^M of them.
+Tokens: symbols 0 .. n-1; then, with q = k - 1 for hop k and q = K + r for relation r, n + q for
+what is asked, or n + q n + x for a joint query. Of n! permutations some come again (8! = 40 320),
+rows practically never: with their queries there are n! (n K)^M of them.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Composition(Language):
     """Share of the queries that ask for a fact; a multiple of 1 / n, below 1."""
     relations: int = 16
     """Relations R of the table of facts (n R facts); of no account while ``facts`` is 0."""
-    answer: Literal["hop", "symbol"] = "hop"
-    """At which of a query's two tokens it is answered."""
+    query: Literal["joint", "hop", "symbol"] = "joint"
+    """One token a query, or two and at which of them it is answered."""
     world: int = 0
     """Seed of what is the same in all rows: which hops differ, by what, and the facts."""
 
@@ -64,7 +64,8 @@ class Composition(Language):
         require_count("hops", self.hops, 1, 4096)
         require_count("relations", self.relations, 1, 4096)
         require_count("world", self.world, 0)
-        require(self.answer in ("hop", "symbol"), "answer", self.answer, "hop or symbol")
+        ways = ("joint", "hop", "symbol")
+        require(self.query in ways, "query", self.query, f"one of {', '.join(ways)}")
         require_between("eps", self.eps, 0, 1)
         require_between("facts", self.facts, 0, 1, open_high=True)
         for name, share, whole in (
@@ -73,18 +74,19 @@ class Composition(Language):
         ):
             wanted = share * whole
             require(abs(wanted - round(wanted)) < 1e-9, name, share, f"a multiple of 1/{whole}")
-        # as many kinds of tokens as the smallest encoder has
-        require(self.vocabulary >= 6, "hops", self.hops, f"at least {6 - self.symbols} here")
+        enough = self.vocabulary >= 6  # the fewest tokens that an encoder has
+        require(enough, "symbols", self.symbols, "enough, with the hops, for 6 kinds of tokens")
 
     @property
     def vocabulary(self) -> int:
-        """Symbols, hops, and relations where facts are asked for."""
-        return self.symbols + self.hops + (self.relations if self.facts else 0)
+        """Symbols, and what may be asked of them: hops, and relations where facts are."""
+        asked = self.hops + (self.relations if self.facts else 0)
+        return self.symbols + asked * (self.symbols if self.query == "joint" else 1)
 
     @property
     def length(self) -> int:
-        """The permutation and two tokens a query: 3 n."""
-        return 3 * self.symbols
+        """The permutation and one or two tokens a query."""
+        return self.symbols * (2 if self.query == "joint" else 3)
 
     @property
     def predictions(self) -> int:
@@ -121,21 +123,20 @@ class Composition(Language):
         hop_BM = rng.integers(self.hops, size=(count, asked))
         row_B1 = np.arange(count)[:, None]
         labels_BM = self.powers(f_Bn)[row_B1, hop_BM, x_BM]
-        second_BM, groups_BM = n + hop_BM, hop_BM
+        what_BM = groups_BM = hop_BM
         if self.fact_queries:
             relation_BM = rng.integers(self.relations, size=(count, asked))
             fact_M = np.arange(asked) >= asked - self.fact_queries
             labels_BM = np.where(fact_M, self.table[relation_BM, x_BM], labels_BM)
-            second_BM = np.where(fact_M, n + self.hops + relation_BM, second_BM)
-            groups_BM = np.where(fact_M, self.hops, groups_BM)
-        queries_BQ = np.stack([x_BM, second_BM], axis=2).reshape(count, 2 * asked)
-        positions_M = n + (self.answer == "hop") + 2 * np.arange(asked)
-        return Rows(
-            np.concatenate([f_Bn, queries_BQ], axis=1),
-            np.tile(positions_M, (count, 1)),
-            labels_BM,
-            groups_BM,
-        )
+            what_BM = np.where(fact_M, self.hops + relation_BM, hop_BM)
+            groups_BM = np.where(fact_M, self.hops, hop_BM)
+        if self.query == "joint":
+            queries_BQ, positions_M = n + what_BM * n + x_BM, n + np.arange(asked)
+        else:
+            queries_BQ = np.stack([x_BM, n + what_BM], axis=2).reshape(count, 2 * asked)
+            positions_M = n + (self.query == "hop") + 2 * np.arange(asked)
+        inputs_BS = np.concatenate([f_Bn, queries_BQ], axis=1)
+        return Rows(inputs_BS, np.tile(positions_M, (count, 1)), labels_BM, groups_BM)
 
     def powers(self, f_Bn: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return where each symbol is after 1 .. K hops, (B, K, n)."""

@@ -111,7 +111,7 @@ LANGUAGE_SCALES: dict[str, dict[str, LanguageStudy]] = {
         "composition": _SMOKE,
         "hierarchy": replace(_SMOKE, language=Hierarchy(symbols=6, rules=2, depth=3)),
     },
-    # Composition: 2.5 M tokens a run, two minutes each on one core; SWE-F unties after the tied
+    # Composition: 1.6 M tokens a run, two minutes each on one core; SWE-F unties after the tied
     # layers have learnt to hop. Hierarchy: 0.8 M tokens a run, a minute.
     "small": {
         "composition": _SMALL,

@@ -17,9 +17,10 @@ from swe.base.errors import ConfigError
 MIXED = Composition(symbols=6, hops=4, eps=0.5, facts=0.5, relations=3, world=5)
 LANGUAGES = [
     Composition(),
-    Composition(symbols=2, hops=7, answer="symbol"),
+    Composition(symbols=2, hops=7, query="symbol"),
     Composition(symbols=5, hops=3, eps=1.0, world=2),
-    Composition(symbols=4, facts=0.25),
+    Composition(symbols=5, hops=3, query="hop"),
+    Composition(symbols=4, facts=0.25, query="hop"),
     MIXED,
 ]
 
@@ -34,9 +35,15 @@ def test_every_answer_is_found_by_walking(language: Composition) -> None:
     for tokens, places, labels, groups in zip(*rows, strict=True):
         f = [int(token) for token in tokens[:n]]
         assert sorted(f) == list(range(n))
-        assert list(places) == list(range(n + (language.answer == "hop"), 3 * n, 2))
-        for place, label, group in zip(range(n, 3 * n, 2), labels, groups, strict=True):
-            at, second = int(tokens[place]), int(tokens[place + 1])
+        joint = language.query == "joint"
+        first = n + (language.query == "hop")
+        assert list(places) == list(range(first, language.length, 1 if joint else 2))
+        for number, (label, group) in enumerate(zip(labels, groups, strict=True)):
+            if joint:
+                what, at = divmod(int(tokens[n + number]) - n, n)
+                second = n + what
+            else:
+                at, second = (int(token) for token in tokens[n + 2 * number : n + 2 * number + 2])
             if second >= n + language.hops:
                 assert language.group_names[group] == "fact"
                 at = int(language.table[second - n - language.hops, at])
@@ -71,7 +78,7 @@ def test_rows_are_a_pure_function_of_seed_and_index() -> None:
 
 def test_permutations_symbols_and_hops_are_uniform() -> None:
     """Counts within 5 standard deviations of 4096 rows' binomial."""
-    language = Composition(symbols=4, hops=4)
+    language = Composition(symbols=4, hops=4, query="hop")
     rows = language.rows(0, 0, 4096)
     codes = rows.inputs[:, :4] @ 4 ** np.arange(4)
     seen = np.unique(codes, return_counts=True)[1]
@@ -100,12 +107,13 @@ def test_facts_are_the_last_queries_and_fixed() -> None:
     rows = MIXED.rows(0, 0, 50)
     assert ((rows.groups == 4).sum(1) == 3).all()
     assert (rows.groups[:, 3:] == 4).all()
-    relations = rows.inputs[:, 6 + 7 :: 2] - MIXED.symbols - MIXED.hops
+    relations = (rows.inputs[:, 6 + 3 :] - MIXED.symbols) // MIXED.symbols - MIXED.hops
     assert set(relations.ravel()) == {0, 1, 2}
     assert np.array_equal(replace(MIXED, eps=0.0).table, MIXED.table)
     assert MIXED.group_names == ("hop_1", "hop_2", "hop_3", "hop_4", "fact")
-    assert MIXED.vocabulary == 6 + 4 + 3
-    assert Composition().vocabulary == 12
+    assert MIXED.vocabulary == 6 + 6 * (4 + 3)
+    assert replace(MIXED, query="hop").vocabulary == 6 + 4 + 3
+    assert (Composition().vocabulary, Composition().length) == (8 + 8 * 4, 16)
 
 
 @pytest.mark.parametrize(
@@ -118,9 +126,9 @@ def test_facts_are_the_last_queries_and_fixed() -> None:
         ({"facts": 1.0}, r"facts = 1.0: must be in \[0, 1\)"),
         ({"facts": 0.1}, "facts = 0.1: must be a multiple of 1/8"),
         ({"relations": 0}, "relations = 0"),
-        ({"answer": "row"}, "answer = 'row': must be hop or symbol"),
+        ({"query": "row"}, "query = 'row': must be one of joint, hop, symbol"),
         ({"world": -1}, "world = -1: must be an integer, at least 0"),
-        ({"symbols": 2, "hops": 3}, "hops = 3: must be at least 4 here"),
+        ({"symbols": 2, "hops": 3, "query": "hop"}, "symbols = 2: must be enough, with the hops"),
     ],
 )
 def test_impossible_languages_are_refused(change: dict[str, Any], message: str) -> None:

@@ -23,7 +23,7 @@ from swe.run.run_config import TrainConfig
 from swe.sharing.schedule import NeverShared, SweFixed
 from tests.swe.run.crash import differences, outcome
 
-LANGUAGE = Composition(symbols=4, hops=3, facts=0.25, relations=2)
+LANGUAGE = Composition(symbols=4, hops=3, facts=0.25, relations=2, query="hop")
 TASK = LanguageTask(
     named_config("2x16", vocabulary=LANGUAGE.vocabulary, dropout=0.1), LANGUAGE, 8, 20
 )
@@ -79,7 +79,7 @@ def test_metrics_by_group_are_those_computed_by_hand() -> None:
 
 
 def test_a_group_that_does_not_occur_is_left_out() -> None:
-    language = Composition(symbols=6, hops=50)
+    language = Composition(symbols=6, hops=50, query="hop")
     task = LanguageTask(named_config("1x16", vocabulary=56, dropout=0.0), language, 2, 1)
     found = task.evaluate(task.build(0), torch.device("cpu"))
     assert sum(name.startswith("loss_hop_") for name in found) == len(
@@ -144,7 +144,7 @@ def test_a_run_cut_anywhere_resumes_bit_for_bit(placement: str, tmp_path: Path) 
 
 def test_the_facts_are_learnt_by_heart(tmp_path: Path) -> None:
     """What the row does not say is learnt from the answers: chance is 1 in 4."""
-    language = Composition(symbols=4, hops=2, facts=0.75, relations=2)
+    language = Composition(symbols=4, hops=2, facts=0.75, relations=2, query="hop")
     shape = named_config("1x32", vocabulary=8, dropout=0.0)
     task = LanguageTask(shape, language, 16, 64)
     config = TrainConfig(steps=120, schedule=NeverShared(), eval_interval=120)

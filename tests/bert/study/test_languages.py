@@ -55,7 +55,7 @@ def test_the_arms_of_a_language() -> None:
 def test_the_small_cell_is_the_one_of_the_statement() -> None:
     study = LANGUAGE_SCALES["small"]["composition"]
     task = build_language_task(study)
-    assert (task.depth, task.config.hidden, task.config.heads, task.length) == (8, 64, 2, 24)
+    assert (task.depth, task.config.hidden, task.config.heads, task.length) == (8, 64, 2, 16)
     assert study.language == Composition(symbols=8, hops=4)
     assert (study.rows, study.steps, study.rates) == (64, 1600, (1e-3, 2e-3, 3e-3))
 
@@ -79,7 +79,7 @@ def test_a_setting_reaches_the_language_or_the_study() -> None:
     )
     assert found.language == Composition(symbols=12, hops=4, eps=0.5)
     assert (found.placement, found.first_seed) == ("post", 7)
-    assert build_language_task(found).config.vocabulary == 16
+    assert build_language_task(found).config.vocabulary == 12 + 12 * 4
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_setting_reaches_the_language_or_the_study() -> None:
         ("small", {"languages.eps": 0.5}, "languages.eps = 0.5: must be absent"),
         ("small", {"length": 32}, "length = 32: must be left out: it is of text alone"),
         ("small", {"whole_word": True}, "whole_word = True: must be left out"),
-        ("small", {"language.symbols": 200}, "length = 600: must be at most positions = 512"),
+        ("small", {"language.symbols": 300}, "length = 600: must be at most positions = 512"),
         ("small", {"taus": [0.4]}, "two arms of one name"),
         ("small", {"taus": [1.5]}, r"until = 1.5: must be in \(0, 1\)"),
         ("small", {"longer": [0.0]}, r"longer = 0.0: must be in \(0, 1000\]"),
