@@ -116,6 +116,28 @@ def test_a_win_on_record_is_shown_beside_a_loss(records: Path, edit: Edit) -> No
     assert first_screen.cases(records).startswith("| Sharing wins |\n")
 
 
+def test_a_win_of_a_network_is_told_and_shown(records: Path, edit: Edit) -> None:
+    """After BERT's own sentence; before a model's win; and not when the claim fails."""
+    network = CLAIMS[0] | {
+        "id": "TOY-UNROLLED",
+        "verdict": "holds with limits",
+        "qualifier": "3 of 4 settings",
+        "figure": "toy_judged",
+    }
+    model = CLAIMS[0] | {"id": "ADAM-TAU", "verdict": "holds", "figure": "adam_unshare"}
+    edit(records / "claims.json", lambda claims: claims.extend([model, network]))
+    put(records.parent / STUDY, edit, baseline=[6.1, 6.2], swe_f=[7.0, 7.11])
+    assert "tying first **helps** small networks" in first_screen.answer(records)
+    assert "own start in 3 of 4 settings: [TOY-UNROLLED]" in first_screen.answer(records)
+    shown = first_screen.cases(records)
+    assert shown.startswith("| Sharing wins | Sharing loses |\n")
+    assert "docs/images/toy_judged.png" in shown
+    assert "ADAM-TAU" not in shown
+    edit(records / "claims.json", lambda claims: claims[-1].update(verdict="no gain"))
+    assert "**helps** small" not in first_screen.answer(records)
+    assert "docs/images/adam_unshare.png" in first_screen.cases(records)
+
+
 def test_minutes_stand_where_they_are_on_record(records: Path) -> None:
     assert "Minutes on" not in first_screen.commands(records)
     times = {
