@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -101,11 +102,14 @@ def test_taking_records_from_results(tmp_path: Path) -> None:
         "bert/current.json": '{"folder": "study"}',
         "bert/study/comparison.json": "[2]",
         "figures/one.png": "picture",
+        "theory/x.json": '{"config": {"scale": "small"}, "data": {"caption_numbers": {"a": 2}}}',
     }.items():
         write_text(results / name, text)
     readme.take(results, records, [page])
     assert (records / "comparison.json").read_text() == "[2]"
     assert (tmp_path / "docs" / "images" / "one.png").read_text() == "picture"
+    figures = json.loads((records / "figures.json").read_text())
+    assert list(figures["results"]) == ["theory/x"]
     (results / "times.json").unlink()
     with pytest.raises(ValueError, match=r"times\.json is missing"):
         readme.take(results, records, [page])

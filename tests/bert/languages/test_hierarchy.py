@@ -67,7 +67,7 @@ def test_beliefs_are_those_of_all_trees(language: Hierarchy) -> None:
         assert beliefs[hidden, place] == pytest.approx(exact, abs=1e-12)
 
 
-def test_the_likelihood_of_sixteen_leaves_is_the_frequency_of_samples() -> None:
+def test_likelihood_of_sixteen_leaves_is_the_samples_frequency() -> None:
     """Patterns of few shown leaves: counts of 200 000 trees within 5 binomial deviations."""
     language = Hierarchy(symbols=3, rules=2, depth=4, eps=1 / 3)
     drawn = language.leaves(np.random.default_rng(5), 200_000)
@@ -83,7 +83,7 @@ def test_the_likelihood_of_sixteen_leaves_is_the_frequency_of_samples() -> None:
         assert (abs(counts - len(drawn) * p) <= 5 * deviation).all()
 
 
-def test_the_floor_is_what_beliefs_give_and_their_entropy_on_average() -> None:
+def test_the_floor_is_what_beliefs_give_their_entropy_on_average() -> None:
     """-log p(label), whose mean is the entropy of the beliefs: within 5 standard errors."""
     language = Hierarchy(symbols=6, rules=2, depth=4, hidden=0.4)
     rows = language.rows(0, 0, 4000)
