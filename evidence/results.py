@@ -30,6 +30,8 @@ from swe.base.files import read_json as read_existing_json
 
 TABLES = ("table1", "table2", "table3", "table4", "speedup", "sweep", "headline")
 """Verbs whose tables are looked for, in the order of pages."""
+LANGUAGES = ("composition", "hierarchy")
+"""Languages of known truth, each with a table of its name; they say nothing of text."""
 ON_RECORD = (
     "studies/*/*.json",
     "finetune/scores.json",
@@ -159,9 +161,18 @@ class Table:
 
 def own_tables(out: Path) -> list[Table]:
     """Return the newest of every table in a results folder, those with an arm to compare."""
+    return _own(out, "bert/tables", TABLES)
+
+
+def own_languages(out: Path) -> list[Table]:
+    """Return the newest table of every language in a results folder, as :func:`own_tables`."""
+    return _own(out, "bert/languages", LANGUAGES)
+
+
+def _own(out: Path, pointers: str, names: Sequence[str]) -> list[Table]:
     found = []
-    for table in TABLES:
-        folder = pointed(out, f"bert/tables/{table}.json")
+    for table in names:
+        folder = pointed(out, f"{pointers}/{table}.json")
         if folder is not None:
             source = f"{folder}/{table}.json"
             found += _table(table, out / source, source)
@@ -170,12 +181,21 @@ def own_tables(out: Path) -> list[Table]:
 
 def recorded_tables(studies: Path | None) -> list[Table]:
     """Return the tables of every study on record, [] when there are none."""
+    return _recorded(studies, TABLES)
+
+
+def recorded_languages(studies: Path | None) -> list[Table]:
+    """Return the languages' tables of every study on record, [] when there are none."""
+    return _recorded(studies, LANGUAGES)
+
+
+def _recorded(studies: Path | None, names: Sequence[str]) -> list[Table]:
     if studies is None or not studies.is_dir():
         return []
     return [
         result
         for folder in sorted(path for path in studies.iterdir() if path.is_dir())
-        for table in TABLES
+        for table in names
         for result in _table(
             table,
             folder / f"{table}.json",

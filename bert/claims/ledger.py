@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bert.claims.finetuned import by_tasks, first_table_tasks
+from bert.claims.languages import language_claims
 from bert.claims.scale import scale_claims
 from bert.claims.tables import (
     ARMS,
@@ -40,7 +41,8 @@ def bert_claims(out: Path, studies: Path | None = None) -> list[Record]:
     records = [_one_arm(claim, arm, out, studies, comparison) for arm, claim in ARM_CLAIMS.items()]
     records += [_judged(out, studies, claim, names) for claim, names in TABLE_CLAIMS]
     records = [by_tasks(record, out, studies) for record in records]
-    return [*records, first_table_tasks(out, studies), *scale_claims(out, studies)]
+    last = [*scale_claims(out, studies), *language_claims(out, studies)]
+    return [*records, first_table_tasks(out, studies), *last]
 
 
 def _one_arm(

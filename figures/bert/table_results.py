@@ -22,6 +22,10 @@ TITLES = {
     "sweep": "The main arms and every tau, one machine's study",
     "headline": "The main arms on a deeper or wider model",
 }
+LANGUAGE_TITLES = {
+    "composition": "The main arms on the composition language",
+    "hierarchy": "The main arms on the hierarchy language",
+}
 MAIN_ARMS = ("baseline", "equal-start", "swe-f", "swe-a", "swe-m", "always-shared")
 """Arms whose curves are drawn; a dozen variants of SWE-F would hide one another."""
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from evidence.results import Table, reading
 from figures.base import forest, style
 from figures.base.wording import count, fixed, interval, listing, plain
-from figures.bert.table_results import TITLES, titled
+from figures.bert.table_results import LANGUAGE_TITLES, TITLES, titled
 
 
 @style.styled
@@ -23,7 +23,7 @@ def draw(out: Path, result: Table) -> bool:
         figure,
         out,
         result.figure(),
-        title=titled(result, TITLES[result.table]),
+        title=titled(result, (TITLES | LANGUAGE_TITLES)[result.table]),
         caption=caption,
         alt="Two panels with a row an arm. Left to right: difference of the final validation "
         "loss to the baseline, dots for seeds, marker and bar for mean and interval; and "

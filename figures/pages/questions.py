@@ -211,6 +211,19 @@ QUESTIONS = (
         pictures=("toy_judged",),
     ),
     Question(
+        id="languages",
+        heading="Is there a BERT in which sharing wins?",
+        claims=("LANG-COMPOSITION", "LANG-HIERARCHY"),
+        answers={
+            V.HOLDS: "Yes: on a language in which one skill serves every depth, SWE ends below the "
+            "tuned baseline and below its own start.",
+            V.NO_GAIN: "Not on the language of one skill, at this budget.",
+            V.FAILS: "Not on the language of one skill: sharing costs there too.",
+        },
+        pictures=("bert_composition*", "bert_hierarchy*", "study_*_composition*",
+                  "study_*_hierarchy*"),
+    ),
+    Question(
         id="moments",
         heading="What should become of Adam’s moments at the untie?",
         claims=("TOY-MOMENTS", "TOY-MOMENTS-SUM"),

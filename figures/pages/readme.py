@@ -3,9 +3,9 @@
 A block is what stands between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``. PAGES says which
 folder below ``records/`` fills a page; ``--pages`` picks some, ``--records`` names another folder.
 NAME is one of BLOCKS or OF_FOLDERS, claim:ID for one claim's verdict and evidence, throughput-...,
-or for a study on record study:NAME/TABLE, theory:NAME/TABLE or reached:NAME/TABLE. Nothing on these
-pages that is a number has to be typed. ``--from results`` first takes the records, and the pictures
-that the pages show, out of a results folder; it fills the pages of the default run.
+or for a study on record study:, theory:, language: or reached:NAME/TABLE. Nothing on these pages
+that is a number has to be typed. ``--from results`` first takes the records, and the pictures that
+the pages show, out of a results folder; it fills the pages of the default run.
 """
 
 from __future__ import annotations
@@ -69,7 +69,11 @@ PAGES = {
     "docs/speed.md": "",
 }
 """Every page with blocks, and the folder below records/ that fills it."""
-STUDIES = {"study": study_pages.study_table, "theory": study_pages.theory_table}
+STUDIES = {
+    "study": study_pages.study_table,
+    "theory": study_pages.theory_table,
+    "language": study_pages.language_table,
+}
 """Blocks that take a table of a study on record."""
 CURVES = {"reached": plateau.table}
 """Blocks that take the curves of a study on record."""

@@ -19,7 +19,9 @@ import figures.theory
 import figures.toys
 from evidence.claim import Verdict
 from evidence.results import (
+    LANGUAGES,
     comparison_source,
+    own_languages,
     own_scores,
     own_tables,
     read_claims,
@@ -27,6 +29,7 @@ from evidence.results import (
     read_data,
     read_json,
     reading,
+    recorded_languages,
     recorded_scores,
     recorded_tables,
 )
@@ -62,10 +65,11 @@ def build(out: Path, studies: Path | None = None) -> Path:
     claims, comparison = read_claims(out) or [], read_comparison(out)
     drawn = {name: figure.draw(out) for name, figure in FIGURES.items()}
     results = [*own_tables(out), *recorded_tables(studies)]
+    every = [*results, *own_languages(out), *recorded_languages(studies)]
     scores = own_scores(out)
     _remove_tables(out)
     others = [
-        *draw_tables(out, results),
+        *draw_tables(out, every),
         *bert_finetune.draw_scores(out, [*scores, *recorded_scores(studies)]),
     ]
     present = sorted({name for name, there in drawn.items() if there} | set(others))
@@ -96,7 +100,7 @@ def build(out: Path, studies: Path | None = None) -> Path:
         run_headings=run_records.RUN_HEADINGS,
         runs=[
             *(run_records.of_comparison(out, comparison) if comparison else []),
-            *map(run_records.of_table, results),
+            *map(run_records.of_table, every),
         ],
         missing=_missing(drawn, {r.table for r in results if not r.study}, bool(scores), claims),
         letters=Markup(pictures.letters()),
@@ -157,7 +161,11 @@ def _remove_figures(out: Path, absent: set[str], present: Sequence[str]) -> None
 
 def _remove_tables(out: Path) -> None:
     """Remove the CSV files of tables, so that none is left of a study that is gone."""
-    for pattern in (*(f"{table}*.csv" for table in TITLES), "study-*.csv", "*-finetune.csv"):
+    for pattern in (
+        *(f"{table}*.csv" for table in (*TITLES, *LANGUAGES)),
+        "study-*.csv",
+        "*-finetune.csv",
+    ):
         for path in (out / "tables").glob(pattern):
             path.unlink()
 

@@ -60,6 +60,34 @@ def study_table(table: dict[str, Any]) -> str:
     return f"{markdown(_TABLE, rows)}{speed}\n\n{_setting(table)}"
 
 
+def language_table(table: dict[str, Any]) -> str:
+    """Return a language's arms as markdown: losses, and how many seeds learnt each part."""
+    parts = list(next(arm["reached"] for arm in table["arms"].values() if "reached" in arm))
+    kept = ("arm", "rate", "n", "loss", "difference", "verdict")
+    columns = {key: _TABLE[key] for key in kept} | {part: f"Learnt {part}" for part in parts}
+    rows = []
+    for name in table["order"]:
+        entry = table["arms"][name]
+        if "loss" not in entry:
+            continue
+        gap = entry.get("difference")
+        rows.append(
+            {
+                "arm": arm_look(name).label,
+                "rate": f"{entry['rate']:g}" + (" (end of grid)" if entry["rate_at_edge"] else ""),
+                "n": str(entry["loss"]["n"]),
+                "loss": fixed(entry["loss"]["mean"]),
+                "difference": "—" if gap is None else interval(gap),
+                "verdict": entry.get("verdict", "reference"),
+            }
+            | {part: str(entry["reached"][part]) for part in parts}
+        )
+    language = dict(table["study"]["language"])
+    kind = language.pop("kind")
+    fields = ", ".join(f"{key} {value}" for key, value in sorted(language.items()))
+    return f"{markdown(columns, rows)}\n\nLanguage: {kind}, {fields}. {_setting(table)}"
+
+
 def theory_table(table: dict[str, Any]) -> str:
     """Return predictions beside measurements as markdown: carried quantities, gains by tau."""
     rows = [
@@ -104,8 +132,9 @@ def _setting(table: dict[str, Any]) -> str:
         if len(study["rates"]) > 1
         else f"one rate ({rates}) for all arms, not tuned"
     )
+    words = "" if "language" in study else f"vocabulary {study['vocabulary']}, "
     return (
-        f"{study['size']}, {study['placement'].capitalize()}-LN, vocabulary {study['vocabulary']}, "
+        f"{study['size']}, {study['placement'].capitalize()}-LN, {words}"
         f"{count(base['steps'])} updates, {count(base['tokens'])} tokens (x2: twice that), {tuned}."
         f"{state} {where['device']}, torch {where['torch']}, commit {where['commit'][:10]}, "
         f"`{where['command']}`."

@@ -1,0 +1,85 @@
+"""Verdicts on the languages follow from the paired intervals, from five seeds on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bert.claims.languages import judge, language_claims
+from evidence.claim import Verdict
+from evidence.comparison import compare
+from evidence.results import own_languages, recorded_languages
+from figures.pages.studies import take
+from figures.pages.study_pages import language_table
+from tests.figures.samples.files import dump
+
+CURVES = "composition-curves.jsonl"
+
+
+def table(n: int = 5, **losses: float) -> dict[str, Any]:
+    """A table whose arms' seeds lie a little apart."""
+    runs = {
+        name: {seed: loss + 0.01 * (seed % 2) * (name != "baseline") for seed in range(n)}
+        for name, loss in losses.items()
+    }
+    arms = compare({key.replace("_", "-"): v for key, v in runs.items()}, "baseline")
+    for entry in arms.values():
+        entry |= {"reached": {"hop_1": n, "hop_2": 1}, "steps": 10, "tokens": 100, "rate": 2e-3}
+        entry |= {"rate_at_edge": False}
+    study = {"size": "8x64", "tau": 0.6, "rates": [1e-3, 2e-3], "placement": "pre"}
+    return {
+        "arms": arms,
+        "order": list(arms),
+        "reference": "baseline",
+        "study": study | {"tuning_seeds": 1, "language": {"kind": "composition", "hops": 2}},
+        "complete": True,
+        "environment": {"device": "A", "torch": "2", "commit": "c", "command": "python a.py /x/o"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("swe", "start", "verdict"),
+    [
+        (0.1, 0.5, Verdict.HOLDS),
+        (0.1, 0.1, Verdict.NO_GAIN),
+        (0.6, 0.5, Verdict.FAILS),
+        (1.2, 1.5, Verdict.FAILS),
+    ],
+)
+def test_both_controls_have_to_lose(swe: float, start: float, verdict: Verdict) -> None:
+    found = judge(table(baseline=1.0, swe_f=swe, equal_start=start))
+    assert found is not None
+    assert found.verdict == verdict
+    assert "seeds of 5 that learnt hop_1, hop_2: baseline 5, 1" in found.evidence
+
+
+def test_few_seeds_leave_it_open() -> None:
+    found = judge(table(4, baseline=1.0, swe_f=0.1, equal_start=0.5))
+    assert found is not None
+    assert (found.verdict, found.qualifier) == (Verdict.OPEN, "n = 4, 5 needed")
+    assert judge(table(baseline=1.0, swe_f=0.1)) is None
+
+
+def test_from_results_to_the_record_and_the_page(tmp_path: Path) -> None:
+    out, studies = tmp_path / "out", tmp_path / "studies"
+    assert [record.verdict for record in language_claims(out, studies)] == [Verdict.NOT_RUN] * 2
+    folder = out / "bert" / "languages"
+    dump(folder / "composition.json", {"folder": "small-a"})
+    dump(folder / "small-a" / "composition.json", table(baseline=1.0, swe_f=0.1, equal_start=0.5))
+    (folder / "small-a" / CURVES).write_text("")
+    [own] = own_languages(out)
+    assert own.figure() == "bert_composition"
+    assert language_claims(out, studies)[0].verdict == Verdict.HOLDS
+    take(out, "words", studies, ["composition"])
+    [kept] = recorded_languages(studies)
+    assert kept.data["environment"]["command"] == "python a.py o"
+    record, other = language_claims(tmp_path / "none", studies)
+    assert record.figure == "study_words_composition"
+    assert record.evidence.endswith("on record (study words)")
+    assert other.verdict == Verdict.NOT_RUN
+    page = language_table(kept.data)
+    assert "| Arm | Peak rate | n | Final loss, nats |" in page
+    assert "| Learnt hop_1 | Learnt hop_2 |" in page
+    assert "Language: composition, hops 2. 8x64, Pre-LN, 10 updates, 100 tokens" in page
