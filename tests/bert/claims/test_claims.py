@@ -67,6 +67,8 @@ def test_without_runs_nothing_was_attempted(tmp_path: Path) -> None:
         "SCALE-GAIN",
         "SCALE-RULE",
         "TAB1-TASKS",
+        "LANG-COMPOSITION",
+        "LANG-HIERARCHY",
     } == set(found)
 
 
