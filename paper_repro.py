@@ -161,7 +161,7 @@ def run(given: argparse.Namespace, late: Stop) -> int:
     tables = {table: asked_table(table, *asked) for table in TABLES if table in verbs}
     languages = [
         asked_language(kind, *asked[:3])
-        for kind in dict.fromkeys(given.language)
+        for kind in dict.fromkeys(given.language or ["composition"])
         if "languages" in verbs
     ]
     device = device_of(given)

@@ -79,13 +79,13 @@ def add_study_options(parser: argparse._ActionsContainer) -> None:
 
 def add_languages(parser: argparse._ActionsContainer) -> None:
     """Add --language, the languages of the verb ``languages``."""
-    parser.add_argument(
+    add_several(
+        parser,
         "--language",
-        nargs="+",
         choices=LANGUAGES,
-        default=["composition"],
-        help="of verb languages (no text is read); --set language.symbols=12 language.eps=0.5 ...\n"
-        "sets its own fields (bert/languages), others those of the study: taus=0.2,0.6",
+        help="of verb languages (default: composition; no text is read); --set\n"
+        "language.symbols=12 language.eps=0.5 ... sets its own fields (bert/languages), others\n"
+        "those of the study: taus=0.2,0.6",
     )
 
 

@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter
 
 from figures.base import style
 from figures.base.drawing import of_file
+from figures.base.whiskers import half_width
 from figures.base.wording import count, listing, plain
 
 ARMS = {
@@ -68,7 +69,7 @@ def _gains(axes: Axes, data: dict[str, Any]) -> None:
         axes.errorbar(
             [row["skills"] for row in runs],
             [row["gain"] for row in runs],
-            [1.96 * row["gain_error"] for row in runs],
+            [half_width(row["gain_error"], row["n"]) for row in runs],
             fmt=marker,
             color=style.INK,
             markerfacecolor="white",
