@@ -28,3 +28,6 @@ def test_rows_hold_every_seed_in_order() -> None:
     swe, base = (line.split(" | ") for line in shown.splitlines()[2:])
     assert swe[1:3] == ["150, never", "200, never"]
     assert base[1] == "100"
+    assert "Below 1 nats" not in shown
+    low = table([run("swe-f", 0, 2.1, 0.05)]).splitlines()
+    assert low[0] == "| Arm | Below 1.5 nats | Below 1 nats | Below 0.1 nats |"
