@@ -6,14 +6,21 @@ itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from evidence.claim import Verdict, in_words
 from evidence.comparison import Interval, is_tuned, weight
-from evidence.results import read_claims, read_json, reading, recorded_tables
+from evidence.results import (
+    Table,
+    read_claims,
+    read_json,
+    reading,
+    recorded_languages,
+    recorded_tables,
+)
 from figures.base.tables import plain_markdown, verdict_counts
 from figures.base.wording import count, interval
 from figures.pages.claims_page import claim_link
@@ -26,8 +33,12 @@ PAGE = "docs/claims.md"
 WINS = (Verdict.HOLDS, Verdict.LIMITS, Verdict.HELPS)
 NETWORK = "TOY-UNROLLED"
 """Claim on small networks in which sharing wins, shown while no BERT on record wins."""
+LANGUAGE = "LANG-COMPOSITION"
+"""Claim on a BERT in a language of known truth."""
 MODEL = "ADAM-TAU"
 """Claim on a model in which sharing wins and loses, shown while no network wins either."""
+Case = tuple[Path, str, dict[str, Any]]
+"""File, picture, content of a comparison."""
 SAYS = {"helps": "helps", "hurts": "hurts", "no gain": "shows no gain"}
 
 
@@ -55,6 +66,12 @@ def answer(records: Path) -> str:
             "against the tuned baseline and against their own start"
             f"{_in(network['qualifier'])}: {claim_link(NETWORK, PAGE)}."
         )
+    language = claims.get(LANGUAGE, {})
+    if language.get("verdict") in WINS:
+        told += (
+            " On a made language in which one skill serves every depth it **helps** a BERT against "
+            f"both: {claim_link(LANGUAGE, PAGE)}."
+        )
     counts = ", ".join(
         f"{word} {number}" for word, number in verdict_counts(claims.values()).items()
     )
@@ -68,7 +85,8 @@ def cases(records: Path) -> str:
     be the start's.
     """
     shown: dict[str, tuple[str, str]] = {}
-    for path, picture, data in _comparisons(records):
+    languages = _weighed(_cases_of(recorded_languages(records.parent / "studies")))
+    for path, picture, data in [*_comparisons(records), *languages]:
         with reading(path):
             verdicts = [gap.verdict() for _, gap in _gaps(data)]
             for heading, met in (
@@ -210,19 +228,25 @@ def _claims(records: Path) -> dict[str, dict[str, str]]:
     return {claim["id"]: claim for claim in claims}
 
 
-def _comparisons(records: Path) -> list[tuple[Path, str, dict[str, Any]]]:
+def _comparisons(records: Path) -> list[Case]:
     """Return (file, picture, content) of what compares SWE-F with a baseline, weightiest first.
 
     The first one speaks: see :func:`evidence.comparison.weight`. Without an interval none does.
     """
-    found = [
-        (table.path, table.figure(), table.data)
-        for table in recorded_tables(records.parent / "studies")
-    ]
+    found = _cases_of(recorded_tables(records.parent / "studies"))
     path = records / "comparison.json"
     default = read_json(path)
     if default is not None:
         found.append((path, "bert_loss", default))
+    return _weighed(found)
+
+
+def _cases_of(tables: Sequence[Table]) -> list[Case]:
+    return [(table.path, table.figure(), table.data) for table in tables]
+
+
+def _weighed(found: Sequence[Case]) -> list[Case]:
+    """Return the cases with an interval, weightiest first."""
     weighed = []
     for path, picture, data in found:
         with reading(path):
@@ -238,8 +262,10 @@ def _baseline(data: Mapping[str, Any]) -> str:
 
 def _model(data: Mapping[str, Any]) -> str:
     base, size = data["arms"][data["reference"]], data["study"]["size"]
+    language = data["study"].get("language")
+    where = f" on the {language['kind']} language" if language else ""
     return (
-        f"BERT {size}{' (layers x width)' if size[0].isdigit() else ''}, "
+        f"BERT {size}{' (layers x width)' if size[0].isdigit() else ''}{where}, "
         f"{count(base['steps'])} updates of {count(round(base['tokens'] / base['steps']))} tokens"
     )
 

@@ -138,6 +138,24 @@ def test_a_win_of_a_network_is_told_and_shown(records: Path, edit: Edit) -> None
     assert "docs/images/adam_unshare.png" in first_screen.cases(records)
 
 
+def test_a_win_on_a_language_is_told_and_shown(records: Path, edit: Edit) -> None:
+    """It is shown, but BERT's answer on text stays the first sentence."""
+    put(records.parent / STUDY, edit, baseline=[6.1, 6.2], swe_f=[7.0, 7.11])
+    spoken = first_screen.answer(records)
+    folder = records.parent / "studies" / "a"
+    write_table(folder, "sweep")
+    won = (folder / "sweep.json").rename(folder / "composition.json")
+    put(won, edit, baseline=[1.0, 1.1], swe_f=[0.1, 0.21], equal_start=[0.7, 0.8])
+    edit(won, lambda table: table["study"].update(language={"kind": "composition"}))
+    assert first_screen.answer(records) == spoken
+    shown = first_screen.cases(records)
+    assert "docs/images/study_a_composition.png" in shown
+    assert "on the composition language, " in shown
+    claim = CLAIMS[0] | {"id": "LANG-COMPOSITION", "verdict": "holds", "qualifier": ""}
+    edit(records / "claims.json", lambda claims: claims.append(claim))
+    assert "it **helps** a BERT against both: [LANG-COMPOSITION]" in first_screen.answer(records)
+
+
 def test_minutes_stand_where_they_are_on_record(records: Path) -> None:
     assert "Minutes on" not in first_screen.commands(records)
     times = {
