@@ -70,7 +70,7 @@ def test_a_page_of_pictures_shows_them(name: str, least: int) -> None:
 
 def test_every_study_on_record_is_shown_and_nothing_else() -> None:
     text = (ROOT / "docs" / "bert.md").read_text(encoding="utf-8")
-    shown = set(re.findall(r"begin: study:(\S+) -->", text))
+    shown = set(re.findall(r"begin: (?:study|language):(\S+) -->", text))
     there = {
         f"{path.parent.name}/{path.stem}" for path in (ROOT / "records").glob("studies/*/*.json")
     }

@@ -25,7 +25,7 @@ from figures.pages import claims_page, first_screen, plateau, record_tables, stu
 from swe.base.files import atomic_open, write_json, write_text
 
 BLOCK = re.compile(r"<!-- begin: (\S+) -->.*?<!-- end: (\S+) -->", re.DOTALL)
-PICTURE = re.compile(r"!\[[^\]]*\]\(((?:docs/)?images/[\w.]+)\)")
+PICTURE = re.compile(r"!\[[^\]]*\]\(((?:docs/)?images/[\w.-]+)\)")
 MARK = re.compile(r"<!-- (?:begin|end): \S+ -->")
 
 
