@@ -14,16 +14,18 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from swe.base.environment import host
 from swe.base.files import write_json
 from swe.sharing.schedule import SweFixed
+from swe.sharing.stack import SharedStack
 from theory.numerics.domain import Array
 from theory.toys import teacher_student
 from theory.toys.judged import ARMS, Setting, settings
@@ -79,12 +81,32 @@ def students(seeds: int, steps: int, repeats: int) -> dict[str, Any]:
     )
 
 
+@dataclass(frozen=True)
+class Single:
+    """A problem that starts in single precision, which a run on the core then keeps."""
+
+    problem: Trained
+
+    @property
+    def draws(self) -> Array:
+        """The starts, rounded."""
+        return self.problem.draws.astype(np.float32)
+
+    def stack(self, weights: Array) -> SharedStack:
+        """See Trained."""
+        return self.problem.stack(weights)
+
+    def losses(self, stack: SharedStack, step: int) -> Tensor:
+        """See Trained."""
+        return self.problem.losses(stack, step)
+
+
 def family(setting: Setting, networks: int, repeats: int) -> dict[str, Any]:
     """All arms at the setting's rates on so many networks, beside single runs of the core."""
     runs = [(schedule, rate) for schedule in ARMS.values() for rate in setting.rates]
     seeds = tuple(range(networks))
     problem, alone = setting.problem(seeds), [setting.problem((seed,)) for seed in seeds]
-    single = [replace(one, draws=one.draws.astype(np.float32)) for one in alone]  # type: ignore[type-var]
+    single = [Single(one) for one in alone]
     decay = (setting.steps - np.arange(setting.steps)) / setting.steps
 
     def together(precision: type) -> Array:

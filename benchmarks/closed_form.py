@@ -20,7 +20,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import scipy
@@ -32,7 +32,8 @@ from theory.linear import shared_flow, zas_flow
 Array = NDArray[np.float64]
 DEPTHS = np.arange(1, 4097)
 POINTS = 1000
-SOLVERS = [(method, rtol) for method in ("LSODA", "DOP853") for rtol in (1e-11, 1e-13)]
+METHODS: tuple[Literal["LSODA", "DOP853"], ...] = ("LSODA", "DOP853")
+SOLVERS = [(method, rtol) for method in METHODS for rtol in (1e-11, 1e-13)]
 ATOL = 1e-13
 NEAR = 1e-9
 
@@ -111,7 +112,7 @@ def measure(
                 right, y0 = field(int(DEPTHS[row]), target)
                 span = (0.0, float(times[row, -1]))
                 begin = time.process_time()
-                result = solve_ivp(  # type: ignore[call-overload]
+                result = solve_ivp(
                     right, span, y0, method=method, t_eval=times[row], rtol=rtol, atol=ATOL
                 )
                 spent += time.process_time() - begin

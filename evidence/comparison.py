@@ -77,6 +77,16 @@ def compare(runs: Mapping[str, Mapping[int, float]], reference: str) -> dict[str
     return out
 
 
+def paired(compared: Mapping[str, Any], arm: str, other: str) -> Interval | None:
+    """Return the interval of two arms' final losses, arm minus other, over the seeds of both.
+
+    ``compared``: a comparison or a table. None where no seed has both.
+    """
+    one, two = (compared["arms"].get(name, {}).get("values", {}) for name in (arm, other))
+    seeds = sorted(one.keys() & two.keys())
+    return Interval.of([one[seed] - two[seed] for seed in seeds]) if seeds else None
+
+
 def is_tuned(study: Mapping[str, Any]) -> bool:
     """Whether every arm of a study chose its rate from a grid, by the study's configuration."""
     return len(study.get("rates", ())) > 1

@@ -46,8 +46,12 @@ FOREVER = 10**6
 class Contestant(ABC):
     """One model in training."""
 
-    model: nn.Module
     batches: list[dict[str, Tensor]]
+
+    @property
+    @abstractmethod
+    def model(self) -> nn.Module:
+        """What is trained."""
 
     @abstractmethod
     def step(self, index: int) -> Tensor:
@@ -60,8 +64,8 @@ class Stock(Contestant):
     def __init__(self, settings: Settings, task: MaskedLanguageTask, gathered: bool) -> None:
         device = settings.torch_device()
         self.settings = settings
-        self.model = stock_model(task.config, settings.seed).to(device).train()
-        self.optimizer = build_adamw(self.model, OPTIMIZER)
+        self._model = stock_model(task.config, settings.seed).to(device).train()
+        self.optimizer = build_adamw(self._model, OPTIMIZER)
         self.batches = batches_of(settings, task)
         choose(task, "measured", settings.precision, device)  # what ours does for itself
         loss = gathered_loss if gathered else whole_loss
@@ -70,6 +74,11 @@ class Stock(Contestant):
             self.loss: Callable[..., Tensor] = torch.compile(loss, dynamic=False)
         else:
             self.loss = loss
+
+    @property
+    def model(self) -> nn.Module:
+        """The stock model."""
+        return self._model
 
     def step(self, index: int) -> Tensor:
         """See Contestant."""
@@ -109,7 +118,7 @@ class Ours(Contestant):
         self.batches = batches_of(settings, task)
 
     @property
-    def model(self) -> nn.Module:  # type: ignore[override]
+    def model(self) -> nn.Module:
         """The engine's; an untie may replace it."""
         return self.engine.model
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evidence.claim import Claim, Finding, Record, Verdict
-from evidence.comparison import Interval, is_tuned
+from evidence.comparison import Interval, is_tuned, paired
 from evidence.results import Table, own_languages, recorded_languages
 
 SEEDS = 5
@@ -38,7 +38,7 @@ def _told(claim: Claim, tables: Sequence[Table]) -> Record:
 def judge(data: dict[str, Any]) -> Finding | None:
     """Judge a language's table; None without SWE-F or the equal start."""
     arms = data["arms"]
-    gaps = [against(data, _ARM, data["reference"]), against(data, _ARM, _START)]
+    gaps = [paired(data, _ARM, data["reference"]), paired(data, _ARM, _START)]
     if None in gaps:
         return None
     found = [gap for gap in gaps if gap is not None]
@@ -53,7 +53,7 @@ def judge(data: dict[str, Any]) -> Finding | None:
         verdict = Verdict.FAILS
     rest = [name for name in _TITLES if name != _ARM and "difference" in arms.get(name, {})]
     others = "".join(
-        f"; {_TITLES[name]} minus baseline {_words(against(data, name, data['reference']))}"
+        f"; {_TITLES[name]} minus baseline {_words(paired(data, name, data['reference']))}"
         for name in rest
     )
     learnt = "; ".join(
@@ -72,13 +72,6 @@ def judge(data: dict[str, Any]) -> Finding | None:
         f"updates, {tuned}",
         qualifier,
     )
-
-
-def against(data: dict[str, Any], arm: str, other: str) -> Interval | None:
-    """Return the paired interval of two arms' final losses; None where no seed has both."""
-    one, two = (data["arms"].get(name, {}).get("values", {}) for name in (arm, other))
-    gaps = [one[seed] - two[seed] for seed in sorted(one.keys() & two.keys())]
-    return Interval.of(gaps) if gaps else None
 
 
 def _words(gap: Interval | None) -> str:

@@ -9,7 +9,9 @@ characters without a space is cut in its middle, and a run of Latin letters that
 from __future__ import annotations
 
 import codecs
+import contextlib
 import gzip
+import importlib
 import io
 import json
 import lzma
@@ -214,7 +216,7 @@ def _skip(file: Path, stream: BinaryIO, count: int) -> None:
         raise DataError(f"{file}: corrupt archive before byte {count} ({error})") from None
 
 
-def _decompressed(file: Path, disk: BinaryIO) -> BinaryIO:
+def _decompressed(file: Path, disk: io.BufferedReader) -> BinaryIO:
     if file.suffix == ".gz":
         return cast(BinaryIO, gzip.open(disk, "rb"))
     if file.suffix == ".xz":
@@ -227,7 +229,7 @@ def _decompressed(file: Path, disk: BinaryIO) -> BinaryIO:
     return disk
 
 
-def _in_members(disk: BinaryIO, decompressor: Callable[[], Any]) -> BinaryIO:
+def _in_members(disk: io.BufferedReader, decompressor: Callable[[], Any]) -> BinaryIO:
     return cast(BinaryIO, io.BufferedReader(_Members(disk, decompressor), 1 << 16))
 
 
@@ -238,7 +240,7 @@ class _Members(io.RawIOBase):
     the file. A damaged second member would then silently shorten a corpus; here it is an error.
     """
 
-    def __init__(self, disk: BinaryIO, decompressor: Callable[[], Any]) -> None:
+    def __init__(self, disk: io.BufferedReader, decompressor: Callable[[], Any]) -> None:
         self._disk, self._new = disk, decompressor
         self._current: Any = None
         self._unused = b""
@@ -253,7 +255,7 @@ class _Members(io.RawIOBase):
                 data = (self._unused or self._disk.read(1 << 16)).lstrip(b"\0")
                 self._unused = b""
                 if not data:
-                    if not self._disk.peek(1):  # type: ignore[attr-defined]
+                    if not self._disk.peek(1):
                         return 0
                     continue
                 self._current = self._new()
@@ -271,14 +273,10 @@ class _Members(io.RawIOBase):
 
 def _zstd() -> ModuleType | None:
     """The standard library's module (Python 3.14), or its backport, or nothing."""
-    try:
-        from compression import zstd  # type: ignore[import-not-found,unused-ignore]
-    except ImportError:
-        try:
-            from backports import zstd
-        except ImportError:
-            return None
-    return cast(ModuleType, zstd)
+    for name in ("compression.zstd", "backports.zstd"):
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(name)
+    return None
 
 
 def _damages() -> tuple[type[Exception], ...]:

@@ -8,6 +8,7 @@ Shapes: B rows, S tokens in a row, M predictions in a row.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -30,7 +31,7 @@ class Rows(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Language:
+class Language(ABC):
     """What all languages have. Subclasses raise ConfigError for values outside their ranges."""
 
     kinds: ClassVar[dict[str, type[Language]]] = {}
@@ -42,30 +43,30 @@ class Language:
             Language.kinds[cls.kind] = cls
 
     @property
+    @abstractmethod
     def vocabulary(self) -> int:
         """Token ids, 0 .. vocabulary - 1."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def length(self) -> int:
         """Tokens in a row, S."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def predictions(self) -> int:
         """Predictions in a row, M; the same in every row, so that all rows weigh the same."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def group_names(self) -> tuple[str, ...]:
         """Names of the kinds of predictions that evaluation tells apart."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rows(self, seed: int, index: int, count: int) -> Rows:
         """Return ``count`` rows: a pure function of the language and the arguments."""
-        raise NotImplementedError
 
+    @abstractmethod
     def floor(self, rows: Rows) -> NDArray[np.float64]:
         """Return the loss of the best possible predictor, (B, M) nats: it knows the language and
         sees the inputs alone."""
-        raise NotImplementedError

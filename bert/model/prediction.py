@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from swe.run.attention import AttentionShape
 from swe.run.task import Batch
 
 
-class TokenPrediction:
+class TokenPrediction(ABC):
     """Model, sizes, costs and loss of a task; where its rows come from is its own.
 
     A batch has ``inputs`` (B, S), ``masked`` (B, M), the columns at which something is predicted,
@@ -25,14 +26,14 @@ class TokenPrediction:
     rows: int
 
     @property
+    @abstractmethod
     def length(self) -> int:
         """Tokens in a row, S."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def masked(self) -> int:
         """Predictions in a row, M."""
-        raise NotImplementedError
 
     @property
     def depth(self) -> int:
@@ -61,17 +62,17 @@ class TokenPrediction:
         """Forward and backward matrix products of one batch."""
         return self.rows * self.config.flops_per_row(self.length, self.masked)
 
+    @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Model, data, batch size: what decides the outcome beside TrainConfig."""
-        raise NotImplementedError
 
+    @abstractmethod
     def batch(self, seed: int, index: int) -> Batch:
         """Training batch ``index``: a pure function of (seed, index)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
         """Loss (nats), accuracy and what else there is, on fixed rows."""
-        raise NotImplementedError
 
     def build(self, seed: int) -> nn.Module:
         """Return the model, every layer with its own random start."""

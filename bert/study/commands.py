@@ -19,7 +19,7 @@ from bert.study.arms import STUDIES, StudyConfig
 from bert.study.comparison import StudyData, build_task, prepare_data, run_study
 from bert.study.language_study import LanguageStudy, build_language_task
 from bert.study.table_study import TableStudy, chosen_arms, table_study
-from bert.study.tables import Work, is_done, run_arms
+from bert.study.tables import Work, is_done, run_table
 from evidence.begun import OtherCode, keyed_folder
 from swe.base.config import from_dict, to_dict
 from swe.base.errors import ConfigError
@@ -195,7 +195,7 @@ def arms_command(
             parent, shared, task, lambda folder: not is_done(table, study, folder), build
         )
         write_json(parent / f"{table}.json", {"folder": out.name, "scale": place.scale})
-        found = run_arms(
+        found = run_table(
             table,
             study,
             work,

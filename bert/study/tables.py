@@ -17,7 +17,6 @@ from typing import Any
 
 from bert.model.prediction import TokenPrediction
 from bert.study.carried import carried_table, gain_signs
-from bert.study.comparison import StudyData, build_task
 from bert.study.curves import curves_file, table_curves
 from bert.study.paper_numbers import FINE_TUNED, MASKED_ACCURACY
 from bert.study.speedup import speed_up
@@ -54,35 +53,6 @@ def final_loss(folder: Path) -> float | None:
 
 
 def run_table(
-    table: str,
-    study: TableStudy,
-    data: StudyData,
-    out: Path,
-    *,
-    device: str = "cpu",
-    jobs: int = 1,
-    speed: SpeedConfig = SpeedConfig(),  # noqa: B008 - frozen
-    report: Report = lambda what, done, total: None,
-    stop: Callable[[], bool] = lambda: False,
-    warn: Callable[[str], None] = print,
-) -> dict[str, Any]:
-    """Do what is left of a table of the paper; as :func:`run_arms`."""
-    work = (build_task, (study, data))
-    return run_arms(
-        table,
-        study,
-        work,
-        out,
-        device=device,
-        jobs=jobs,
-        speed=speed,
-        report=report,
-        stop=stop,
-        warn=warn,
-    )
-
-
-def run_arms(
     table: str,
     study: TableStudy,
     work: Work,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evidence.claim import Verdict
-from evidence.comparison import Interval, is_tuned, weight
+from evidence.comparison import Interval, is_tuned, paired, weight
 from evidence.results import Table, reading
 from figures.base.wording import count, fixed, interval, plain
 
@@ -90,13 +90,6 @@ def _study(
     return max(weighed, key=lambda entry: entry[0])[1] if weighed else None
 
 
-def _paired(arms: Mapping[str, Any], arm: str, other: str) -> Interval | None:
-    """Interval of the difference of final losses over the seeds that both have."""
-    one, two = (arms.get(name, {}).get("values", {}) for name in (arm, other))
-    gaps = [one[seed] - two[seed] for seed in sorted(one.keys() & two.keys())]
-    return Interval.of(gaps) if gaps else None
-
-
 def _number(found: Interval, label: str) -> Number:
     around = f"n = {found.n}"
     if found.low is not None and found.high is not None:
@@ -112,7 +105,7 @@ def _numbers(study: Mapping[str, Any]) -> list[Number]:
         study["reference"]: "nats, SWE-F minus baseline (below zero is better)",
         START: "nats, SWE-F minus its own start without tying",
     }
-    gaps = {label: _paired(study["arms"], ARM, other) for other, label in labels.items()}
+    gaps = {label: paired(study, ARM, other) for other, label in labels.items()}
     return [_number(gap, label) for label, gap in gaps.items() if gap is not None]
 
 
@@ -135,7 +128,7 @@ def _exponent(numbers: Mapping[str, Any]) -> list[Number]:
 
 
 def _bert(study: Mapping[str, Any]) -> str:
-    found = _paired(study["arms"], ARM, study["reference"])
+    found = paired(study, ARM, study["reference"])
     if found is None:
         return ""
     says = {

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evidence.claim import Verdict, in_words
-from evidence.comparison import Interval, is_tuned, weight
+from evidence.comparison import Interval, is_tuned, paired, weight
 from evidence.results import (
     Table,
     read_claims,
@@ -272,17 +272,12 @@ def _model(data: Mapping[str, Any]) -> str:
 
 def _gaps(data: Mapping[str, Any]) -> list[tuple[str, Interval]]:
     """Return what SWE-F is held against and the paired difference of final losses to it."""
-    arms = data["arms"]
-    mine, found = arms[ARM]["values"], []
-    for other, name in (
-        (data["reference"], f"the {_baseline(data)}"),
-        (START, "its own start without tying"),
-    ):
-        theirs = arms.get(other, {}).get("values", {})
-        seeds = sorted(mine.keys() & theirs.keys())
-        if len(seeds) > 1:
-            found.append((name, Interval.of([mine[seed] - theirs[seed] for seed in seeds])))
-    return found
+    others = {
+        data["reference"]: f"the {_baseline(data)}",
+        START: "its own start without tying",
+    }
+    gaps = ((name, paired(data, ARM, other)) for other, name in others.items())
+    return [(name, gap) for name, gap in gaps if gap is not None and gap.n > 1]
 
 
 def _against(data: Mapping[str, Any]) -> str:

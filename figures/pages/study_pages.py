@@ -37,16 +37,10 @@ def study_table(table: dict[str, Any]) -> str:
         entry = table["arms"][name]
         if "loss" not in entry:
             continue
-        gap, points = entry.get("difference"), entry["accuracy_percent"]
-        paper = paper_gain(table, name)
+        points, paper = entry["accuracy_percent"], paper_gain(table, name)
         rows.append(
-            {
-                "arm": arm_look(name).label,
-                "rate": f"{entry['rate']:g}" + (" (end of grid)" if entry["rate_at_edge"] else ""),
-                "n": str(entry["loss"]["n"]),
-                "loss": fixed(entry["loss"]["mean"]),
-                "difference": "—" if gap is None else interval(gap),
-                "verdict": entry.get("verdict", "reference"),
+            _row(name, entry)
+            | {
                 "accuracy": fixed(points["mean"]["mean"], 2),
                 "gain": interval(points["difference"], 2) if "difference" in points else "—",
                 "paper": "—" if paper is None else fixed(paper, 2, sign=True),
@@ -60,6 +54,19 @@ def study_table(table: dict[str, Any]) -> str:
     return f"{markdown(_TABLE, rows)}{speed}\n\n{_setting(table)}"
 
 
+def _row(name: str, entry: dict[str, Any]) -> dict[str, str]:
+    """What every table of arms has of one."""
+    gap = entry.get("difference")
+    return {
+        "arm": arm_look(name).label,
+        "rate": f"{entry['rate']:g}" + (" (end of grid)" if entry["rate_at_edge"] else ""),
+        "n": str(entry["loss"]["n"]),
+        "loss": fixed(entry["loss"]["mean"]),
+        "difference": "—" if gap is None else interval(gap),
+        "verdict": entry.get("verdict", "reference"),
+    }
+
+
 def language_table(table: dict[str, Any]) -> str:
     """Return a language's arms as markdown: losses, and how many seeds learnt each part."""
     parts = list(next(arm["reached"] for arm in table["arms"].values() if "reached" in arm))
@@ -70,18 +77,7 @@ def language_table(table: dict[str, Any]) -> str:
         entry = table["arms"][name]
         if "loss" not in entry:
             continue
-        gap = entry.get("difference")
-        rows.append(
-            {
-                "arm": arm_look(name).label,
-                "rate": f"{entry['rate']:g}" + (" (end of grid)" if entry["rate_at_edge"] else ""),
-                "n": str(entry["loss"]["n"]),
-                "loss": fixed(entry["loss"]["mean"]),
-                "difference": "—" if gap is None else interval(gap),
-                "verdict": entry.get("verdict", "reference"),
-            }
-            | {part: str(entry["reached"][part]) for part in parts}
-        )
+        rows.append(_row(name, entry) | {part: str(entry["reached"][part]) for part in parts})
     language = dict(table["study"]["language"])
     kind = language.pop("kind")
     fields = ", ".join(f"{key} {value}" for key, value in sorted(language.items()))

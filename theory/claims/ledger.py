@@ -16,6 +16,7 @@ from theory.claims import sign_descent as sign_descent_claims
 from theory.claims import speedup as speedup_claims
 from theory.claims import staircase as staircase_claims
 from theory.claims import when as when_claims
+from theory.claims import when_tuned as when_tuned_claims
 from theory.claims.theorems import (
     check_lemma1,
     check_remark1,
@@ -88,6 +89,7 @@ CLAIMS = (
     *sign_descent_claims.CLAIMS,
     *staircase_claims.CLAIMS,
     *when_claims.CLAIMS,
+    *when_tuned_claims.CLAIMS,
 )
 
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
 
 from evidence.claim import Claim, Finding, Rigour, Verdict
 from theory.linear import deep_linear, descent
+from theory.models.horizon import critical_horizon
 from theory.numerics.domain import Array
 from theory.numerics.scales import check_scale
 from theory.studies import alignment as alignment_study
@@ -67,11 +67,13 @@ def check_two_factors(
     tolerance = 1e-5  # the central difference: rounding 1e-16 / h and h^2 times third derivatives
     stiff = STIFF_LAYER
     first = float(alignment(stiff[:, None, None]))  # all layers from one place: g_l = h_l x
-    turn = float(brentq(lambda time: float(one_step.slope(stiff, time)), 0.0, 1.0))
+    turn = critical_horizon(stiff)
     end, tied = 2.0 * turn, turn  # the best tau of this end
     untied_end, tied_end = (float(one_step.final_loss(stiff, end, tau)) for tau in (0.0, tied))
     holds = worst < tolerance and largest <= 1.0 + tolerance
     holds = holds and first < 1.0 and tied_end < untied_end
+    before, after = (float(one_step.slope(stiff, x * turn)) for x in (0.99, 1.01))
+    holds = holds and after < 0.0 < before
     return Finding(
         Verdict.whether(holds),
         f"{count} random points, L up to 12: R' under the mean rule is A R' under own gradients to "

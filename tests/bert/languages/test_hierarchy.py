@@ -15,6 +15,9 @@ from bert.languages.language import Language, Rows
 from swe.base.config import from_dict, to_dict
 from swe.base.errors import ConfigError
 
+ANY: Any = Language
+"""Abstract, and read by its kind."""
+
 
 def strings(language: Hierarchy) -> dict[tuple[int, ...], float]:
     """p(leaves) of every string, by going through all derivations, symbol after symbol."""
@@ -172,4 +175,4 @@ def test_a_deep_tree_does_not_underflow() -> None:
     rows: Rows = language.rows(0, 0, 2)
     assert (language.log_likelihood(rows.inputs) < -750).all()
     assert np.isfinite(language.floor(rows)).all()
-    assert from_dict(Language, to_dict(language)) == language
+    assert from_dict(ANY, to_dict(language)) == language

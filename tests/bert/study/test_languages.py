@@ -19,7 +19,7 @@ from bert.study.language_study import (
     asked_language,
     build_language_task,
 )
-from bert.study.tables import _reached, run_arms, run_folder
+from bert.study.tables import _reached, run_folder, run_table
 from swe.base.config import from_dict, to_dict
 from swe.base.errors import ConfigError
 from swe.base.files import read_json, read_lines
@@ -105,12 +105,12 @@ def test_impossible_studies_are_refused(scale: str, settings: dict[str, Any], me
 def test_a_table_of_a_language_stopped_and_resumed(tmp_path: Path) -> None:
     """Every hop in the table and in the curves; a stop changes no number."""
     work = (build_language_task, (STUDY,))
-    whole = run_arms("composition", STUDY, work, tmp_path / "one")
+    whole = run_table("composition", STUDY, work, tmp_path / "one")
     calls = iter(range(10**6))
     with pytest.raises(Interrupted):
-        run_arms("composition", STUDY, work, tmp_path / "two", stop=lambda: next(calls) >= 4)
+        run_table("composition", STUDY, work, tmp_path / "two", stop=lambda: next(calls) >= 4)
     assert not read_json(tmp_path / "two" / "composition.json")["complete"]
-    again = run_arms("composition", STUDY, work, tmp_path / "two")
+    again = run_table("composition", STUDY, work, tmp_path / "two")
     assert whole["complete"]
     assert whole["order"] == ["baseline", "swe-f"]
     for arm, row in whole["arms"].items():

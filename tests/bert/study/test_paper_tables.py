@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bert.study.carried import gain_signs
-from bert.study.comparison import StudyData, prepare_data
+from bert.study.comparison import StudyData, build_task, prepare_data
 from bert.study.paper_numbers import FINE_TUNED, MASKED_ACCURACY
 from bert.study.table_arms import TABLES, TAUS, table_arms, units
 from bert.study.table_study import (
@@ -208,7 +208,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> StudyData:
 def test_the_theory_is_set_beside_the_runs(data: StudyData, tmp_path: Path) -> None:
     """Every quantity with its seeds; while tied there is no dispersion; no sweep, no best tau."""
     study = replace(STUDY, rates=(2e-3,))
-    table = run_table("headline", study, data, tmp_path, jobs=2)
+    table = run_table("headline", study, (build_task, (study, data)), tmp_path, jobs=2)
     found = {entry["quantity"]: entry for entry in table["carried"]}
     assert all(entry["n"] == 2 for entry in found.values())
     tied = found["dispersion of the layers while tied"]
@@ -271,7 +271,7 @@ def test_the_sign_of_the_gain_is_judged_by_the_measured_interval(tmp_path: Path)
 
 def test_curves_are_the_logged_rows_rounded(data: StudyData, tmp_path: Path) -> None:
     study = replace(STUDY, rates=(2e-3,))
-    table = run_table("table2", study, data, tmp_path, jobs=2)
+    table = run_table("table2", study, (build_task, (study, data)), tmp_path, jobs=2)
     lines = read_lines(tmp_path / "table2-curves.jsonl")
     assert [(line["arm"], line["seed"]) for line in lines] == [
         (arm, seed) for arm in table["order"] for seed in (0, 1)
@@ -301,11 +301,11 @@ def stop_after(calls: int) -> Callable[[], bool]:
 def test_a_table_end_to_end(data: StudyData, tmp_path: Path) -> None:
     """Stopped while tuning: what is there is written. Resumed: complete, every number traceable."""
     with pytest.raises(Interrupted):
-        run_table("table2", STUDY, data, tmp_path, stop=stop_after(0))
+        run_table("table2", STUDY, (build_task, (STUDY, data)), tmp_path, stop=stop_after(0))
     partial = read_json(tmp_path / "table2.json")
     assert not partial["complete"]
     assert "loss" not in partial["arms"]["swe-f"]
-    table = run_table("table2", STUDY, data, tmp_path, jobs=2)
+    table = run_table("table2", STUDY, (build_task, (STUDY, data)), tmp_path, jobs=2)
     assert table == read_json(tmp_path / "table2.json")
     assert table["complete"]
     for name, row in table["arms"].items():

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from evidence.claim import Claim, Finding, Verdict
-from theory.claims import when
+from theory.claims import when, when_tuned
 from theory.models import branch_scale, horizon, interlacing, switching
 from theory.models import noise_and_deviations as noisy
 from theory.studies import when as study
 
 
-@pytest.mark.parametrize("claim", when.CLAIMS, ids=lambda claim: claim.id)
+@pytest.mark.parametrize("claim", [*when.CLAIMS, *when_tuned.CLAIMS], ids=lambda claim: claim.id)
 def test_each_claim_has_its_verdict(claim: Claim) -> None:
     words = {
         "WHEN-PATTERN": Verdict.CONJECTURE,
@@ -43,9 +43,11 @@ def of_the_sum_rule(H: np.ndarray) -> float:
             0, "smoke", lambda h, T: max(0.0, T - 1.02 * horizon.critical_horizon(h))
         ),
         lambda: when.check_interlace(0, "smoke", of_the_sum_rule),
-        lambda: when.check_noise(0, "smoke", lambda *args: 0.2 * noisy.noise_horizon(*args)),
-        lambda: when.check_depth(0, "smoke", lambda *a: 1.01 * branch_scale.curvature_ratio(*a)),
-        lambda: when.check_stiff(0, "smoke", lambda r: noisy.stiff_rates(1.3 * r)),
+        lambda: when_tuned.check_noise(0, "smoke", lambda *args: 0.2 * noisy.noise_horizon(*args)),
+        lambda: when_tuned.check_depth(
+            0, "smoke", lambda *a: 1.01 * branch_scale.curvature_ratio(*a)
+        ),
+        lambda: when_tuned.check_stiff(0, "smoke", lambda r: noisy.stiff_rates(1.3 * r)),
     ],
     ids=["switch", "commute", "horizon", "interlace", "noise", "depth", "stiff"],
 )  # fmt: skip
@@ -54,7 +56,7 @@ def test_a_formula_that_is_off_fails(wrong: Callable[[], Finding]) -> None:
 
 
 def test_a_rule_that_is_near_enough_would_hold() -> None:
-    assert when.check_stages(0, "smoke", within=9.0).verdict == Verdict.HOLDS
+    assert when_tuned.check_stages(0, "smoke", within=9.0).verdict == Verdict.HOLDS
 
 
 def test_stages_are_in_their_order() -> None:

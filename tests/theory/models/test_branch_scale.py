@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from theory.claims.when import residual_hessian
+from theory.claims.when_tuned import residual_hessian
 from theory.models import branch_scale, interlacing, switching
 
 W = np.array([[0.7, 0.4], [0.4, -0.3]])

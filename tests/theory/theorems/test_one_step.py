@@ -6,6 +6,7 @@ from scipy.integrate import quad, solve_ivp
 from scipy.optimize import brentq
 
 from theory.models import quadratic
+from theory.models.horizon import critical_horizon
 from theory.models.predictions import Split, best_tau
 from theory.models.quadratic import Quadratic
 from theory.theorems import one_step
@@ -53,6 +54,7 @@ def test_one_step_says_untie_and_the_run_says_tie() -> None:
         assert best_tau([split], 100, rule) == 0
     turn = brentq(lambda time: float(one_step.slope(STIFF, time)), 0.0, 1.0)
     assert turn * 64 == pytest.approx(2.11, abs=0.005)
+    assert critical_horizon(STIFF) == pytest.approx(turn, rel=1e-9)  # brentq: 2e-12 absolute
     taus = np.linspace(0.0, 1.0, 2001)
     for end in (0.5 * turn, 0.99 * turn):
         assert np.argmin(one_step.final_loss(STIFF, end, taus * end)) == 0
