@@ -9,9 +9,7 @@ characters without a space is cut in its middle, and a run of Latin letters that
 from __future__ import annotations
 
 import codecs
-import contextlib
 import gzip
-import importlib
 import io
 import json
 import lzma
@@ -272,11 +270,18 @@ class _Members(io.RawIOBase):
 
 
 def _zstd() -> ModuleType | None:
-    """The standard library's module (Python 3.14), or its backport, or nothing."""
-    for name in ("compression.zstd", "backports.zstd"):
-        with contextlib.suppress(ImportError):
-            return importlib.import_module(name)
-    return None
+    """The standard library's module (Python 3.14), or its backport, or nothing.
+
+    Imported by name they would be invisible to the cache key; the checker knows neither everywhere.
+    """
+    try:
+        from compression import zstd  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:
+        try:
+            from backports import zstd
+        except ImportError:
+            return None
+    return cast(ModuleType, zstd)
 
 
 def _damages() -> tuple[type[Exception], ...]:
