@@ -10,6 +10,8 @@ from .base.errors import WorkerDiedError as WorkerDiedError
 from .base.interrupt import Deadline as Deadline
 from .base.interrupt import Interrupted as Interrupted
 from .base.interrupt import polite_stop as polite_stop
+from .probes.branch import Branch as Branch
+from .probes.branch import branch as branch
 from .probes.rehearsal import Rehearsal as Rehearsal
 from .probes.rehearsal import rehearse as rehearse
 from .probes.run import Run as Run
