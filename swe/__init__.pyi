@@ -12,6 +12,8 @@ from .base.interrupt import Interrupted as Interrupted
 from .base.interrupt import polite_stop as polite_stop
 from .probes.branch import Branch as Branch
 from .probes.branch import branch as branch
+from .probes.curvature import Curvature as Curvature
+from .probes.curvature import curvature as curvature
 from .probes.rehearsal import Rehearsal as Rehearsal
 from .probes.rehearsal import rehearse as rehearse
 from .probes.run import Run as Run
