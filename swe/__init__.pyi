@@ -14,6 +14,8 @@ from .probes.branch import Branch as Branch
 from .probes.branch import branch as branch
 from .probes.curvature import Curvature as Curvature
 from .probes.curvature import curvature as curvature
+from .probes.noise import GradientNoise as GradientNoise
+from .probes.noise import gradient_noise as gradient_noise
 from .probes.rehearsal import Rehearsal as Rehearsal
 from .probes.rehearsal import rehearse as rehearse
 from .probes.run import Run as Run

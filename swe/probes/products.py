@@ -1,11 +1,4 @@
-"""Hessian-vector products over the layers of a stack, each with parameters of its own, tied or not.
-
-A vector holds all trainable parameters of all layers, flat: parameter by parameter of the unit, and
-of each the repeats in order, (B, n) after (B, n). P v is the mean over repeats put in every
-repeat's place, Q = I - P, and E y = (y, ..., y) / sqrt(B) puts a vector over one unit there, with
-unit norm: E^T E = I, E E^T = P. (A parameter that is frozen in some repeats is averaged over the
-others; one that is frozen everywhere is no part of it.)
-"""
+"""Products of a vector with the Hessian of a loss over the layers, tied or not."""
 
 from __future__ import annotations
 
@@ -22,9 +15,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from swe.base.config import one_line
 from swe.base.errors import ConfigError, NonFiniteLossError
+from swe.probes.space import Space
 from swe.sharing.eager import eagerly
-from swe.sharing.local import is_sharded
-from swe.sharing.seeds import derive_seed, generator
+from swe.sharing.seeds import derive_seed
 from swe.sharing.stack import Stack
 from swe.sharing.statistics import drawing
 
@@ -33,67 +26,6 @@ LADDER = tuple(4.0**k for k in range(-5, 2))
 """Steps tried for central differences, in units of (machine epsilon)^(1/3) times the weights' norm:
 there truncation (step^2) and rounding (epsilon / step) balance for derivatives of order one. Most
 are shorter: an eigenvector may move few of the weights, each then by far more than its own size."""
-
-
-class Space:
-    """Flat vectors over the trainable ``leaves``, one {name: leaf} a layer, ``unit`` a repeat."""
-
-    def __init__(self, leaves: Sequence[dict[str, Tensor]], unit: int) -> None:
-        self.leaves: list[Tensor] = []
-        self._shapes: list[tuple[int, int]] = []
-        for position in range(unit):
-            layers = leaves[position::unit]
-            for name in layers[0]:
-                rows = [layer[name] for layer in layers if layer[name].requires_grad]
-                if rows:
-                    self.leaves += rows
-                    self._shapes.append((len(rows), rows[0].numel()))
-        _require_whole(self.leaves)
-        self.size = sum(repeats * n for repeats, n in self._shapes)
-        self.unit_size = sum(n for _, n in self._shapes)
-
-    def flat(self, parts: Sequence[Tensor | None]) -> Tensor:
-        """Return one vector of a tensor for each leaf; None is zero."""
-        pairs = zip(self.leaves, parts, strict=True)
-        return torch.cat([(torch.zeros_like(p) if g is None else g).reshape(-1) for p, g in pairs])
-
-    def parts(self, vector: Tensor) -> list[Tensor]:
-        """Undo :meth:`flat`."""
-        pieces = vector.split([leaf.numel() for leaf in self.leaves])
-        return [p.view_as(leaf) for p, leaf in zip(pieces, self.leaves, strict=True)]
-
-    def gather(self, vector: Tensor) -> Tensor:
-        """E^T: sum the repeats, over sqrt(B); (size,) to (unit_size,)."""
-        pieces = vector.split([repeats * n for repeats, n in self._shapes])
-        return torch.cat(
-            [
-                piece.view(repeats, n).sum(0) / math.sqrt(repeats)
-                for piece, (repeats, n) in zip(pieces, self._shapes, strict=True)
-            ]
-        )
-
-    def spread(self, vector: Tensor) -> Tensor:
-        """E: put it at every repeat, over sqrt(B); (unit_size,) to (size,)."""
-        pieces = vector.split([n for _, n in self._shapes])
-        return torch.cat(
-            [
-                (piece / math.sqrt(repeats)).repeat(repeats)
-                for piece, (repeats, _) in zip(pieces, self._shapes, strict=True)
-            ]
-        )
-
-    def mean(self, vector: Tensor) -> Tensor:
-        """P: the mean over repeats, at every repeat."""
-        return self.spread(self.gather(vector))
-
-    def draw(self, signs: bool, size: int, *name: int | str) -> Tensor:
-        """Random signs, or normal numbers, (size,), by a seed of their own."""
-        source, like = generator(*name), self.leaves[0]
-        if signs:
-            drawn = torch.randint(0, 2, (size,), generator=source, dtype=torch.int8) * 2 - 1
-        else:
-            drawn = torch.randn(size, generator=source, dtype=torch.float64)
-        return drawn.to(device=like.device, dtype=like.dtype)
 
 
 class Products:
@@ -145,6 +77,7 @@ def hessian(stack: Stack, loss: Callable[[], Tensor], seed: int) -> Iterator[Pro
     """
     with drawing(stack, seed), differentiable(), stack.layer_leaves() as leaves:
         space = Space(leaves, stack.layout.unit)
+        _require_fine(space.leaves[0])
 
         def value() -> Tensor:
             torch.manual_seed(derive_seed("dropout", seed))
@@ -286,22 +219,15 @@ def _finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(tensor).all())
 
 
-def _require_whole(leaves: Sequence[Tensor]) -> None:
-    """Refuse what the products cannot be taken of.
+def _require_fine(leaf: Tensor) -> None:
+    """Refuse half precision.
 
-    In half precision a gradient has 8 or 11 bits: differences of two of them are noise, and so is
-    what Q leaves of layers that are nearly equal. A float32 copy of the leaves alone would meet
-    half-precision activations, so the model is the caller's to convert.
+    There a gradient has 8 or 11 bits: differences of two of them are noise, and so is what Q leaves
+    of layers that are nearly equal. A float32 copy of the leaves alone would meet half-precision
+    activations, so the model is the caller's to convert.
     """
-    if not leaves:
-        raise ConfigError("curvature: the stack has no parameter that is trained")
-    for leaf in leaves:
-        if leaf.dtype not in (torch.float32, torch.float64):
-            raise ConfigError(
-                f"curvature: parameters are {str(leaf.dtype).removeprefix('torch.')}, too coarse "
-                "for a second derivative; measure model.float(), autocast or not"
-            )
-        if is_sharded(leaf):
-            raise ConfigError("curvature: parameters are spread over ranks; measure a whole model")
-        if (leaf.dtype, leaf.device) != (leaves[0].dtype, leaves[0].device):
-            raise ConfigError("curvature: parameters of several devices or types; use one of each")
+    if leaf.dtype not in (torch.float32, torch.float64):
+        raise ConfigError(
+            f"stack: parameters are {str(leaf.dtype).removeprefix('torch.')}, too coarse for a "
+            "second derivative; measure model.float(), autocast or not"
+        )
