@@ -10,6 +10,15 @@ from .base.errors import WorkerDiedError as WorkerDiedError
 from .base.interrupt import Deadline as Deadline
 from .base.interrupt import Interrupted as Interrupted
 from .base.interrupt import polite_stop as polite_stop
+from .probes.branch import Branch as Branch
+from .probes.branch import branch as branch
+from .probes.curvature import Curvature as Curvature
+from .probes.curvature import curvature as curvature
+from .probes.noise import GradientNoise as GradientNoise
+from .probes.noise import gradient_noise as gradient_noise
+from .probes.rehearsal import Rehearsal as Rehearsal
+from .probes.rehearsal import rehearse as rehearse
+from .probes.run import Run as Run
 from .ranks.distributed import process_group as process_group
 from .run.loop import train as train
 from .run.optimizer import OptimizerConfig as OptimizerConfig

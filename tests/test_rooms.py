@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, Sequence[str]] = {
     "swe.sharing": CORE[:1],
     "swe.ranks": CORE[:2],
     "swe.run": CORE[:3],
+    "swe.probes": CORE[:2],
     "swe": (),
     "evidence": BASE,
     "theory.numerics": (),
@@ -202,6 +203,7 @@ def test_rule(rule: type) -> None:
     [
         (out_of_bounds, "swe.base.files", "def f():\n    from swe.run.loop import train"),
         (out_of_bounds, "swe.sharing.stack", "from swe.ranks import distributed"),
+        (out_of_bounds, "swe.run.loop", "from swe.probes import curvature"),
         (out_of_bounds, "theory.models.quadratic", "import theory.claims.ledger"),
         (out_of_bounds, "bert.study.arms", "from bert.pretrain import main"),
         (out_of_bounds, "figures.bert.loss", "from bert.study import tables"),
