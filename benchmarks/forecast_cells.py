@@ -12,10 +12,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
 from swe.base.environment import host
+from swe.base.files import write_json
 from swe.sharing.seeds import derive_seed
 from theory.toys.cells import FITTED, UNSEEN, Cell, drawn, measure
 
@@ -44,8 +46,9 @@ def main() -> None:
     cells = drawn(options.seed, options.families, options.each)
     known = [{key: entry[key] for key in cells[0].name()} for entry in done]
     left = [(options.seed, cell) for cell in cells if cell.name() not in known]
+    np.random.default_rng(options.seed).shuffle(left)  # the time left is told by any part
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    print(json.dumps(host()))
+    write_json(options.out.with_suffix(".environment.json"), host())
     with options.out.open("a") as file, get_context("spawn").Pool(options.jobs) as pool:
         for entry in tqdm(pool.imap_unordered(one, left), total=len(left), desc="cells"):
             file.write(json.dumps(entry, sort_keys=True) + "\n")
