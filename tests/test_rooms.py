@@ -32,7 +32,8 @@ MAY_IMPORT: dict[str, Sequence[str]] = {
     "swe.sharing": CORE[:1],
     "swe.ranks": CORE[:2],
     "swe.run": CORE[:3],
-    "swe.probes": CORE[:2],
+    "swe.predict": CORE[:1],
+    "swe.probes": (*CORE[:2], "swe.predict"),
     "swe": (),
     "evidence": BASE,
     "theory.numerics": (),
@@ -41,7 +42,15 @@ MAY_IMPORT: dict[str, Sequence[str]] = {
     "theory.models": CLOSED[:3],
     "theory.studies": (*BASE, "evidence", *CLOSED),
     "theory.claims": (*BASE, "evidence", *CLOSED, "theory.studies"),
-    "theory.toys": (*CORE, "evidence", *CLOSED, "theory.studies", "theory.claims"),
+    "theory.toys": (
+        *CORE,
+        "swe.predict",
+        "swe.probes",
+        "evidence",
+        *CLOSED,
+        "theory.studies",
+        "theory.claims",
+    ),
     "theory": (),
     "bert.data": (*BASE, "evidence"),
     "bert.model": CORE,
@@ -69,7 +78,7 @@ room here (the tests, the benchmarks, ``paper_repro.py``) may import everything.
 NO_TORCH = [
     room
     for room in MAY_IMPORT
-    if room in ("swe.base", "evidence")
+    if room in ("swe.base", "swe.predict", "evidence")
     or (room.split(".")[0] in ("theory", "figures") and room != "theory.toys")
 ]
 
