@@ -124,7 +124,7 @@ def agree(
     assert lowest <= found.tied_sharpness <= found.sharpness * (1 + 1e-12)
 
 
-CLOSE: dict[str, Any] = {"iterations": 200, "samples": 200, "tolerance": 1e-4}
+CLOSE: dict[str, Any] = {"iterations": 200, "samples": 100, "tolerance": 1e-4}
 LAYOUTS = [
     (Layout.untied(4), 1),
     (Layout.tied(4), 1),
@@ -155,12 +155,14 @@ def test_a_quadratic_of_known_hessian(layout: Layout, unit: int, kind: Kind) -> 
     agree(found, matrix.numpy(), rows, unit)
     assert (found.method, found.difference_error) == ("exact", 0.0)
     assert found.residual < 1e-4
-    assert found.products <= 1 + 7 * unit + 1 + 28 + 1 + 2 * 200 + 20
+    assert found.products <= 1 + 7 * unit + 1 + 28 + 1 + 2 * 100 + 20
 
 
-@pytest.mark.parametrize("frozen", ["", "bias", "first layer's bias"])
-@pytest.mark.parametrize("kind", ["stack", "list"])
-@pytest.mark.parametrize(("layout", "unit"), LAYOUTS, ids=str)
+@pytest.mark.parametrize(
+    ("kind", "frozen"),
+    [("stack", ""), ("list", ""), ("stack", "bias"), ("list", "first layer's bias")],
+)
+@pytest.mark.parametrize(("layout", "unit"), LAYOUTS[:3], ids=str)
 def test_a_tanh_net(layout: Layout, unit: int, kind: Kind, frozen: str) -> None:
     """Against torch's own Hessian of an untied copy; a weight of two names, frozen biases."""
     torch.manual_seed(2)

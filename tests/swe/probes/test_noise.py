@@ -81,7 +81,7 @@ def test_noise_alone_may_have_a_negative_square_and_no_alignment() -> None:
 def test_many_batches_of_a_population() -> None:
     """With each batch once the means are exact, and the share of the common part shows."""
     model = Net([Emit() for _ in range(DEPTH)], "stack", Layout.tied(DEPTH))
-    copies = POPULATION.repeat(100, 1)
+    copies = POPULATION.repeat(50, 1)
     found = gradient_noise(model.layers, linear_losses(model, copies))
     expected = truth(1)
     n = len(copies)
