@@ -109,16 +109,17 @@ class Cell:
         )
 
     def _quadratic(self, seeds: tuple[int, ...]) -> CoreQuadratic:
-        """Curvatures of a layer 10^-z, z uniform in 0..spread; optima m + eps delta_l."""
+        """Curvatures 1 .. 10^-spread, evenly in the exponent from layer to layer, the same in all
+        networks; optima m + eps delta_l.
+        """
         has, size = self.numbers, (self.depth, 4)
-        rng = np.random.default_rng([seeds[0], 16])
-        own = 10 ** -(has["spread"] * rng.random((self.depth, 1)))
+        own = 10 ** -np.linspace(0.0, has["spread"], self.depth)[:, None]
         drawn = [np.random.default_rng([seed, 17]).standard_normal((3, *size)) for seed in seeds]
         optima = [draw[0, :1] + has["eps"] * draw[1] for draw in drawn]
         return CoreQuadratic(
             optimum=np.stack(optima),
             draws=np.stack([draw[2] for draw in drawn]),
-            own=np.broadcast_to(own / own.max(), size).copy(),
+            own=np.broadcast_to(own, size).copy(),
             common=np.full(4, has["common"]),
             noise=has["noise"],
             data=seeds[0],
