@@ -80,8 +80,9 @@ def curvature(
     their ``.grad``, random state, modes and kernel choices stay as they were (buffers that a
     forward moves, as BatchNorm's do, are moved: use eval mode). One process.
 
-    Raises ConfigError for half precision, sharded parameters, and a loss with no second derivative
-    by either way; NonFiniteLossError where the loss or a product is not finite.
+    Raises ConfigError for half precision, sharded parameters, and a loss that does not reach them
+    or has no second derivative by either way; NonFiniteLossError where the loss or a product is not
+    finite.
     """
     require_count("iterations", iterations)
     require_count("samples", samples, 2)

@@ -59,8 +59,8 @@ def gradient_noise(
     noise is part of the noise. Parameters, their ``.grad``, the random state and modes stay as they
     were; a few vectors of the layers' size are held.
 
-    Raises ConfigError for fewer than two batches, or a stack that is not trained or is sharded;
-    NonFiniteLossError for a gradient that is not finite.
+    Raises ConfigError for fewer than two batches, a stack that is not trained or is sharded, or
+    a loss that does not reach it; NonFiniteLossError for a gradient that is not finite.
     """
     require(len(losses) >= 2, "losses", len(losses), "at least 2")
     with stack.layer_leaves() as leaves:
@@ -72,8 +72,7 @@ def gradient_noise(
         common, deviation = 0.0, 0.0
         for index, loss in enumerate(losses):
             with drawing(stack, derive_seed("noise", seed, index)):
-                found = torch.autograd.grad(loss(), space.leaves, allow_unused=True)
-            gradient = space.flat(found).to(kind)
+                gradient = space.gradient(loss()).to(kind)
             if not bool(torch.isfinite(gradient).all()):
                 raise NonFiniteLossError(f"gradient_noise: gradient {index} is not finite")
             # Welford's recurrence: no difference of large sums, and 0 for equal batches.

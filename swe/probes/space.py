@@ -40,6 +40,21 @@ class Space:
         self.size = sum(repeats * n for repeats, n in self._shapes)
         self.unit_size = sum(n for _, n in self._shapes)
 
+    def gradient(self, loss: Tensor, graph: bool = False) -> Tensor:
+        """Gradient of ``loss``, (size,); with ``graph``, one that can be differentiated.
+
+        Raises ConfigError where the loss reaches none of the layers' own parameters.
+        """
+        found: Sequence[Tensor | None] = ()
+        if loss.requires_grad:
+            found = torch.autograd.grad(loss, self.leaves, create_graph=graph, allow_unused=True)
+        if all(part is None for part in found):
+            raise ConfigError(
+                "loss: no gradient reaches the layers; it must run the model that holds the stack, "
+                "with gradients on, and gradient checkpointing only with use_reentrant=False"
+            )
+        return self.flat(found)
+
     def flat(self, parts: Sequence[Tensor | None]) -> Tensor:
         """Return one vector of a tensor for each leaf; None is zero."""
         pairs = zip(self.leaves, parts, strict=True)

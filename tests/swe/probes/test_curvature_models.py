@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,11 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from bert.model.config import BertConfig
 from bert.model.cross_entropy import mean_cross_entropy
 from bert.model.encoder import build_bert
+from swe.base.errors import ConfigError
 from swe.probes.curvature import Curvature, curvature
+from swe.probes.noise import gradient_noise
 from swe.run.compiling import compile_loss
 from swe.sharing.layers import share_layers
 from swe.sharing.layout import Layout
@@ -143,6 +147,33 @@ def test_compiled_blocks_run_plainly() -> None:
     with pytest.raises(RuntimeError, match="double backward"):
         torch.autograd.grad(gradients[0].sum(), parameters)
     torch.compiler.reset()
+
+
+def test_checkpointed_layers() -> None:
+    """Recomputed layers have the same curvature; by the old way no gradient comes through."""
+    model = ResidualNet(3, 4)
+    start(model, 0)
+    inputs = torch.randn(8, 4)
+
+    def loss() -> Tensor:
+        return model(inputs).square().mean()
+
+    plain = curvature(model.stack, loss, samples=2)
+    model.stack.run_layer = partial(checkpoint, use_reentrant=False)
+    assert curvature(model.stack, loss, samples=2) == plain
+    model.stack.run_layer = partial(checkpoint, use_reentrant=True)
+    with pytest.raises(ConfigError, match="checkpointing only with use_reentrant=False"):
+        curvature(model.stack, loss)
+    with pytest.raises(ConfigError, match="checkpointing only with use_reentrant=False"):
+        gradient_noise(model.stack, [loss, loss])
+
+
+def test_a_loss_of_another_model_is_refused() -> None:
+    model, other = ResidualNet(2, 3), ResidualNet(2, 3)
+    with pytest.raises(ConfigError, match="must run the model that holds the stack"):
+        curvature(model.stack, lambda: other(torch.ones(1, 3)).sum())
+    with pytest.raises(ConfigError, match="with gradients on"):
+        curvature(model.stack, lambda: model(torch.ones(1, 3)).sum().detach())
 
 
 def everything(model: nn.Module) -> Iterator[tuple[str, Any]]:
