@@ -6,8 +6,9 @@ Hessian that the mean of the gradients sees: H on the tied manifold, in coordina
 
 - C is a compression of H, so lmin(H) <= eig(C) <= lmax(H): tying never raises the sharpness, and
   lmax(H) / lmax(C) is how much longer a step it allows.
-- |[H, Q]| / |H| is 0 where layers are exchangeable, and how far they are from it otherwise. At one
-  rate and without noise tying can gain only where it is not 0.
+- |[H, Q]| / |H| is 0 where layers are exchangeable, and how far they are from it otherwise. Of a
+  quadratic loss, at one rate that is stable for both and without noise, tying gains only where it
+  is not 0.
 
 ``theory.models.switching`` and ``interlacing`` of the checkout have the proofs. Eigenvalues are by
 the plain Lanczos recurrence: three vectors are kept on the device of the parameters and the cost is
