@@ -10,10 +10,14 @@ from .base.errors import WorkerDiedError as WorkerDiedError
 from .base.interrupt import Deadline as Deadline
 from .base.interrupt import Interrupted as Interrupted
 from .base.interrupt import polite_stop as polite_stop
+from .predict.forecast import Forecast as Forecast
+from .predict.forecast import forecast as forecast
+from .predict.measured import Measured as Measured
 from .probes.branch import Branch as Branch
 from .probes.branch import branch as branch
 from .probes.curvature import Curvature as Curvature
 from .probes.curvature import curvature as curvature
+from .probes.measure import measure as measure
 from .probes.noise import GradientNoise as GradientNoise
 from .probes.noise import gradient_noise as gradient_noise
 from .probes.rehearsal import Rehearsal as Rehearsal

@@ -200,6 +200,12 @@ WANTS: tuple[tuple[str, str, str, tuple[str, Callable[[Any], str]] | None], ...]
         None,
     ),
     (
+        "know whether sharing will help my run",
+        "docs/forecast.md",
+        "python -m swe.probes.predict my_run.py:make --updates 20000",
+        None,
+    ),
+    (
         "fine-tune and score",
         "docs/finetune.md",
         "python -m bert.finetune runs/swe-f-s0 --task sst-2 --data glue",

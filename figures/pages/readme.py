@@ -49,6 +49,7 @@ BLOCKS: dict[str, Callable[[Any], str]] = {
     "communication": record_tables.communication,
     "scores": bert_finetune.page,
     "squad": record_tables.squad,
+    "forecasts": record_tables.forecasts,
 }
 FILES = {"claims-in-full": "claims"}
 """Blocks whose record has another name."""
@@ -66,6 +67,7 @@ PAGES = {
     "docs/bert.md": "studies",
     "docs/data.md": "data",
     "docs/finetune.md": "finetune",
+    "docs/forecast.md": "forecast",
     "docs/speed.md": "",
 }
 """Every page with blocks, and the folder below records/ that fills it."""

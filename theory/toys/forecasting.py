@@ -15,16 +15,18 @@ mean adjacent correlation is below 1/2, else the last.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from evidence.comparison import Interval
-from swe.predict.calibration import TAUS, VERDICTS, Calibration
-from swe.predict.forecast import vote
-from swe.predict.measured import ARMS, Measured
+from swe.predict.calibration import TAUS, VERDICTS, Calibration, load
+from swe.predict.forecast import forecast, vote
+from swe.predict.measured import ARMS, SHARES, Measured
+from swe.sharing.seeds import derive_seed
 from theory.numerics.domain import Array
+from theory.toys.cells import FITTED, UNSEEN, drawn, measure
 from theory.toys.judged import worse
 
 CONTROLS = ("baseline", "equal-start")
@@ -33,6 +35,11 @@ CLIP = 4.0
 EVEN = 0.02
 """Decades, 5 % of the loss: a rehearsal's change below is none."""
 COSINE = 0.5
+
+SHARE = SHARES[-1]
+"""Of the study's rehearsals."""
+SCALES = {"smoke": (1, 32), "small": (6, 100), "full": (40, 400)}
+"""Cells of a family, and updates of each."""
 
 Entry = Mapping[str, Any]
 """A cell as `theory.toys.cells.measure` has it."""
@@ -143,13 +150,15 @@ def scores(entries: Sequence[Entry], known: Calibration) -> dict[str, Any]:
 
     `sign`: the verdict, of three; `tau`: within 0.05 of the best or a factor of 2; `size`, over the
     cells that sharing helps or hurts: the change at the tau that the rule names has its sign and is
-    within a factor of 2. `truths`: cells by verdict.
+    within a factor of 2. `truths`: cells by verdict. `forecasts`: each beside what came.
     """
     rows: list[dict[str, Any]] = []
+    forecasts = []
     for entry in entries:
         truth = Truth.of(entry)
         for rule, said in rules(entry, known).items():
             rows.append({"rule": rule, "family": entry["family"], **_marks(said, truth)})
+        forecasts += _compared(entry, known, truth)
     families = sorted({row["family"] for row in rows})
     named = list(dict.fromkeys(row["rule"] for row in rows))
     return {
@@ -159,6 +168,7 @@ def scores(entries: Sequence[Entry], known: Calibration) -> dict[str, Any]:
             family: _truths([Truth.of(e) for e in entries if family in ("all", e["family"])])
             for family in ("all", *families)
         },
+        "forecasts": forecasts,
         "rules": {
             rule: {
                 family: _shares(
@@ -169,6 +179,29 @@ def scores(entries: Sequence[Entry], known: Calibration) -> dict[str, Any]:
             for rule in named
         },
     }
+
+
+def _compared(entry: Entry, known: Calibration, truth: Truth) -> list[dict[str, Any]]:
+    """Return [the forecast of a cell, and the truth at its tau], [] where it was not measured."""
+    run = measured(entry, 0, known.share)
+    if run is None:
+        return []
+    found = forecast(run, known)
+    at = TAUS.index(found.until)
+    return [
+        {
+            "family": entry["family"],
+            "verdict": found.verdict,
+            "sureness": found.sureness,
+            "until": found.until,
+            "change": found.change,
+            "low": found.low,
+            "high": found.high,
+            "true_verdict": VERDICTS[truth.verdict[truth.best]],
+            "true_until": TAUS[truth.best],
+            "true_change": float(truth.change[at]),
+        }
+    ]
 
 
 def _marks(said: Said, truth: Truth) -> dict[str, bool | None]:
@@ -194,3 +227,18 @@ def _shares(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
         known = [row[mark] for row in rows if row[mark] is not None]
         out[mark] = {"right": sum(known), "of": len(known)}
     return out
+
+
+def study(seed: int, scale: str) -> dict[str, Any]:
+    """Forecast fresh small cells with the shipped calibration, and see what comes; JSON-able.
+
+    Of the families that it was fitted to and of one that it never saw. "small": 30 cells of four
+    layers, some 15 seconds on a core.
+    """
+    each, steps = SCALES[scale]
+    entries = []
+    for number, cell in enumerate(drawn(1000 + seed, FITTED + UNSEEN, each)):
+        small = replace(cell, steps=steps, depth=4)
+        seeds = [derive_seed("forecast study", seed, number, i) % 2**31 for i in range(9)]
+        entries.append(measure(small, tuple(seeds[:1]), tuple(seeds[1:])))
+    return {"unseen": list(UNSEEN), "steps": steps, **scores(entries, load(SHARE))}
