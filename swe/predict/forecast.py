@@ -152,7 +152,9 @@ def _tried(known: Calibration) -> tuple[Tried, Tried, float]:
     neighbours' mean distance in the former.
     """
     first = np.unique(known.cell, return_index=True)[1]
-    seen, unseen, far = [], [], []
+    seen: list[tuple[float, bool]] = []
+    unseen: list[tuple[float, bool]] = []
+    far: list[float] = []
     for run in first:
         cell = known.cell[run]
         distances = np.abs((known.features - known.features[run]) / known.scale).sum(axis=1)
@@ -160,10 +162,10 @@ def _tried(known: Calibration) -> tuple[Tried, Tried, float]:
         kin = (known.family == known.family[cell])[known.cell]
         for hidden, votes in ((own, seen), (kin, unseen)):
             if not hidden.all():
-                vote = _voted(known, np.where(hidden, np.inf, distances))
-                votes.append((vote.sureness, vote.verdict == known.outcome[cell]))
+                said = _voted(known, np.where(hidden, np.inf, distances))
+                votes.append((said.sureness, bool(said.verdict == known.outcome[cell])))
                 if hidden is own:
-                    far.append(vote.distance)
+                    far.append(said.distance)
     return _columns(seen), _columns(unseen), max(float(np.median(far or [1.0])), 1e-9)
 
 

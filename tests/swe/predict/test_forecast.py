@@ -16,7 +16,8 @@ def test_it_says_what_came_of_runs_that_look_alike() -> None:
     helped, hurt = forecast(measured(-0.95), two_kinds()), forecast(measured(1.05), two_kinds())
     assert (helped.verdict, hurt.verdict) == ("helps", "hurts")
     assert helped.sureness == pytest.approx(1.0)
-    assert (helped.until, helped.change) == (0.1, pytest.approx(-0.5))
+    assert helped.until == 0.1
+    assert helped.change == pytest.approx(-0.5)
     assert helped.low == helped.high == pytest.approx(-0.5)
     assert helped.right == 1.0
     assert helped.distance < 3 < forecast(measured(40.0), two_kinds()).distance

@@ -26,7 +26,7 @@ def test_staircase_is_the_solved_model() -> None:
     losses = problem.losses(stack, HELD)
     np.testing.assert_allclose(losses.detach(), solved.loss(problem.draws[..., 0]), rtol=1e-13)
     losses.sum().backward()
-    found = torch.stack([block.weight.grad[:, 0] for block in stack.blocks], dim=1)  # type: ignore[union-attr,index]
+    found = torch.stack([block.weight.grad[:, 0] for block in stack.blocks], dim=1)  # type: ignore[index]
     np.testing.assert_allclose(found, solved.gradient(problem.draws[..., 0]), rtol=1e-12)
     with torch.no_grad():
         drawn_losses = torch.stack([problem.losses(stack, step) for step in range(400)])
