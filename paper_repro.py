@@ -4,7 +4,7 @@
     python paper_repro.py theory claims        the theorems alone
     python paper_repro.py bert --text my.txt   the BERT comparison on your own text
     python paper_repro.py table1 --scale small one of the paper's tables, with every control
-    python paper_repro.py languages            the arms on a language whose truth is known
+    python paper_repro.py languages            the arms on a language whose truth is known, judged
     python paper_repro.py check results        are these results those that come with the package?
 
 Results already there for the same configuration and code are kept; Ctrl-C loses nothing and the
@@ -22,6 +22,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
 
@@ -35,7 +36,7 @@ from bert.study.commands import (
     study_command,
     table_command,
 )
-from bert.study.language_study import asked_language
+from bert.study.language_study import LANGUAGES, asked_language, demonstration
 from bert.study.options import (
     add_device,
     add_languages,
@@ -72,6 +73,8 @@ VERBS = {
     "theory": "the theorems, exactly, and what they are checked by",
     "toy": "toy models whose truth is known, trained on the core",
     "bert": "a small BERT with and without SWE, paired seeds",
+    "languages": "BERT on languages of known truth; by itself hours,\n"
+    "in all (and at --scale demo) a demonstration of minutes",
     "claims": "the ledger: every claim with its verdict and evidence",
     "figures": "every figure and table, and the report",
 }
@@ -80,9 +83,8 @@ ALONE = {
     "check": "compare results with those on record: check RESULTS",
     "clean": "remove from --out what these commands made there, and nothing else",
 }
-LONG = (*TABLES, "languages")
-"""Verbs that take hours at scale small."""
-WORK = (*list(VERBS)[:3], *LONG)
+WORK = (*list(VERBS)[:4], *TABLES)
+"""Verbs that compute; the tables take hours at scale small."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -90,22 +92,26 @@ def parser() -> argparse.ArgumentParser:
     line = argparse.ArgumentParser(
         prog=NAME, description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    listed = "\n".join(f"{verb:<8} {what}" for verb, what in (VERBS | ALONE).items())
+    listed = "\n".join(
+        f"{verb:<9} {what.replace(chr(10), chr(10) + ' ' * 10)}"
+        for verb, what in (VERBS | ALONE).items()
+    )
     line.add_argument(
         "verbs",
         nargs="*",
         default=["all"],
         metavar="verb",
-        help=f"all (default), or one or more of\n{listed}\nor, hours long,\n{', '.join(LONG)}",
+        help=f"all (default), or one or more of\n{listed}\nor, hours long,\n{', '.join(TABLES)}",
     )
     line.add_argument("--out", type=Path, default=Path("results"), help="results folder")
     line.add_argument("--seed", type=int, default=0, help="seed of everything random")
     add_device(line)
     line.add_argument(
         "--scale",
-        choices=("smoke", "small", "gpu", "full"),
+        choices=("smoke", "demo", "small", "gpu", "full"),
         default="small",
         help="smoke: a minute; small: minutes (tables: an evening); gpu: the tables on one GPU;\n"
+        "demo: the languages alone, in minutes, with too few seeds for a verdict;\n"
         "full: the paper's own BERT setting; theory and toy then took\n"
         + fill(time_on_record(TIMES_AT_FULL, RESULTS) or "a time that is not on record", 78),
     )
@@ -122,7 +128,7 @@ def parser() -> argparse.ArgumentParser:
 
 def checked(given: argparse.Namespace) -> None:
     """Refuse what cannot be meant. ConfigError names it."""
-    known = (*VERBS, *LONG, *ALONE, "all")
+    known = (*VERBS, *TABLES, *ALONE, "all")
     for verb in given.verbs:
         if verb not in known:
             raise ConfigError(f"verb {verb!r}: must be one of {', '.join(known)}")
@@ -130,9 +136,12 @@ def checked(given: argparse.Namespace) -> None:
         raise ConfigError("clean: stands alone")
     if "check" in given.verbs:
         raise ConfigError("check: takes one results folder and nothing else: check RESULTS")
-    small = [verb for verb in ("all", *WORK[:3], "languages") if verb in given.verbs]
+    small = [verb for verb in ("all", *WORK[:4]) if verb in given.verbs]
     if given.scale == "gpu" and small:
         raise ConfigError(f"--scale gpu: only for {', '.join(TABLES)}, not for {small[0]}")
+    other = [verb for verb in ("all", *WORK) if verb in given.verbs and verb != "languages"]
+    if given.scale == "demo" and other:
+        raise ConfigError(f"--scale demo: only for languages, not for {other[0]}")
     require_count("--seed", given.seed, 0)
     require_count("--jobs", given.jobs, 0)
     require_free(given.out, ROOT)
@@ -159,7 +168,9 @@ def run(given: argparse.Namespace, late: Stop) -> int:
     asked = (given.scale, given.seed, settings, given.text)
     study = asked_study(*asked) if "bert" in verbs else None
     tables = {table: asked_table(table, *asked) for table in TABLES if table in verbs}
-    languages = [
+    whole = "all" in given.verbs
+    # The demonstration's cells are fixed: settings of the other verbs do not reach them.
+    languages = [demonstration(kind, given.scale, given.seed) for kind in LANGUAGES if whole] or [
         asked_language(kind, *asked[:3])
         for kind in dict.fromkeys(given.language or ["composition"])
         if "languages" in verbs
@@ -178,7 +189,7 @@ def run(given: argparse.Namespace, late: Stop) -> int:
     )
     areas = {area: RESULTS[area] for area in RESULTS if area in verbs}
     print(f"{', '.join(verbs)} at scale {given.scale} into {given.out}/")
-    print(announced(RECORDS, given.scale, areas, whole=verbs == list(VERBS)), end="")
+    print(announced(RECORDS, given.scale, areas, whole=whole), end="")
     if note := missing_records(STUDIES_ON_RECORD.parent):
         print(f"{NAME}: {note}", file=sys.stderr)
     seconds: dict[str, float] = {}
@@ -192,7 +203,8 @@ def run(given: argparse.Namespace, late: Stop) -> int:
         for table, wanted in tables.items():
             seconds |= table_command(table, wanted, place)
         for language in languages:
-            seconds |= language_command(language, place)
+            at = "demo" if whole and given.scale != "smoke" else given.scale
+            seconds |= language_command(language, replace(place, scale=at))
         stop_if(late)
         started = time.perf_counter()
         ledger = collect_claims(given.out)

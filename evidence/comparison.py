@@ -97,6 +97,16 @@ HEADLINE_SEEDS = 3
 standard error by 12.7, and nearly any interval holds zero."""
 
 
+LANGUAGE_SEEDS = 5
+"""Paired seeds from which a made language's table is judged: a run is minutes, so few are no
+excuse."""
+
+
+def demonstration(seeds: int) -> str:
+    """Return what stands for a verdict where there are too few seeds for one."""
+    return f"demonstration, {seeds} seed{'' if seeds == 1 else 's'}"
+
+
 def weight(compared: Mapping[str, Any], arm: str) -> tuple[bool, bool, float, int, int]:
     """Return how much a comparison (comparison.json, or a table) has to say of ``arm``: a sort key.
 

@@ -48,3 +48,16 @@ def test_the_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     history = [row["loss"] for row in trainer.state.log_history if "loss" in row]
     assert history[-1] < history[0]
+
+
+def test_the_probes(capsys: pytest.CaptureFixture[str]) -> None:
+    names = run_example("probes")
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    arms, pair, bend, noise = (names[name] for name in ("arms", "pair", "bend", "noise"))
+    assert all(not arm.diverged and arm.loss < arm.start_loss for arm in arms.values())
+    assert arms["never-shared"].loss != arms["swe-f"].loss
+    assert pair.tied.start_loss == pair.untied.start_loss
+    assert bend.method == "exact"
+    assert 0 < bend.tied_sharpness <= bend.sharpness
+    assert 0 < bend.commutator < 1
+    assert noise.batches == 8

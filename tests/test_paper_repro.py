@@ -55,6 +55,8 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["--max-minutes", "nan"], "--max-minutes = nan: must be in (0, "),
         (["theory", "table1", "--scale", "gpu"], "--scale gpu: only for table1"),
         (["--scale", "gpu"], "--scale gpu: only for table1"),
+        (["--scale", "demo"], "--scale demo: only for languages, not for all"),
+        (["languages", "toy", "--scale", "demo"], "demo: only for languages, not for toy"),
     ],
 )
 def test_bad_arguments_end_with_status_2(
@@ -235,6 +237,17 @@ def test_smoke_run_is_complete_skips_and_repeats(tmp_path: Path) -> None:
         assert f"\n{identity} " in first.stdout
     before = {p: p.stat().st_mtime_ns for p in one.glob("bert/*/*/summary.json")}
     assert len(before) == 10
+    assert len(list(one.glob("bert/languages/*/runs/*/summary.json"))) == 12
+    words = {claim["id"]: claim for claim in read_json(one / "claims.json")}
+    for kind in ("composition", "hierarchy"):
+        assert f"{kind}: 3 arms, each 0 tuning runs and 2 paired seeds" in first.stdout
+        assert (
+            "demonstration, 2 seeds"
+            in words[f"LANG-{kind.upper()}"]["evidence"]
+            + (words[f"LANG-{kind.upper()}"]["qualifier"])
+        )
+        assert read_json(one / "figures" / f"bert_{kind}.json")["title"].startswith("The main arms")
+    assert {"composition", "hierarchy"} <= read_json(one / "times.json")["steps"].keys()
     again = run("theory", "toy", "bert", *SMOKE, "--out", str(one))
     assert again.returncode == 0, again.stderr
     assert "all results are there already" in again.stdout

@@ -32,6 +32,8 @@ MAY_IMPORT: dict[str, Sequence[str]] = {
     "swe.sharing": CORE[:1],
     "swe.ranks": CORE[:2],
     "swe.run": CORE[:3],
+    "swe.predict": CORE[:1],
+    "swe.probes": (*CORE[:2], "swe.predict"),
     "swe": (),
     "evidence": BASE,
     "theory.numerics": (),
@@ -40,7 +42,15 @@ MAY_IMPORT: dict[str, Sequence[str]] = {
     "theory.models": CLOSED[:3],
     "theory.studies": (*BASE, "evidence", *CLOSED),
     "theory.claims": (*BASE, "evidence", *CLOSED, "theory.studies"),
-    "theory.toys": (*CORE, "evidence", *CLOSED, "theory.studies", "theory.claims"),
+    "theory.toys": (
+        *CORE,
+        "swe.predict",
+        "swe.probes",
+        "evidence",
+        *CLOSED,
+        "theory.studies",
+        "theory.claims",
+    ),
     "theory": (),
     "bert.data": (*BASE, "evidence"),
     "bert.model": CORE,
@@ -68,7 +78,7 @@ room here (the tests, the benchmarks, ``paper_repro.py``) may import everything.
 NO_TORCH = [
     room
     for room in MAY_IMPORT
-    if room in ("swe.base", "evidence")
+    if room in ("swe.base", "swe.predict", "evidence")
     or (room.split(".")[0] in ("theory", "figures") and room != "theory.toys")
 ]
 
@@ -202,6 +212,7 @@ def test_rule(rule: type) -> None:
     [
         (out_of_bounds, "swe.base.files", "def f():\n    from swe.run.loop import train"),
         (out_of_bounds, "swe.sharing.stack", "from swe.ranks import distributed"),
+        (out_of_bounds, "swe.run.loop", "from swe.probes import curvature"),
         (out_of_bounds, "theory.models.quadratic", "import theory.claims.ledger"),
         (out_of_bounds, "bert.study.arms", "from bert.pretrain import main"),
         (out_of_bounds, "figures.bert.loss", "from bert.study import tables"),

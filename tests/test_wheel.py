@@ -70,7 +70,8 @@ def test_it_holds_the_core_the_types_and_the_licence(wheel: Path) -> None:
     assert {name for name in inside if not name.endswith(".dist-info")} == {"swe"}
     ours = {str(path.relative_to(ROOT)) for path in (ROOT / "swe").rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == ours
-    assert {"swe/py.typed", "swe/__init__.pyi"} <= set(names)
+    data = {"swe/py.typed", "swe/__init__.pyi", "swe/predict/calibration.npz"}
+    assert data <= set(names)
     assert any(name.endswith("/LICENSE") for name in names)
     assert any(name.endswith("/NOTICE") for name in names)
 

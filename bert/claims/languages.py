@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from evidence.claim import Claim, Finding, Record, Verdict
-from evidence.comparison import Interval, is_tuned, paired
+from evidence.comparison import LANGUAGE_SEEDS, Interval, demonstration, is_tuned, paired
 from evidence.results import Table, own_languages, recorded_languages
 
-SEEDS = 5
-"""Paired seeds from which a language's table is judged: a run is minutes, so few are no excuse."""
 _ARM, _START = "swe-f", "equal-start"
 _TITLES = {_START: "equal start", _ARM: "SWE-F", "always-shared": "always shared"}
 
@@ -20,19 +18,26 @@ def language_claims(out: Path, studies: Path | None) -> list[Record]:
     """Return a record a language, judged by the newest table in ``out``, else by those on record.
 
     It holds when SWE-F's paired intervals against the baseline and against the equal start both lie
-    below zero, and fails when one lies above; else there is no gain. Below SEEDS seeds it is open.
+    below zero, and fails when one lies above; else there is no gain. Fewer than LANGUAGE_SEEDS
+    seeds are a demonstration: alone it leaves the claim open, and behind a judged table it is told
+    in the evidence.
     """
     tables = [*own_languages(out), *recorded_languages(studies)]
     return [_told(claim, [t for t in tables if t.table == name]) for name, claim in CLAIMS.items()]
 
 
 def _told(claim: Claim, tables: Sequence[Table]) -> Record:
-    for table in tables:
-        finding = judge(table.data)
-        if finding is not None:
-            evidence = finding.evidence + table.origin
-            return claim.told(finding, evidence=evidence, figure=table.figure())
-    return claim.told(None)
+    found = [(table, finding) for table in tables if (finding := judge(table.data)) is not None]
+    judged = [entry for entry in found if entry[1].verdict != Verdict.OPEN]
+    shown = [entry for entry in found if entry[1].verdict == Verdict.OPEN]
+    if not found:
+        return claim.told(None)
+    table, finding = (judged or shown)[0]
+    evidence = finding.evidence + table.origin
+    if judged and shown:
+        behind, less = shown[0]
+        evidence += f"; also {less.qualifier}: {less.evidence}{behind.origin}"
+    return claim.told(finding, evidence=evidence, figure=table.figure())
 
 
 def judge(data: dict[str, Any]) -> Finding | None:
@@ -45,8 +50,8 @@ def judge(data: dict[str, Any]) -> Finding | None:
     least = min(gap.n for gap in found)
     words = [gap.verdict() for gap in found]
     verdict, qualifier = Verdict.NO_GAIN, ""
-    if least < SEEDS:
-        verdict, qualifier = Verdict.OPEN, f"n = {least}, {SEEDS} needed"
+    if least < LANGUAGE_SEEDS:
+        verdict, qualifier = Verdict.OPEN, f"{demonstration(least)}, {LANGUAGE_SEEDS} needed"
     elif set(words) == {"helps"}:
         verdict = Verdict.HOLDS
     elif "hurts" in words:

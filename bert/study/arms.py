@@ -166,7 +166,7 @@ STUDIES: dict[str, StudyConfig] = {
         validation_rows=64,
     ),
     # Minutes on two cores: a real, very small BERT on real text, far from convergence.
-    "small": StudyConfig(steps=800),
+    "small": StudyConfig(steps=200),
     # The paper's own run (section 5, Wikipedia + BookCorpus): BERT-large, Pre-LN, 512 rows of 512
     # tokens, 500k updates, peak 3e-4, 10k of warm-up, tau = 50k, a check every 1k. Needs --text.
     "full": StudyConfig(

@@ -27,6 +27,7 @@ from bert.study.table_arms import (
     swe_m,
 )
 from bert.study.table_study import TableStudy
+from evidence.comparison import LANGUAGE_SEEDS
 from swe.base.config import from_dict, require, require_between, to_dict
 from swe.run.run_config import TrainConfig
 
@@ -55,6 +56,11 @@ class LanguageStudy(TableStudy):
         for budget in self.longer:
             require_between("longer", budget, 0, 1000, open_low=True)
         self.arms_of(self.language.kind)
+
+    @property
+    def judged_from(self) -> int:
+        """As the ledger judges it."""
+        return LANGUAGE_SEEDS
 
     def arms_of(self, table: str) -> tuple[Arm, ...]:
         """Return the main arms, and whatever other taus and longer baselines are asked for."""
@@ -105,11 +111,33 @@ _SMALL = LanguageStudy(
     tau=0.4,
     rates=(1e-3, 2e-3, 3e-3),
 )
+_DEMO = replace(
+    _SMALL,
+    size="6x32",
+    steps=1000,
+    seeds=2,
+    warmup=0.05,
+    tau=0.6,
+    rates=(4e-3,),
+    only=("equal-start", "swe-f"),
+    language=Composition(symbols=6, hops=5),
+)
 LANGUAGE_SCALES: dict[str, dict[str, LanguageStudy]] = {
     # Seconds: shows that every part runs; its numbers mean nothing.
     "smoke": {
         "composition": _SMOKE,
         "hierarchy": replace(_SMOKE, language=Hierarchy(symbols=6, rules=2, depth=3)),
+    },
+    # Seconds a run: the smallest cells found in which each sign can be seen. One rate for all arms
+    # and too few seeds for a verdict.
+    "demo": {
+        "composition": _DEMO,
+        "hierarchy": replace(
+            _DEMO,
+            rows=32,
+            steps=800,
+            language=Hierarchy(symbols=8, rules=2, depth=3, hidden=0.25),
+        ),
     },
     # Composition: 1.6 M tokens a run, two minutes each on one core; SWE-F unties after the tied
     # layers have learnt to hop. Hierarchy: 0.8 M tokens a run, a minute.
@@ -118,9 +146,21 @@ LANGUAGE_SCALES: dict[str, dict[str, LanguageStudy]] = {
         "hierarchy": replace(_SMALL, size="12x64", rows=32, steps=1500, language=Hierarchy()),
     },
 }
-"""Studies by scale and language. The rate is tuned for every arm."""
+"""Studies by scale and language. Where it has several rates, every arm's is tuned."""
 LANGUAGES = tuple(sorted(Language.kinds))
 """All languages, by kind."""
+
+
+def demonstration(kind: str, scale: str, seed: int) -> LanguageStudy:
+    """Return what the default run shows of a language: the demonstration, or its smoke test.
+
+    ``scale`` is the run's; there is one demonstration for all but "smoke".
+    """
+    shown = LANGUAGE_SCALES["demo"][kind]
+    if scale == "smoke":
+        smoke = LANGUAGE_SCALES["smoke"][kind]
+        shown = replace(smoke, only=shown.only, rates=smoke.rates[-1:])
+    return replace(shown, first_seed=seed)
 
 
 def asked_language(kind: str, scale: str, seed: int, settings: Mapping[str, Any]) -> LanguageStudy:

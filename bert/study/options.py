@@ -83,7 +83,7 @@ def add_languages(parser: argparse._ActionsContainer) -> None:
         parser,
         "--language",
         choices=LANGUAGES,
-        help="of verb languages (default: composition; no text is read); --set\n"
+        help="of verb languages by itself (default: composition; no text is read); --set\n"
         "language.symbols=12 language.eps=0.5 ... sets its own fields (bert/languages), others\n"
         "those of the study: taus=0.2,0.6",
     )

@@ -58,6 +58,11 @@ class TableStudy(StudyConfig):
         first = FIRST_TUNING_SEED + self.first_seed
         return range(first, first + count)
 
+    @property
+    def judged_from(self) -> int:
+        """Paired seeds below which the table is a demonstration without verdicts."""
+        return 1
+
     def arms_of(self, table: str) -> tuple[Arm, ...]:
         """Return the arms of a table, the reference first."""
         return table_arms(table, self)

@@ -22,7 +22,7 @@ from bert.study.paper_numbers import FINE_TUNED, MASKED_ACCURACY
 from bert.study.speedup import speed_up
 from bert.study.table_arms import REFERENCE, Arm
 from bert.study.table_study import TableStudy, best_rate, chosen_arms
-from evidence.comparison import compare
+from evidence.comparison import compare, demonstration
 from swe.base.config import to_dict
 from swe.base.files import read_json, read_lines, write_json, write_lines
 from swe.base.interrupt import Interrupted
@@ -151,6 +151,8 @@ def write_table(table: str, study: TableStudy, out: Path) -> dict[str, Any]:
         }
         for name, entry in compare(shared, REFERENCE).items():
             rows[name] |= entry
+            if "difference" in entry and entry["difference"]["n"] < study.judged_from:
+                rows[name]["verdict"] = demonstration(entry["difference"]["n"])
         for name, entry in compare(accuracies, REFERENCE).items():
             rows[name]["accuracy_percent"] = {"mean": entry["loss"]} | (
                 {"difference": entry["difference"]} if "difference" in entry else {}
@@ -176,8 +178,9 @@ def write_table(table: str, study: TableStudy, out: Path) -> dict[str, Any]:
             if (folder := run_folder(out, arm.name, rate, seed)).is_dir()
         },
     }
-    result["carried"] = carried_table(rows, out)
-    result["gains"] = gain_signs(rows, out)
+    judged = study.seeds >= study.judged_from
+    result["carried"] = carried_table(rows, out) if judged else []
+    result["gains"] = gain_signs(rows, out) if judged else []
     if table == "speedup":
         result["speedup"] = _speedups(arms, losses)
     write_json(out / f"{table}.json", result)

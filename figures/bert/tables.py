@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from evidence.comparison import is_tuned
 from evidence.results import Table, reading
 from figures.base import forest, style
 from figures.base.wording import count, fixed, interval, listing, plain
@@ -120,10 +121,13 @@ def _caption(table: dict[str, Any]) -> str:
     ]
     unfinished = [style.arm_look(n).label for n in table["order"] if "loss" not in table["arms"][n]]
     rates = listing(plain(rate) for rate in study["rates"])
+    tuned = f"peak rate of every arm tuned on {rates} with other seeds"
+    if not is_tuned(study):
+        tuned = f"peak rate {rates} for every arm, not tuned"
     return (
         f"BERT {study['size']}, {study['placement'].capitalize()}-LN, {count(base['steps'])} "
-        f"updates ({count(base['tokens'])} tokens; arms named x2 twice that), peak rate of every "
-        f"arm tuned on {rates} with other seeds. Final validation loss minus the baseline's with "
+        f"updates ({count(base['tokens'])} tokens; arms named x2 twice that), {tuned}. "
+        "Final validation loss minus the baseline's with "
         f"the same seed and batches, mean and 95 % paired t interval, in nats: {found}. The "
         "intervals are each arm's own, not corrected for their number."
         + (f" Paper, points of accuracy over its baseline: {'; '.join(paper)}." if paper else "")

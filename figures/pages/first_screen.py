@@ -154,7 +154,12 @@ def commands(records: Path) -> str:
 
 
 def _step(*names: str) -> tuple[str, Callable[[Any], str]]:
-    return "times", lambda times: f"{sum(times['steps'][name] for name in names) / 60:.0f}"
+    def minutes(times: Any) -> str:
+        steps = times["steps"]
+        there = all(name in steps for name in names)  # a run of fewer verbs has fewer
+        return f"{sum(steps[name] for name in names) / 60:.0f}" if there else "—"
+
+    return "times", minutes
 
 
 def _store(stores: Any) -> str:
@@ -182,6 +187,13 @@ WANTS: tuple[tuple[str, str, str, tuple[str, Callable[[Any], str]] | None], ...]
         _step("data", "bert"),
     ),
     (
+        "see the languages on which sharing wins and loses",
+        "docs/default_run.md",
+        "python paper_repro.py languages claims figures --scale demo --language composition "
+        "hierarchy",
+        _step("composition", "hierarchy"),
+    ),
+    (
         "train on my text",
         "docs/data.md",
         "python -m bert.pretrain --text my.txt --arm swe-f --size 12x64 --steps 3000 --out runs",
@@ -197,6 +209,12 @@ WANTS: tuple[tuple[str, str, str, tuple[str, Callable[[Any], str]] | None], ...]
         "repeat a table of the paper",
         "docs/bert.md",
         "python paper_repro.py table1 --scale small --text my.txt",
+        None,
+    ),
+    (
+        "know whether sharing will help my run",
+        "docs/forecast.md",
+        "python -m swe.probes.predict my_run.py:make --updates 20000",
         None,
     ),
     (

@@ -211,6 +211,19 @@ QUESTIONS = (
         pictures=("toy_judged",),
     ),
     Question(
+        id="forecast",
+        heading="Can it be said before a run whether sharing will help?",
+        claims=("FORECAST",),
+        answers={
+            V.HOLDS: "Yes, on small models: sign, untie time and size are forecast as often as was "
+            "asked.",
+            V.LIMITS: "In part, on small models of kinds that the forecast knows; not on others.",
+            V.FAILS: "Not as well as was asked: better than by guessing on models of kinds that "
+            "the forecast knows, no better on others.",
+        },
+        pictures=("toy_forecast",),
+    ),
+    Question(
         id="languages",
         heading="Is there a BERT in which sharing wins?",
         claims=("LANG-COMPOSITION", "LANG-HIERARCHY"),

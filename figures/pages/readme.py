@@ -18,7 +18,14 @@ from typing import Any
 
 from evidence.check import figure_data
 from evidence.claim import in_words
-from evidence.results import comparison_source, read_json, read_rows, reading
+from evidence.results import (
+    LANGUAGES,
+    comparison_source,
+    own_languages,
+    read_json,
+    read_rows,
+    reading,
+)
 from figures.base.tables import plain_markdown
 from figures.bert import finetuned_arms as bert_finetune
 from figures.pages import claims_page, first_screen, plateau, record_tables, study_pages, throughput
@@ -49,6 +56,7 @@ BLOCKS: dict[str, Callable[[Any], str]] = {
     "communication": record_tables.communication,
     "scores": bert_finetune.page,
     "squad": record_tables.squad,
+    "forecasts": record_tables.forecasts,
 }
 FILES = {"claims-in-full": "claims"}
 """Blocks whose record has another name."""
@@ -66,6 +74,7 @@ PAGES = {
     "docs/bert.md": "studies",
     "docs/data.md": "data",
     "docs/finetune.md": "finetune",
+    "docs/forecast.md": "forecast",
     "docs/speed.md": "",
 }
 """Every page with blocks, and the folder below records/ that fills it."""
@@ -79,7 +88,7 @@ CURVES = {"reached": plateau.table}
 """Blocks that take the curves of a study on record."""
 SPEED = "throughput-"
 """Blocks of this beginning take a throughput record."""
-MAY_LACK = ("scores", "squad")
+MAY_LACK = ("scores", "squad", *(f"language:{kind}" for kind in LANGUAGES))
 """Blocks that, like those of SPEED, say "not run" where their record is not there."""
 
 
@@ -145,6 +154,7 @@ def take(results: Path, records: Path, pages: Sequence[Path]) -> None:
         records / "corpus.json": results / "data" / "docs" / "documentation.json",
         records / "comparison.json": results / (comparison or "bert/current.json"),
     }
+    pairs |= {records / f"{t.table}.json": t.path for t in own_languages(results)}
     for page in pages:
         for picture in PICTURE.findall(page.read_text(encoding="utf-8")):
             pairs[page.parent / picture] = results / "figures" / Path(picture).name

@@ -165,3 +165,37 @@ def squad(record: dict[str, Any]) -> str:
 def _where(record: dict[str, Any]) -> str:
     here = record["environment"]
     return f"{here['device']}, torch {here['torch']}, commit {here['commit'][:10]}."
+
+
+def forecasts(record: dict[str, Any]) -> str:
+    """How often the forecast and simpler rules were right, by length of the rehearsals."""
+    parts = []
+    for scores in record["scores"]:
+        unseen = [name for name in scores["truths"] if name in record["unseen"]]
+        families = [name for name in scores["truths"] if name != "all"]
+        headings = {"rule": "Rule", "sign": "Sign", "tau": "Best tau", "size": "Size"}
+        headings |= {
+            name: f"Sign, {name}{' (never seen)' if name in unseen else ''}" for name in families
+        }
+        rows = [
+            {"rule": rule}
+            | {mark: _right(by["all"][mark]) for mark in ("sign", "tau", "size")}
+            | {name: _right(by[name]["sign"]) for name in families}
+            for rule, by in scores["rules"].items()
+        ]
+        truths = ", ".join(f"{word} {count}" for word, count in scores["truths"]["all"].items())
+        parts.append(
+            f"Rehearsals of {scores['share']:.2%} of the updates and of half of that; "
+            f"{scores['cells']} cells, in which sharing {truths}:\n\n{markdown(headings, rows)}"
+        )
+    where = record["measured"]
+    parts.append(
+        f"Cells measured on {where['device']}, commit {where['commit'][:10]}, "
+        f"`{where['command']}`; the calibration's at commit {record['fitted']['commit'][:10]}, "
+        f"`{record['fitted']['command']}`."
+    )
+    return "\n\n".join(parts)
+
+
+def _right(mark: dict[str, int]) -> str:
+    return f"{mark['right']} of {mark['of']}"

@@ -12,7 +12,7 @@ from typing import Any
 
 from evidence.claim import Claim, Finding, Record, Verdict, share
 from evidence.results import read_data, reading
-from theory.claims import toy_families, toy_predictions
+from theory.claims import forecasts, toy_families, toy_predictions
 from theory.claims.toy_families import TITLES, gap
 
 COMMAND = "python paper_repro.py toy claims"
@@ -201,6 +201,17 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
             "toy_judged",
             "a-model-in-which-sharing-wins",
             toy_families.lista,
+        ),
+    ),
+    "forecast": (
+        _claim(
+            "FORECAST",
+            "Before a run, from rehearsals of an eighth of its updates: does SWE-F end below the "
+            "better control (right in 8 of 10, of three answers), its best tau (7 of 10), by how "
+            "much (within a factor of 2 in 6 of 10)",
+            "toy_forecast",
+            "a-forecast-for-a-run",
+            forecasts.forecast,
         ),
     ),
     "predictions": (

@@ -20,6 +20,7 @@ RESULTS: dict[str, dict[str, str]] = {
         "teacher_student": "theory.toys.teacher_student:study",
         "predictions": "theory.toys.predictions:study",
         "judged": "theory.toys.judged:study",
+        "forecast": "theory.toys.forecasting:study",
         "deep_linear": "theory.toys.deep_linear:study",
         "moments": "theory.toys.moments:study",
         "adam_quadratic": "theory.toys.adam_quadratic:study",

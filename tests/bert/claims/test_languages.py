@@ -58,17 +58,36 @@ def test_both_controls_have_to_lose(swe: float, start: float, verdict: Verdict) 
 def test_few_seeds_leave_it_open() -> None:
     found = judge(table(4, baseline=1.0, swe_f=0.1, equal_start=0.5))
     assert found is not None
-    assert (found.verdict, found.qualifier) == (Verdict.OPEN, "n = 4, 5 needed")
+    assert (found.verdict, found.qualifier) == (Verdict.OPEN, "demonstration, 4 seeds, 5 needed")
     assert judge(table(baseline=1.0, swe_f=0.1)) is None
+
+
+def put(out: Path, data: dict[str, Any]) -> None:
+    """Make a table the newest of a results folder."""
+    folder = out / "bert" / "languages"
+    dump(folder / "composition.json", {"folder": "small-a"})
+    dump(folder / "small-a" / "composition.json", data)
+
+
+def test_a_demonstration_stands_behind_the_judged(tmp_path: Path) -> None:
+    out, studies = tmp_path / "out", tmp_path / "studies"
+    put(out, table(2, baseline=1.0, swe_f=0.1, equal_start=0.5))
+    alone, _ = language_claims(out, studies)
+    assert (alone.verdict, alone.qualifier) == (Verdict.OPEN, "demonstration, 2 seeds, 5 needed")
+    assert "minus baseline -0.8950" in alone.evidence
+    dump(studies / "s" / "composition.json", table(baseline=1.0, swe_f=0.8, equal_start=0.9))
+    record, _ = language_claims(out, studies)
+    assert (record.verdict, record.figure) == (Verdict.HOLDS, "study_s_composition")
+    judged, behind = record.evidence.split("; also demonstration, 2 seeds, 5 needed: ")
+    assert judged.endswith("on record (study s)")
+    assert "minus baseline -0.8950" in behind
 
 
 def test_from_results_to_the_record_and_the_page(tmp_path: Path) -> None:
     out, studies = tmp_path / "out", tmp_path / "studies"
     assert [record.verdict for record in language_claims(out, studies)] == [Verdict.NOT_RUN] * 2
-    folder = out / "bert" / "languages"
-    dump(folder / "composition.json", {"folder": "small-a"})
-    dump(folder / "small-a" / "composition.json", table(baseline=1.0, swe_f=0.1, equal_start=0.5))
-    (folder / "small-a" / CURVES).write_text("")
+    put(out, table(baseline=1.0, swe_f=0.1, equal_start=0.5))
+    (out / "bert" / "languages" / "small-a" / CURVES).write_text("")
     [own] = own_languages(out)
     assert own.figure() == "bert_composition"
     assert language_claims(out, studies)[0].verdict == Verdict.HOLDS

@@ -18,7 +18,9 @@ from bert.study.language_study import (
     LanguageStudy,
     asked_language,
     build_language_task,
+    demonstration,
 )
+from bert.study.table_study import chosen_arms
 from bert.study.tables import _reached, run_folder, run_table
 from swe.base.config import from_dict, to_dict
 from swe.base.errors import ConfigError
@@ -70,6 +72,31 @@ def test_every_scale_has_every_language(scale: str) -> None:
         assert build_language_task(found).describe()["data"]["kind"] == kind
 
 
+def test_the_demonstration_has_too_few_seeds_to_judge() -> None:
+    for kind in LANGUAGES:
+        shown = demonstration(kind, "small", 3)
+        assert shown == replace(LANGUAGE_SCALES["demo"][kind], first_seed=3)
+        assert [arm.name for arm in chosen_arms(kind, shown)] == [
+            "baseline",
+            "equal-start",
+            "swe-f",
+        ]
+        assert (len(shown.headline_seeds), len(shown.tuning)) == (2, 0)
+        assert shown.seeds < shown.judged_from
+        smoke = demonstration(kind, "smoke", 0)
+        assert (smoke.steps, smoke.only) == (20, shown.only)
+        assert demonstration(kind, "full", 3) == shown
+
+
+def test_a_demonstration_says_so_and_judges_nothing(tmp_path: Path) -> None:
+    """Else two seeds could read "helps" in a table, beside a theory that they bear out."""
+    study = replace(STUDY, seeds=2, only=("equal-start", "swe-f", "always-shared"))
+    found = run_table("composition", study, (build_language_task, (study,)), tmp_path)
+    words = [found["arms"][name].get("verdict") for name in found["order"]]
+    assert words == [None, *["demonstration, 2 seeds"] * 3]
+    assert (found["carried"], found["gains"]) == ([], [])
+
+
 def test_a_setting_reaches_the_language_or_the_study() -> None:
     found = asked_language(
         "composition",
@@ -85,7 +112,7 @@ def test_a_setting_reaches_the_language_or_the_study() -> None:
 @pytest.mark.parametrize(
     ("scale", "settings", "message"),
     [
-        ("full", {}, "scale = 'full': must be one of smoke, small"),
+        ("full", {}, "scale = 'full': must be one of smoke, demo, small"),
         ("small", {"language.symbol": 9}, r"language.symbol = 9: must be absent; known: \["),
         ("small", {"language.eps": 0.3}, "eps = 0.3: must be a multiple of 1/4"),
         ("small", {"languages.eps": 0.5}, "languages.eps = 0.5: must be absent"),

@@ -287,6 +287,42 @@ def judged() -> dict[str, Any]:
     }
 
 
+def forecast() -> dict[str, Any]:
+    cells = [("unrolled", "helps", -0.4), ("lista", "no gain", 0.01), ("residual", "hurts", 0.3)]
+
+    def right(family: str) -> dict[str, Any]:
+        of = len(cells) if family == "all" else 1
+        return {
+            "sign": {"right": of - (family in ("all", "lista")), "of": of},
+            "tau": {"right": of, "of": of},
+            "size": {"right": of // 2, "of": of - (family in ("all", "lista"))},
+        }
+
+    families = [family for family, _, _ in cells]
+    return {
+        "unseen": ["lista"],
+        "steps": 100,
+        "share": 0.125,
+        "cells": len(cells),
+        "truths": {
+            name: {word: int(name in ("all", family)) for family, word, _ in cells}
+            for name in ("all", *families)
+        },
+        "rules": {
+            rule: {name: right(name) for name in ("all", *families)}
+            for rule in ("forecast", "rehearsal")
+        },
+        "forecasts": [
+            {
+                "family": family, "verdict": word, "sureness": 0.8, "until": 0.2,
+                "change": change * 1.5, "low": change - 0.2, "high": change + 0.2,
+                "true_verdict": word, "true_until": 0.4, "true_change": change,
+            }
+            for family, word, change in cells
+        ],
+    }  # fmt: skip
+
+
 def predictions() -> dict[str, Any]:
     def gap(mean: float) -> dict[str, Any]:
         return {"n": 3, "mean": mean, "low": mean - 0.05, "high": mean + 0.05}
@@ -383,6 +419,7 @@ FILES = {
     "toy/teacher_student.json": teacher_student,
     "toy/predictions.json": predictions,
     "toy/judged.json": judged,
+    "toy/forecast.json": forecast,
     "toy/adam_quadratic.json": adam_quadratic,
     "toy/adam_unshare.json": adam_unshare,
     "toy/moments.json": moments,

@@ -128,7 +128,7 @@ def test_some_right_and_some_wrong_is_said_so(tmp_path: Path) -> None:
 def verdicts(out: Path, linear: dict[str, Any], teacher: dict[str, Any]) -> dict[str, str]:
     write_json(out / "toy" / "deep_linear.json", {"data": linear})
     write_json(out / "toy" / "teacher_student.json", {"data": teacher})
-    others = ("TOY-TAU", "TOY-GAIN", "TOY-PREMISE", "TOY-UNROLLED", "TOY-LISTA")
+    others = ("TOY-TAU", "TOY-GAIN", "TOY-PREMISE", "TOY-UNROLLED", "TOY-LISTA", "FORECAST")
     records = [record for record in toy_claims(out) if record.id not in others]
     return {record.id: words(record) for record in records}
 
@@ -250,3 +250,34 @@ def test_families_are_judged_as_they_were_measured(
         assert "helps, 1 of 2 taus help" in first
     assert "baseline +0.50 (95 %" in control
     assert "hurts, 0 of 2 taus help, a rate at its grid's edge" in control
+
+
+@pytest.mark.parametrize(
+    ("right", "expected"),
+    [
+        ((8, 7, 6), "holds"),
+        ((8, 7, 5), "holds with limits (sign and best tau at the goal)"),
+        ((7, 7, 5), "holds with limits (best tau at the goal)"),
+        ((7, 6, 5), "fails"),
+    ],
+)
+def test_the_forecast_is_held_against_its_goals(
+    right: tuple[int, int, int], expected: str, tmp_path: Path
+) -> None:
+    marks = {
+        mark: {"right": count, "of": 10}
+        for mark, count in zip(("sign", "tau", "size"), right, strict=True)
+    }
+    rule = {"all": marks, "unrolled": marks, "lista": marks}
+    data = {
+        "unseen": ["lista"],
+        "share": 0.125,
+        "cells": 10,
+        "truths": {"all": {"helps": 3, "no gain": 3, "hurts": 4}},
+        "rules": {"forecast": rule, "rehearsal": rule},
+    }
+    write_json(tmp_path / "toy" / "forecast.json", {"data": data})
+    record = next(one for one in toy_claims(tmp_path) if one.id == "FORECAST")
+    assert words(record) == expected
+    assert f"sign {right[0]} of 10" in record.evidence
+    assert f"lista (never seen) {right[0]} of 10" in record.evidence
