@@ -174,12 +174,14 @@ def forecasts(record: dict[str, Any]) -> str:
         unseen = [name for name in scores["truths"] if name in record["unseen"]]
         families = [name for name in scores["truths"] if name != "all"]
         headings = {"rule": "Rule", "sign": "Sign", "tau": "Best tau", "size": "Size"}
+        headings |= {"regret": "Regret, decades"}
         headings |= {
             name: f"Sign, {name}{' (never seen)' if name in unseen else ''}" for name in families
         }
         rows = [
             {"rule": rule}
             | {mark: _right(by["all"][mark]) for mark in ("sign", "tau", "size")}
+            | {"regret": f"{by['all']['regret']:.2f}"}
             | {name: _right(by[name]["sign"]) for name in families}
             for rule, by in scores["rules"].items()
         ]

@@ -38,7 +38,8 @@ def forecast(data: dict[str, Any]) -> Finding:
         if family != "all"
     )
     others = "; ".join(
-        f"{rule}: {', '.join(right(by['all'][mark]) for mark in GOALS)}"
+        f"{rule}: {', '.join(right(by['all'][mark]) for mark in GOALS)}, regret "
+        f"{by['all']['regret']:.2f}"
         for rule, by in rules.items()
         if rule != "forecast"
     )
@@ -46,7 +47,8 @@ def forecast(data: dict[str, Any]) -> Finding:
     return Finding.measured(
         verdict,
         f"{data['cells']} fresh cells ({truths}), rehearsals of {data['share']:.1%} of the "
-        f"updates: {', '.join(f'{WORDS[mark]} {right(ours[mark])}' for mark in GOALS)}; sign by "
-        f"family: {kinds}; the same three by {others}",
+        f"updates: {', '.join(f'{WORDS[mark]} {right(ours[mark])}' for mark in GOALS)}, its tau "
+        f"{ours['regret']:.2f} decades above the best in mean; sign by family: {kinds}; the same "
+        f"by {others}",
         qualifier,
     )

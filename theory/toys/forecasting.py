@@ -150,7 +150,8 @@ def scores(entries: Sequence[Entry], known: Calibration) -> dict[str, Any]:
 
     `sign`: the verdict, of three; `tau`: within 0.05 of the best or a factor of 2; `size`, over the
     cells that sharing helps or hurts: the change at the tau that the rule names has its sign and is
-    within a factor of 2. `truths`: cells by verdict. `forecasts`: each beside what came.
+    within a factor of 2. `regret`: decades of loss, in mean, by which the rule's tau ends above the
+    best one. `truths`: cells by verdict. `forecasts`: each beside what came.
     """
     rows: list[dict[str, Any]] = []
     forecasts = []
@@ -204,7 +205,7 @@ def _compared(entry: Entry, known: Calibration, truth: Truth) -> list[dict[str, 
     ]
 
 
-def _marks(said: Said, truth: Truth) -> dict[str, bool | None]:
+def _marks(said: Said, truth: Truth) -> dict[str, Any]:
     best, tau = TAUS[truth.best], TAUS[said.tau]
     real = float(truth.change[said.tau])
     counts = VERDICTS[truth.verdict[truth.best]] != "no gain"
@@ -213,6 +214,7 @@ def _marks(said: Said, truth: Truth) -> dict[str, bool | None]:
         "sign": said.verdict == truth.verdict[truth.best],
         "tau": abs(tau - best) <= 0.05 + 1e-9 or 0.5 <= tau / best <= 2,
         "size": close if counts else None,
+        "regret": real - float(truth.change[truth.best]),
     }
 
 
@@ -221,8 +223,8 @@ def _truths(truths: Sequence[Truth]) -> dict[str, int]:
     return {verdict: found.count(verdict) for verdict in VERDICTS}
 
 
-def _shares(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
-    out = {}
+def _shares(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    out: dict[str, Any] = {"regret": float(np.mean([row["regret"] for row in rows]))}
     for mark in ("sign", "tau", "size"):
         known = [row[mark] for row in rows if row[mark] is not None]
         out[mark] = {"right": sum(known), "of": len(known)}

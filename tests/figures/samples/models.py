@@ -295,6 +295,7 @@ def forecast() -> dict[str, Any]:
         return {
             "sign": {"right": of - (family in ("all", "lista")), "of": of},
             "tau": {"right": of, "of": of},
+            "regret": 0.1,
             "size": {"right": of // 2, "of": of - (family in ("all", "lista"))},
         }
 

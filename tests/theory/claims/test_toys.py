@@ -264,11 +264,11 @@ def test_families_are_judged_as_they_were_measured(
 def test_the_forecast_is_held_against_its_goals(
     right: tuple[int, int, int], expected: str, tmp_path: Path
 ) -> None:
-    marks = {
+    marks: dict[str, Any] = {
         mark: {"right": count, "of": 10}
         for mark, count in zip(("sign", "tau", "size"), right, strict=True)
     }
-    rule = {"all": marks, "unrolled": marks, "lista": marks}
+    rule = dict.fromkeys(("all", "unrolled", "lista"), marks | {"regret": 0.25})
     data = {
         "unseen": ["lista"],
         "share": 0.125,

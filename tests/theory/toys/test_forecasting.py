@@ -73,6 +73,8 @@ def test_scores_count_what_each_rule_got_right() -> None:
     assert marks["helps, 10 %"]["sign"] == {"right": 2, "of": 4}
     assert marks["no gain, 10 %"]["sign"] == {"right": 1, "of": 4}
     assert marks["rehearsal"]["sign"]["right"] == 4
+    # At 10 % a cell ends 0.01 * 0.1 decades above its best, at 20 %.
+    assert marks["helps, 10 %"]["regret"] == pytest.approx(0.001)
     # Correlation 0.9 - tau falls below 1/2 at tau = 0.6; the best is 0.2, and 10 % within 2 of it.
     assert marks["cosine rule"]["tau"] == {"right": 0, "of": 4}
     assert marks["no gain, 10 %"]["tau"] == {"right": 4, "of": 4}
