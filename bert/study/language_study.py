@@ -128,8 +128,8 @@ LANGUAGE_SCALES: dict[str, dict[str, LanguageStudy]] = {
         "composition": _SMOKE,
         "hierarchy": replace(_SMOKE, language=Hierarchy(symbols=6, rules=2, depth=3)),
     },
-    # Seconds a run: the smallest cells found in which each sign can be seen. One rate for all arms
-    # and too few seeds for a verdict.
+    # Seconds a run, one rate for all arms, too few seeds for a verdict. Composition: the smallest
+    # cell found with SWE-F below both controls on the seeds of the search, 100 to 102.
     "demo": {
         "composition": _DEMO,
         "hierarchy": replace(

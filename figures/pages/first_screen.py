@@ -187,7 +187,7 @@ WANTS: tuple[tuple[str, str, str, tuple[str, Callable[[Any], str]] | None], ...]
         _step("data", "bert"),
     ),
     (
-        "see the languages on which sharing wins and loses",
+        "see the arms on two made languages",
         "docs/default_run.md",
         "python paper_repro.py languages claims figures --scale demo --language composition "
         "hierarchy",
