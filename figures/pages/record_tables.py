@@ -183,7 +183,7 @@ def forecasts(record: dict[str, Any]) -> str:
             | {mark: _right(by["all"][mark]) for mark in ("sign", "tau", "size")}
             | {"regret": f"{by['all']['regret']:.2f}"}
             | {name: _right(by[name]["sign"]) for name in families}
-            for rule, by in scores["rules"].items()
+            for rule, by in sorted(scores["rules"].items(), key=lambda one: one[0] != "forecast")
         ]
         truths = ", ".join(f"{word} {count}" for word, count in scores["truths"]["all"].items())
         parts.append(
