@@ -132,13 +132,15 @@ def rules(entry: Entry, known: Calibration) -> dict[str, Said]:
         for number, one in enumerate(TAUS)
         if _below(entry["tied"].get(f"{one:g}", {}).get("correlation", [None])[0])
     ]
-    return {
+    said = {
         "forecast": Said(found.verdict, found.tau, found.change),
         "rehearsal": Said(sign, TAUS.index(tau), change),
         "no gain, 10 %": Said(even, 0, 0.0),
         "helps, 10 %": Said(helps, 0, 0.0),
-        "cosine rule": Said(helps, low[0] if low else len(TAUS) - 1, 0.0),
     }
+    if entry["tied"]:  # a tied run was watched
+        said["cosine rule"] = Said(helps, low[0] if low else len(TAUS) - 1, 0.0)
+    return said
 
 
 def _below(correlation: float | None) -> bool:
