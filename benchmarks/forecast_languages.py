@@ -24,7 +24,7 @@ from bert.languages.composition import Composition
 from bert.languages.hierarchy import Hierarchy
 from bert.languages.language import Language
 from bert.languages.task import LanguageTask
-from bert.model.config import named_config
+from bert.model.config import Placement, named_config
 from swe.base.environment import host
 from swe.base.files import append_line, read_lines, write_json
 from swe.predict.measured import ARMS as MEASURED
@@ -43,7 +43,8 @@ LANGUAGES: dict[str, Language] = {
     "mixed": Composition(symbols=6, hops=5, facts=0.5),
     "hierarchy": Hierarchy(symbols=8, rules=2, depth=3, hidden=0.25),
 }
-CELLS = [(name, placement) for name in LANGUAGES for placement in ("pre", "post")]
+PLACEMENTS: tuple[Placement, ...] = ("pre", "post")
+CELLS = [(name, placement) for name in LANGUAGES for placement in PLACEMENTS]
 
 
 def make(task: LanguageTask, seed: int) -> Run:
@@ -75,7 +76,7 @@ def log_end(begin: Callable[[], Run], arm: str, updates: int) -> float:
     return round(math.log10(max(loss, LEAST)), 4)
 
 
-def one(work: tuple[str, str, int]) -> dict[str, Any]:
+def one(work: tuple[str, Placement, int]) -> dict[str, Any]:
     """Measure and judge one cell in a process of its own."""
     torch.set_num_threads(1)
     name, placement, seeds = work

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import paper_repro
@@ -226,36 +226,37 @@ def wait_for(pattern: str, out: Path, process: subprocess.Popen[str]) -> None:
     raise AssertionError(f"{pattern} never came")
 
 
-def test_smoke_run_is_complete_skips_and_repeats(tmp_path: Path) -> None:
-    """One whole run at smoke scale; a second skips; an interrupted one ends the same."""
-    one, two = tmp_path / "one", tmp_path / "two"
-    first = run(*SMOKE, "--out", str(one))
-    assert first.returncode == 0, first.stderr
-    assert (one / "report" / "index.html").exists()
-    assert str(one / "report" / "index.html") in first.stdout
-    for identity in ("LEM1", "THM1", "THM2", "THM3", "THM4", "REM1", "TAB1-F"):
-        assert f"\n{identity} " in first.stdout
-    before = {p: p.stat().st_mtime_ns for p in one.glob("bert/*/*/summary.json")}
-    assert len(before) == 10
-    assert len(list(one.glob("bert/languages/*/runs/*/summary.json"))) == 12
-    words = {claim["id"]: claim for claim in read_json(one / "claims.json")}
-    for kind in ("composition", "hierarchy"):
-        assert f"{kind}: 3 arms, each 0 tuning runs and 2 paired seeds" in first.stdout
-        assert (
-            "demonstration, 2 seeds"
-            in words[f"LANG-{kind.upper()}"]["evidence"]
-            + (words[f"LANG-{kind.upper()}"]["qualifier"])
-        )
-        assert read_json(one / "figures" / f"bert_{kind}.json")["title"].startswith("The main arms")
-    assert {"composition", "hierarchy"} <= read_json(one / "times.json")["steps"].keys()
-    again = run("theory", "toy", "bert", *SMOKE, "--out", str(one))
-    assert again.returncode == 0, again.stderr
-    assert "all results are there already" in again.stdout
-    assert {p: p.stat().st_mtime_ns for p in one.glob("bert/*/*/summary.json")} == before
+@pytest.fixture
+def text(tmp_path: Path) -> tuple[str, ...]:
+    """Options that name a small text: reading the default one takes as long as all the training."""
+    rng = np.random.default_rng(0)
+    words = ["".join(rng.choice(list("abcdefgh"), size=rng.integers(2, 7))) for _ in range(300)]
+    documents = [" ".join(rng.choice(words, size=60)) for _ in range(1500)]
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "text.txt").write_text("\n\n".join(documents))
+    return ("--text", str(tmp_path / "words"))
 
-    shutil.copytree(one / "data", two / "data")  # the harvest need not be done twice
+
+def summaries(out: Path) -> list[Path]:
+    """Of all runs on text."""
+    return list(out.glob("bert/*/*/summary.json"))
+
+
+def test_runs_are_skipped_and_an_interrupted_one_ends_the_same(
+    text: tuple[str, ...], tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    first = run("bert", "claims", *SMOKE, *text, "--out", str(one))
+    assert first.returncode == 0, first.stderr
+    assert "\nTAB1-F " in first.stdout
+    before = {p: p.stat().st_mtime_ns for p in summaries(one)}
+    assert len(before) == 10
+    again = run("bert", *SMOKE, *text, "--out", str(one))
+    assert again.returncode == 0, again.stderr
+    assert {p: p.stat().st_mtime_ns for p in summaries(one)} == before
+
     process = subprocess.Popen(
-        [sys.executable, "paper_repro.py", "bert", *SMOKE, "--out", str(two)],
+        [sys.executable, "paper_repro.py", "bert", *SMOKE, *text, "--out", str(two)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -268,18 +269,42 @@ def test_smoke_run_is_complete_skips_and_repeats(tmp_path: Path) -> None:
     assert process.returncode == 130, errors
     assert "the same command goes on from here" in errors
     assert "Traceback" not in errors
-    assert len(list(two.glob("bert/*/*/summary.json"))) < 10
-    late = run("bert", *SMOKE, "--out", str(two), "--max-minutes", "0.02")
-    assert late.returncode == 75, late.stderr
-    assert "paper_repro.py: time is up; the same command goes on from here" in late.stderr
-    assert "Traceback" not in late.stderr
-    late = run("theory", *SMOKE, "--out", str(two), "--max-minutes", "0.02")
-    assert late.returncode == 75, late.stderr
-    final = run("bert", *SMOKE, "--out", str(two))
+    assert len(summaries(two)) < 10
+    for verb in ("bert", "theory"):
+        late = run(verb, *SMOKE, *text, "--out", str(two), "--max-minutes", "0.02")
+        assert late.returncode == 75, late.stderr
+        assert "paper_repro.py: time is up; the same command goes on from here" in late.stderr
+        assert "Traceback" not in late.stderr
+    final = run("bert", *SMOKE, *text, "--out", str(two))
     assert final.returncode == 0, final.stderr
-    ends = [{k: v for k, v in numbers(o).items() if k.startswith("bert/")} for o in (one, two)]
+    names = {str(path.relative_to(one)) for path in summaries(one)}
+    ends = [{k: v for k, v in numbers(out).items() if k in names} for out in (one, two)]
     assert len(ends[0]) == 10
     assert json.dumps(ends[0], sort_keys=True) == json.dumps(ends[1], sort_keys=True)
+
+
+@pytest.mark.slow
+def test_a_whole_smoke_run_is_complete(tmp_path: Path) -> None:
+    """The default verbs and the default text, from nothing to the report."""
+    out = tmp_path / "out"
+    first = run(*SMOKE, "--out", str(out))
+    assert first.returncode == 0, first.stderr
+    assert (out / "report" / "index.html").exists()
+    assert str(out / "report" / "index.html") in first.stdout
+    for identity in ("LEM1", "THM1", "THM2", "THM3", "THM4", "REM1", "TAB1-F"):
+        assert f"\n{identity} " in first.stdout
+    assert len(summaries(out)) == 10
+    assert len(list(out.glob("bert/languages/*/runs/*/summary.json"))) == 12
+    words = {claim["id"]: claim for claim in read_json(out / "claims.json")}
+    for kind in ("composition", "hierarchy"):
+        assert f"{kind}: 3 arms, each 0 tuning runs and 2 paired seeds" in first.stdout
+        claim = words[f"LANG-{kind.upper()}"]
+        assert "demonstration, 2 seeds" in claim["evidence"] + claim["qualifier"]
+        assert read_json(out / "figures" / f"bert_{kind}.json")["title"].startswith("The main arms")
+    assert {"composition", "hierarchy"} <= read_json(out / "times.json")["steps"].keys()
+    again = run("theory", "toy", "bert", *SMOKE, "--out", str(out))
+    assert again.returncode == 0, again.stderr
+    assert "all results are there already" in again.stdout
 
 
 @pytest.mark.slow

@@ -20,8 +20,8 @@ COLOURS = {"helps": "#0072b2", "no gain": "#8a8a8a", "hurts": "#d55e00"}
 def _panels(data: dict[str, Any]) -> Figure | None:
     if not data["forecasts"]:
         return None
-    figure = style.new_figure(4.6)
-    upper, lower = figure.subplots(2, 1, height_ratios=(1.5, 1.0))
+    figure = style.new_figure(5.4)
+    upper, lower = figure.subplots(2, 1, height_ratios=(1.6, 1.0))
     _changes(upper, data)
     _rules(lower, data)
     style.panel_title(upper, "a", "What was forecast, and what came")
@@ -51,29 +51,31 @@ def _changes(axes: Axes, data: dict[str, Any]) -> None:
     ends = [
         value for entry in data["forecasts"] for value in (entry["change"], entry["true_change"])
     ]
-    span = max(0.1, max(abs(value) for value in ends))
+    span = 1.3 * max(0.1, max(abs(value) for value in ends))
     axes.plot([-span, span], [-span, span], color=style.FAINT, linewidth=0.8, linestyle="--")
+    axes.set_xlim(-span, span)
+    axes.set_ylim(-span, span)
     axes.axhline(0, color=style.FAINT, linewidth=0.6)
     axes.axvline(0, color=style.FAINT, linewidth=0.6)
     axes.set_xscale("symlog", linthresh=0.1)
     axes.set_yscale("symlog", linthresh=0.1)
     axes.set_xlabel("change forecast, decades of loss")
     axes.set_ylabel("change that came")
-    axes.legend(loc="lower right", fontsize="x-small")
+    axes.legend(loc="lower right")
 
 
 def _rules(axes: Axes, data: dict[str, Any]) -> None:
-    rules = list(data["rules"])
+    rules = sorted(data["rules"], key=lambda rule: rule != "forecast")
     for offset, (mark, title) in enumerate(MARKS.items()):
         shares = [_share(data["rules"][rule]["all"][mark]) for rule in rules]
         places = np.arange(len(rules)) + 0.25 * (offset - 1)
         axes.bar(
             places, shares, width=0.22, label=title, color=style.INK, alpha=0.85 - 0.28 * offset
         )
-    axes.set_xticks(range(len(rules)), rules)
+    axes.set_xticks(range(len(rules)), [rule.replace(", ", ",\n") for rule in rules])
     axes.set_ylim(0, 1)
     axes.set_ylabel("share right")
-    axes.legend(loc="upper right", fontsize="x-small", ncols=3)
+    axes.legend(loc="upper right", ncols=3)
     axes.grid(visible=False, axis="x")
 
 
