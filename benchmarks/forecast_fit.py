@@ -15,7 +15,7 @@ from swe.base.environment import host
 from swe.base.files import read_json, read_lines, write_json
 from swe.predict.calibration import SHIPPED, load, save
 from swe.predict.measured import SHARES
-from theory.toys.cells import UNSEEN
+from theory.toys.cells import FITTED
 from theory.toys.forecasting import calibration, scores
 
 
@@ -23,6 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fit", type=Path, help="cells to fit the calibration to, JSON lines")
     parser.add_argument("--judge", type=Path, help="cells to judge it on")
+    parser.add_argument("--name", default="forecasts", help="of the judging's record")
     parser.add_argument("--record", type=Path, required=True, help="folder of the JSON records")
     given = parser.parse_args()
     given.record.mkdir(parents=True, exist_ok=True)
@@ -35,13 +36,13 @@ def main() -> None:
     if given.judge is not None:
         entries = read_lines(given.judge)
         record = {
-            "unseen": list(UNSEEN),
+            "unseen": sorted({entry["family"] for entry in entries} - {*FITTED}),
             "environment": host(),
             "fitted": read_json(fitted),
             "measured": read_json(given.judge.with_suffix(".environment.json")),
             "scores": [scores(entries, load(share)) for share in SHARES],
         }
-        write_json(given.record / "forecasts.json", record)
+        write_json(given.record / f"{given.name}.json", record)
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ BLOCKS: dict[str, Callable[[Any], str]] = {
     "scores": bert_finetune.page,
     "squad": record_tables.squad,
     "forecasts": record_tables.forecasts,
+    "forecasts-languages": record_tables.forecasts,
 }
 FILES = {"claims-in-full": "claims"}
 """Blocks whose record has another name."""
