@@ -17,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from swe.base.environment import host
-from swe.base.files import write_json
+from swe.base.files import append_line, read_lines, write_json
 from swe.sharing.seeds import derive_seed
 from theory.toys.cells import FITTED, UNSEEN, Cell, drawn, measure
 
@@ -41,18 +41,16 @@ def main() -> None:
     parser.add_argument("--families", nargs="+", default=list(FITTED + UNSEEN))
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
-    lines = options.out.read_text().splitlines() if options.out.exists() else []
-    done = [json.loads(line) for line in lines]
+    done = read_lines(options.out)
     cells = drawn(options.seed, options.families, options.each)
     known = [{key: entry[key] for key in cells[0].name()} for entry in done]
     left = [(options.seed, cell) for cell in cells if cell.name() not in known]
     np.random.default_rng(options.seed).shuffle(left)  # the time left is told by any part
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write_json(options.out.with_suffix(".environment.json"), host())
-    with options.out.open("a") as file, get_context("spawn").Pool(options.jobs) as pool:
+    with get_context("spawn").Pool(options.jobs) as pool:
         for entry in tqdm(pool.imap_unordered(one, left), total=len(left), desc="cells"):
-            file.write(json.dumps(entry, sort_keys=True) + "\n")
-            file.flush()
+            append_line(options.out, entry)
 
 
 if __name__ == "__main__":

@@ -28,13 +28,13 @@ from bert.model.config import Placement, named_config
 from swe.base.environment import host
 from swe.base.files import append_line, read_lines, write_json
 from swe.predict.measured import ARMS as MEASURED
-from swe.predict.measured import lengths
+from swe.predict.measured import LEAST, lengths
 from swe.probes.curvature import curvature
 from swe.probes.measure import BATCHES
 from swe.probes.rehearsal import enter, held_loss, rehearse
 from swe.probes.run import Run, fresh
 from swe.sharing.schedule import EqualStart
-from theory.toys.cells import ARMS, FRACTIONS, LEAST
+from theory.toys.cells import ARMS, FRACTIONS
 
 SIZE, ROWS, UPDATES, RATE, WARMUP = "6x32", 64, 1000, 4e-3, 0.05
 """The default run's cell of the composition language, and its rate for all arms."""

@@ -25,7 +25,6 @@ SCHEDULES: dict[str, Schedule] = {
 }
 BATCHES = 4
 """Batches over which the curvature is taken."""
-assert tuple(SCHEDULES) == ARMS
 
 Progress = Callable[[int, int, str], None]
 """Told before each piece of work: updates done, of how many, and what comes next."""

@@ -12,12 +12,12 @@ import argparse
 import importlib.util
 import json
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from swe.base.errors import ConfigError, SweError
+from swe.base.progress import Bars
 from swe.predict.forecast import Forecast, forecast
 from swe.predict.measured import SHARES
 from swe.probes.measure import cost, measure
@@ -70,12 +70,6 @@ def in_words(found: Forecast, updates: int, floor: float) -> str:
     return "\n".join(lines)
 
 
-def _told(done: int, total: int, what: str, began: float) -> None:
-    spent = time.perf_counter() - began
-    left = f", {spent / done * (total - done):.0f} s left" if 0 < done < total else ""
-    print(f"{done} of {total} updates{left}: {what}", file=sys.stderr)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     assert __doc__ is not None
@@ -91,7 +85,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--floor", type=float, default=0.0, help="least possible held-out loss")
     parser.add_argument("--json", action="store_true", help="print the forecast as JSON")
     given = parser.parse_args(arguments)
-    began = time.perf_counter()
     try:
         make = load_make(given.run)
         price = cost(given.updates, given.share) if given.updates > 0 else None
@@ -100,15 +93,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"rehearsals: {price.updates} updates, {price.share:.0%} of one run",
                 file=sys.stderr,
             )
-        found = forecast(
-            measure(
+        with Bars({"rehearsals": "updates"}) as bars:
+            measured = measure(
                 make,
                 given.updates,
                 share=given.share,
                 floor=given.floor,
-                progress=lambda done, total, what: _told(done, total, what, began),
+                progress=lambda done, total, what: bars("rehearsals", done, total, what),
             )
-        )
+        found = forecast(measured)
     except SweError as error:
         print(f"predict: {error}", file=sys.stderr)
         return error.status

@@ -23,6 +23,7 @@ from tests.figures.samples import (
     finetuned,
     models,
     speedup,
+    toys,
 )
 from tests.figures.samples.files import dump, record
 
@@ -59,7 +60,7 @@ CLAIMS = [
 
 
 def write_results(out: Path) -> None:
-    for area in (bounds, controls, speedup, models):
+    for area in (bounds, controls, speedup, models, toys):
         for path, sample in area.FILES.items():
             dump(out / path, record(sample()))
     dump(out / "claims.json", CLAIMS)

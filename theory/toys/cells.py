@@ -14,12 +14,14 @@ teacher; `lista`: sparse coding. `drawn` draws the numbers of each cell from a s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from swe.predict.calibration import TAUS
+from swe.predict.measured import FEWEST, LEAST
 from swe.probes.curvature import curvature
 from swe.sharing.schedule import AlwaysShared, EqualStart, NeverShared, Schedule, SweFixed
 from swe.sharing.seeds import derive_seed
@@ -29,21 +31,18 @@ from theory.numerics.domain import Array
 from theory.toys.lista import lista
 from theory.toys.problems import HELD, CoreQuadratic, TeacherStudent, Trained
 from theory.toys.staircase import staircase
-from theory.toys.together import start_of, train_together
+from theory.toys.together import final_losses, start_of, train_together, untrained_losses
 from theory.toys.unrolled import unrolled
 
 FITTED = ("quadratic", "staircase", "unrolled", "residual")
 UNSEEN = ("lista",)
 WIDTH = 8
-TAUS = (0.1, 0.2, 0.4, 0.6, 0.8)
 CONTROLS: dict[str, Schedule] = {"baseline": NeverShared(), "equal-start": EqualStart()}
 TIED: dict[str, Schedule] = {f"swe-f {tau:g}": SweFixed(until=tau) for tau in TAUS}
 ARMS: dict[str, Schedule] = CONTROLS | TIED | {"always-shared": AlwaysShared()}
 FRACTIONS = (1 / 32, 1 / 16, 1 / 8, 1 / 4)
 """Of the updates: the rehearsals' lengths."""
 STEPS = (100, 200, 400, 800)
-FEWEST = 4
-"""Updates of a rehearsal at least."""
 RATES = {
     ("quadratic", "sgd"): (0.05, 0.1, 0.2, 0.4, 0.8, 1.6),
     ("quadratic", "adamw"): (0.01, 0.02, 0.04, 0.08, 0.16, 0.32),
@@ -73,14 +72,7 @@ class Cell:
 
     def name(self) -> dict[str, Any]:
         """What tells a cell from others, JSON-able."""
-        return {
-            "family": self.family,
-            "optimiser": self.optimiser,
-            "steps": self.steps,
-            "depth": self.depth,
-            "factor": self.factor,
-            "numbers": self.numbers,
-        }
+        return asdict(self)
 
     def problem(self, seeds: tuple[int, ...]) -> Trained:
         """One network for each seed."""
@@ -171,25 +163,11 @@ def _numbers(family: str, rng: np.random.Generator) -> dict[str, float]:
 def log_losses(
     problem: Trained, cell: Cell, steps: int, runs: Sequence[tuple[Schedule, float]]
 ) -> Array:
-    """log10 of the held-out losses after (schedule, rate) runs of `steps` updates, (runs, n).
-
-    As `theory.toys.judged.log_losses`: not finite counts as untrained.
+    """log10 of the held-out losses after (schedule, rate) runs of `steps` updates, (runs, n), as
+    `together.final_losses`.
     """
-    losses = train_together(problem, runs, cell.optimiser, steps, precision=np.float32)
-    untrained = np.stack([untrained_losses(problem, schedule) for schedule, _ in runs])
-    kept = np.where(np.isfinite(losses), losses, untrained)
-    return np.asarray(np.log10(np.maximum(kept, LEAST)))
-
-
-LEAST = 1e-8
-"""Losses below count as this: single precision cannot tell them from 0."""
-
-
-def untrained_losses(problem: Trained, schedule: Schedule) -> Array:
-    """Held-out losses at the start of a schedule, (n,)."""
-    with torch.no_grad():
-        stack = problem.stack(start_of(problem, schedule))
-        return np.asarray(problem.losses(stack, HELD).numpy())
+    losses = final_losses(problem, runs, cell.optimiser, steps)
+    return np.asarray(np.log10(np.maximum(losses, LEAST)))
 
 
 def rehearsed(steps: int, fraction: float) -> int:

@@ -26,10 +26,9 @@ from swe.predict.forecast import forecast, vote
 from swe.predict.measured import ARMS, SHARES, Measured
 from swe.sharing.seeds import derive_seed
 from theory.numerics.domain import Array
-from theory.toys.cells import FITTED, UNSEEN, drawn, measure
+from theory.toys.cells import CONTROLS, FITTED, UNSEEN, drawn, measure
 from theory.toys.judged import worse
 
-CONTROLS = ("baseline", "equal-start")
 CLIP = 4.0
 """Decades: changes beyond count as this much, so that one run that diverged rules no mean."""
 EVEN = 0.02

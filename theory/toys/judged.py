@@ -29,7 +29,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from evidence.comparison import Verdict, compare
 from swe.sharing.schedule import AlwaysShared, EqualStart, NeverShared, Schedule, SweFixed
@@ -37,8 +36,8 @@ from swe.sharing.seeds import derive_seed
 from theory.numerics.domain import Array
 from theory.toys import teacher_student
 from theory.toys.lista import lista
-from theory.toys.problems import HELD, TeacherStudent, Trained
-from theory.toys.together import start_of, train_together
+from theory.toys.problems import TeacherStudent, Trained
+from theory.toys.together import final_losses
 from theory.toys.unrolled import unrolled
 
 DEPTH, WIDTH = 8, 8
@@ -124,23 +123,9 @@ SCALES = {"smoke": (20, 2, 2, 2), "small": (400, 6, 8, 5), "full": (400, 12, 24,
 
 
 def log_losses(problem: Trained, setting: Setting, runs: Sequence[tuple[str, float]]) -> Array:
-    """log10 of the held-out losses of (arm, rate), (runs, n).
-
-    A run whose loss is not finite leaves its user with the untrained network: its loss counts.
-    """
-    losses = train_together(
-        problem,
-        [(ARMS[arm], rate) for arm, rate in runs],
-        setting.optimiser,
-        setting.steps,
-        precision=np.float32,
-    )
-    with torch.no_grad():
-        untrained = [
-            problem.losses(problem.stack(start_of(problem, ARMS[arm])), HELD).numpy()
-            for arm, _ in runs
-        ]
-    return np.asarray(np.log10(np.where(np.isfinite(losses), losses, np.stack(untrained))))
+    """log10 of the held-out losses of (arm, rate), (runs, n), as `together.final_losses`."""
+    pairs = [(ARMS[arm], rate) for arm, rate in runs]
+    return np.asarray(np.log10(final_losses(problem, pairs, setting.optimiser, setting.steps)))
 
 
 def judge(setting: Setting, tuning: tuple[int, ...], judging: tuple[int, ...]) -> dict[str, Any]:

@@ -96,6 +96,24 @@ def train_together(
     return np.asarray(torch.cat(out).numpy())
 
 
+def untrained_losses(problem: Trained, schedule: Schedule) -> Array:
+    """Held-out losses at the start of a schedule, (n,)."""
+    with torch.no_grad():
+        stack = problem.stack(start_of(problem, schedule))
+        return np.asarray(problem.losses(stack, HELD).numpy())
+
+
+def final_losses(
+    problem: Trained, runs: Sequence[tuple[Schedule, float]], optimiser: str, steps: int
+) -> Array:
+    """As `train_together` in single precision, (runs, n), for a comparison of what a user is left
+    with: a run whose loss is not finite leaves its user with the untrained network.
+    """
+    losses = train_together(problem, runs, optimiser, steps, precision=np.float32)
+    untrained = np.stack([untrained_losses(problem, schedule) for schedule, _ in runs])
+    return np.where(np.isfinite(losses), losses, untrained)
+
+
 def _descend(
     problem: Trained,
     stack: SharedStack,

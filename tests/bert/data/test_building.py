@@ -332,7 +332,7 @@ def _die(*arguments: object) -> None:
 
 
 def test_differences_are_named() -> None:
-    inputs = {
+    inputs: dict[str, Any] = {
         "vocabulary_sha256": "a",
         "length": 8,
         "documents": "across",
@@ -344,7 +344,7 @@ def test_differences_are_named() -> None:
     assert difference(inputs, inputs | {"parts": {}}) is None
     assert difference(inputs, inputs | {"format": 2}) == "version of this program"
     files: list[dict[str, str]] = [{"name": "y", "sha256": "2"}]
-    text = dict(inputs["text"])  # type: ignore[call-overload]
+    text = inputs["text"]
     assert difference(inputs, inputs | {"text": text | {"files": files}}) == ("text (x was added)")
     assert difference(inputs, inputs | {"text": text | {"errors": "replace"}}) == (
         "text (errors replace, now strict)"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bert.languages.composition import Composition
 from bert.languages.task import HELD_OUT_SEED, LanguageTask
-from bert.model.config import named_config
+from bert.model.config import Placement, named_config
 from bert.model.encoder import Bert
 from swe.base.errors import ConfigError
 from swe.base.interrupt import Interrupted
@@ -127,9 +127,9 @@ def test_a_model_that_does_not_fit_is_refused() -> None:
 
 
 @pytest.mark.parametrize("placement", ["pre", "post"])
-def test_a_run_cut_anywhere_resumes_bit_for_bit(placement: str, tmp_path: Path) -> None:
+def test_a_run_cut_anywhere_resumes_bit_for_bit(placement: Placement, tmp_path: Path) -> None:
     """Stopped before, at and after the untie; dropout, evaluations and weights are the same."""
-    task = replace(TASK, config=replace(TASK.config, placement=placement))  # type: ignore[arg-type]
+    task = replace(TASK, config=replace(TASK.config, placement=placement))
     config = TrainConfig(
         steps=9, schedule=SweFixed(until=4 / 9), eval_interval=2, checkpoint_interval=3
     )

@@ -48,6 +48,10 @@ def test_it_measures_what_the_probes_measure() -> None:
     assert found.commutator == alone_curvature.commutator
 
 
+def test_its_arms_are_those_of_a_forecast() -> None:
+    assert tuple(SCHEDULES) == ARMS
+
+
 def test_its_cost_is_counted() -> None:
     told: list[tuple[int, int, str]] = []
     measure(make, UPDATES, progress=lambda *one: told.append(one))

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from swe.predict.calibration import TAUS
 from theory.models import staircase as solved
 from theory.toys import cells
-from theory.toys.cells import ARMS, FITTED, FRACTIONS, RATES, TAUS, UNSEEN, drawn, measure
+from theory.toys.cells import ARMS, FITTED, FRACTIONS, RATES, UNSEEN, drawn, measure
 from theory.toys.problems import HELD
 from theory.toys.staircase import staircase
 from theory.toys.together import start_of, train_together
