@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from swe.base.config import require_count
+from swe.base.config import require, require_count
 from swe.base.errors import ConfigError
 from swe.predict.measured import ARMS, SHARES, Measured, lengths, log_loss
 from swe.probes.curvature import curvature
@@ -41,7 +41,12 @@ class Cost:
 
 
 def cost(updates: int, share: float = SHARES[0]) -> Cost:
-    """Return the updates that ``measure`` trains; curvature adds some tens of gradients."""
+    """Return the updates that ``measure`` trains; curvature adds some tens of gradients.
+
+    Raises ConfigError for a number of updates or a share that ``measure`` refuses.
+    """
+    require_count("updates", updates)
+    require(share in SHARES, "share", share, f"one of {SHARES}")
     trained = len(ARMS) * sum(lengths(updates, share))
     return Cost(trained, trained / updates)
 
@@ -64,7 +69,7 @@ def measure(
     Raises ConfigError as :func:`swe.probes.rehearsal.rehearse`, for a run so short that both
     lengths are one, for losses below the floor, and for a start that is not finite.
     """
-    require_count("updates", updates)
+    total = cost(updates, share).updates
     short, long = lengths(updates, share)
     if short == long:
         raise ConfigError(f"updates = {updates}: too few; at least {math.ceil(10 / share)}")
@@ -73,7 +78,7 @@ def measure(
         start = held_loss(run, run.model)
         if not math.isfinite(start):
             raise ConfigError(f"held: {start:g} before the first update; must be finite")
-        progress(0, cost(updates, share).updates, "curvature")
+        progress(0, total, "curvature")
 
         def loss() -> Tensor:
             return torch.stack([run.loss(run.model, t) for t in range(BATCHES)]).mean()
@@ -83,7 +88,7 @@ def measure(
     losses: dict[int, dict[str, float]] = {short: {}, long: {}}
     for count in (short, long):
         for arm, schedule in SCHEDULES.items():
-            progress(done, cost(updates, share).updates, f"{arm}, {count} updates")
+            progress(done, total, f"{arm}, {count} updates")
             end = rehearse(make, schedule, count, evaluations=1)
             losses[count][arm] = log_loss(end.loss, floor, end.start_loss)
             done += count

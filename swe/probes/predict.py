@@ -55,8 +55,9 @@ def in_words(found: Forecast, updates: int, floor: float) -> str:
     verb = {"helps": "helps", "hurts": "hurts", "no gain": "brings nothing"}[found.verdict]
     kin = ", ".join(f"{name} {weight:.0%}" for name, weight in found.families)
     lines = [
-        f"Sharing {verb}: the best is to share for the first {found.until:.0%} "
-        f"({round(found.until * updates)} of {updates} updates).",
+        f"Sharing {verb}, by {found.sureness:.0%} of the known runs most like this one; if at all, "
+        f"share for the first {found.until:.0%} ({round(found.until * updates)} of {updates} "
+        "updates).",
         f"Expected {above}, against the better of baseline and equal start: "
         f"x {10**found.change:.2f} (80 % interval {10**found.low:.2f} to {10**found.high:.2f}).",
         f"Such a forecast was right {found.right:.0%} of the time on models of kinds it knew, "
@@ -87,12 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         make = load_make(given.run)
-        price = cost(given.updates, given.share) if given.updates > 0 else None
-        if price is not None:
-            print(
-                f"rehearsals: {price.updates} updates, {price.share:.0%} of one run",
-                file=sys.stderr,
-            )
+        price = cost(given.updates, given.share)
+        print(f"rehearsals: {price.updates} updates, {price.share:.0%} of one run", file=sys.stderr)
         with Bars({"rehearsals": "updates"}) as bars:
             measured = measure(
                 make,

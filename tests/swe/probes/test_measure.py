@@ -16,6 +16,7 @@ from swe.probes import predict
 from swe.probes.curvature import curvature
 from swe.probes.measure import SCHEDULES, cost, measure
 from swe.probes.rehearsal import enter, rehearse
+from swe.probes.run import Run
 from swe.sharing.schedule import EqualStart
 from tests.swe.probes.runs import loss_of, make
 
@@ -61,8 +62,15 @@ def test_its_cost_is_counted() -> None:
 
 
 def test_impossible_measurements_are_refused() -> None:
+    def never() -> Run:
+        raise AssertionError("a run was begun")
+
     with pytest.raises(ConfigError, match="updates = 60: too few; at least 160"):
-        measure(make, 60)
+        measure(never, 60)
+    with pytest.raises(ConfigError, match="updates = 0: must be"):
+        measure(never, 0)
+    with pytest.raises(ConfigError, match=r"share = 0\.5: must be one of"):
+        measure(never, UPDATES, share=0.5)
     with pytest.raises(ConfigError, match="floor"):
         measure(make, UPDATES, floor=100.0)
 
