@@ -27,7 +27,7 @@ from torch.optim import Optimizer
 
 from swe.base.config import require, require_between
 from swe.base.errors import ConfigError
-from swe.sharing.layers import Container, name_of
+from swe.sharing.places import Container, name_of
 from swe.sharing.stack import SharedStack
 
 

@@ -16,7 +16,7 @@ layer at all times), ``adopt(..., resume=saved_swe_state)``, then load the optim
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -24,7 +24,8 @@ from torch.optim import Optimizer
 
 from swe.base.errors import ConfigError
 from swe.sharing.gradients import Convention
-from swe.sharing.layers import Container, LayerList, depth_of, name_of, share_layers
+from swe.sharing.layers import LayerList, share_layers
+from swe.sharing.places import Container, Selection, depth_of, name_of, pick
 from swe.sharing.schedule import Schedule, ScheduleState
 from swe.sharing.share_then_unshare import ShareThenUnshare
 from swe.sharing.unshare import Moments
@@ -40,6 +41,9 @@ def adopt(
     convention: Convention = "mean",
     clip_norm: float | None = None,
     moments: Moments = "copy",
+    layers: Selection = None,
+    per_layer: Sequence[str] = (),
+    ignore: Sequence[str] = (),
     resume: Mapping[str, Any] | None = None,
 ) -> ShareThenUnshare:
     """Tie the layers at ``where`` (a name such as "encoder.layer", or the list) by ``schedule``.
@@ -53,10 +57,10 @@ def adopt(
     optimiser treats differently (layer-wise rates: tied there would be one), and for schedules
     that do not fit; nothing is changed then.
     """
-    schedule.validate(depth_of(model, where), steps)
+    schedule.validate(depth_of(model, where, layers), steps)
     names = dict(model.named_parameters(remove_duplicate=False))
-    require_equal_treatment(model, where, schedule, optimizer)
-    share(model, where, schedule, resume=resume)
+    require_equal_treatment(model, where, schedule, optimizer, layers)
+    share(model, where, schedule, layers=layers, per_layer=per_layer, ignore=ignore, resume=resume)
     drop_parameters(model, optimizer, names)
     return ShareThenUnshare(
         model,
@@ -75,6 +79,9 @@ def share(
     where: str | Container,
     schedule: Schedule,
     *,
+    layers: Selection = None,
+    per_layer: Sequence[str] = (),
+    ignore: Sequence[str] = (),
     resume: Mapping[str, Any] | None = None,
 ) -> LayerList:
     """Tie the layers as the schedule starts (or as ``resume`` says), before an optimiser is built.
@@ -83,32 +90,49 @@ def share(
     that share must be equal already: the weights are to be loaded first. Raises ConfigError.
     """
     if resume is None:
-        state = schedule.start(depth_of(model, where))
+        state = schedule.start(depth_of(model, where, layers))
     else:
         state = ScheduleState.from_json(resume["schedule"])
-    stack = share_layers(model, where, state.layout, equal=resume is not None)
+    stack = share_layers(
+        model,
+        where,
+        state.layout,
+        layers=layers,
+        per_layer=per_layer,
+        ignore=ignore,
+        equal=resume is not None,
+    )
     if resume is None and schedule.equal_start:
         stack.equalise()
     return stack
 
 
 def require_equal_treatment(
-    model: nn.Module, where: str | Container, schedule: Schedule, optimizer: Optimizer
+    model: nn.Module,
+    where: str | Container,
+    schedule: Schedule,
+    optimizer: Optimizer,
+    part: Selection = None,
 ) -> None:
     """Refuse optimiser groups that treat layers differently which the schedule may tie."""
-    prefix, layers = name_of(model, where)
+    prefix, container = name_of(model, where)
+    names = pick(prefix, container, part)
+    layers = [container.get_submodule(name) for name in names]
     group_of = {id(p): g for g in optimizer.param_groups for p in g["params"]}
     layout = schedule.start(len(layers)).layout
     for index, owner in enumerate(layout.owner):
         first = dict(layers[layout.owner.index(owner)].named_parameters())
         for name, parameter in layers[index].named_parameters():
+            place = f"{prefix}.{names[index]}.{name}"
             if parameter.requires_grad and id(parameter) not in group_of:
-                raise ConfigError(f"optimizer: does not hold the parameter {prefix}.{index}.{name}")
+                raise ConfigError(f"optimizer: does not hold the parameter {place}")
+            if name not in first:
+                continue  # not the same kind of layer, which is refused in other words
             one, other = (_options(group_of.get(id(p))) for p in (first[name], parameter))
             for key in sorted(one.keys() | other.keys()):
                 if one.get(key) != other.get(key):
                     raise ConfigError(
-                        f"optimizer: {key} = {other.get(key)!r} for {prefix}.{index}.{name}, "
+                        f"optimizer: {key} = {other.get(key)!r} for {place}, "
                         f"{one.get(key)!r} for the layer it is tied to: it would have one"
                     )
 

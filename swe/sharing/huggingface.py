@@ -29,7 +29,7 @@ from torch.optim import Optimizer
 from swe.base.errors import ConfigError
 from swe.sharing.adopt import drop_parameters, require_equal_treatment, share
 from swe.sharing.gradients import Convention
-from swe.sharing.layers import depth_of
+from swe.sharing.places import depth_of
 from swe.sharing.schedule import Schedule
 from swe.sharing.share_then_unshare import Event, ShareThenUnshare
 from swe.sharing.statistics import finite_or_none

@@ -1,17 +1,17 @@
-"""Tie and untie the layers that a foreign model keeps in its own ModuleList or Sequential.
+"""Tie and untie the layers that a foreign model keeps in a list of its own.
 
-The foreign forward loops over its list, so sharing is said in that list: while tied it holds one
-module at several places. A parameter still exists once (``named_parameters`` names it at the first
-place), no parameter is assigned to another, and the list stays the same object with the same names.
+Every layer stays the module it is, at its place, with its own attributes, hooks, buffers and
+number; while tied, the layers of a block hold the same parameters. A parameter exists once
+(``named_parameters`` names it at the first layer), so optimisers, clipping and checkpoints see it
+once, and an untie gives the later layers parameters of their own.
 
-``state_dict`` lists every layer at all times, tied ones as equal copies, so that a checkpoint
+``state_dict`` lists every layer at all times, tied weights as equal copies, so that a checkpoint
 written in the tied phase opens in the unmodified model class. Loading one whose layers differ into
 a list that shares them would keep the last layer's weights in silence, hence it is refused.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,36 +20,35 @@ import torch
 from torch import Tensor, nn
 
 from swe.base.errors import ConfigError
+from swe.sharing.alike import require_alike
+from swe.sharing.copying import copy_block
 from swe.sharing.layout import Layout
-from swe.sharing.stack import (
-    ADOPTED,
-    all_stacks,
-    clone_block,
-    equalise_blocks,
-    require_same_shape,
-)
-
-Container = nn.ModuleList | nn.Sequential
-# A layer's own number, which models use for caches: each untied layer gets its own back.
-INDICES = frozenset({"layer_idx", "layer_index", "layer_id", "layer_number", "block_idx"})
-_PLAIN = (bool, int, float, str, type(None))
+from swe.sharing.places import Container, Selection, layout_of, name_of, pick, require_owned
+from swe.sharing.shapes import require_same_shape
+from swe.sharing.stack import ADOPTED, all_stacks, equalise_weights
+from swe.sharing.weights import clone, hold, leaf, parameters_of, require_ready, twins
 
 
 class LayerList:
     """A stack (see :class:`swe.sharing.stack.Stack`) inside somebody's list of layers.
 
-    Made by :func:`share_layers`. Not a module: the list itself stays one.
+    Made by :func:`share_layers`. Not a module: the list itself stays one. ``names`` are those
+    places of the list that it is made of.
     """
 
-    def __init__(self, container: Container, layout: Layout) -> None:
-        self.container, self.layout = container, layout
-        self.names = tuple(container._modules)
-        self._numbers = [_numbers(layer) for layer in self._layers()]
+    def __init__(self, container: Container, layout: Layout, names: Sequence[str]) -> None:
+        self.container, self.layout, self.names = container, layout, tuple(names)
+
+    @property
+    def layers(self) -> list[nn.Module]:
+        """The modules at the places, (depth,)."""
+        layers = [self.container._modules[name] for name in self.names]
+        return [layer for layer in layers if layer is not None]
 
     @property
     def blocks(self) -> Sequence[nn.Module]:
-        """The distinct modules, (block_count,)."""
-        layers, owner = self._layers(), self.layout.owner
+        """The first layer of each block, (block_count,)."""
+        layers, owner = self.layers, self.layout.owner
         return [layers[owner.index(block)] for block in range(self.layout.block_count)]
 
     @property
@@ -60,88 +59,87 @@ class LayerList:
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Every parameter once."""
-        return self.container.parameters()
+        for block in self.blocks:
+            yield from block.parameters()
 
     def relayout(self, layout: Layout) -> dict[str, str]:
         """Split blocks, in place; as :meth:`swe.sharing.stack.SharedStack.relayout`."""
         parents = layout.parents(self.layout)
-        old, old_names = self.blocks, self.block_names
+        old_names = self.block_names
+        held = [parameters_of(block) for block in self.blocks]
         taken: set[int] = set()
-        blocks: list[nn.Module] = []
         for index, parent in enumerate(parents):
-            block = old[parent]
-            if parent in taken:
-                block = clone_block(block)
-                _renumber(block, self._numbers[layout.owner.index(index)])
+            own = twins(held[parent], clone) if parent in taken else held[parent]
             taken.add(parent)
-            blocks.append(block)
-        self._put([blocks[owner] for owner in layout.owner])
+            for layer, owner in zip(self.layers, layout.owner, strict=True):
+                if owner == index:
+                    hold(layer, own)
         self.layout = layout
         return {
             f"{place}.{name}": f"{old_names[parent]}.{name}"
-            for place, parent, block in zip(self.block_names, parents, blocks, strict=True)
+            for place, parent, block in zip(self.block_names, parents, self.blocks, strict=True)
             for name, _ in block.named_parameters()
         }
 
     def retie(self, layout: Layout) -> None:
-        """Before training only: keep the first layer of each block of ``layout``, drop the rest."""
+        """Before training only: the first layer of each block of ``layout`` lends its weights."""
         if not (self.layout.is_untied and self.layout.depth == layout.depth):
             self.layout.parents(layout)
-        layers = self._layers()
-        self._put([layers[layout.owner.index(block)] for block in layout.owner])
+        layers = self.layers
+        for layer, block in zip(layers, layout.owner, strict=True):
+            hold(layer, parameters_of(layers[layout.owner.index(block)]))
         self.layout = layout
 
     def equalise(self) -> None:
-        """Copy the first repeat's weights and buffers into every other repeat (equal start)."""
-        equalise_blocks(self.blocks, self.layout.unit)
+        """Copy the first repeat's weights into every other repeat (equal start)."""
+        equalise_weights(self.blocks, self.layout.unit)
 
     @contextmanager
     def layer_leaves(self) -> Iterator[list[dict[str, Tensor]]]:
-        """Within the context each place of the list holds a layer with leaves of its own.
+        """Within the context each layer holds leaves of its own over the same storage.
 
-        The layers are copies over the same storage, so nothing is allocated but module objects;
-        they last until the gradients are taken, which gradient checkpointing needs.
+        They last until the gradients are taken, which gradient checkpointing needs.
         """
-        layers = self._layers()
-        views, leaves = [], []
-        for layer in layers:
-            own = {
-                name: nn.Parameter(p.detach(), p.requires_grad)
-                for name, p in layer.named_parameters()
-            }
-            memo: dict[int, Any] = {id(p): own[name] for name, p in layer.named_parameters()}
-            memo |= {id(buffer): buffer for buffer in layer.buffers()}
-            views.append(copy.deepcopy(layer, memo))
-            leaves.append(dict[str, Tensor](own))
-        self._put(views)
+        layers = self.layers
+        held = [parameters_of(layer) for layer in layers]
+        own = [twins(parameters, leaf) for parameters in held]
         try:
-            yield leaves
+            for layer, leaves in zip(layers, own, strict=True):
+                hold(layer, leaves)
+            once = [[name for name, _ in layer.named_parameters()] for layer in layers]
+            yield [{n: leaves[n] for n in names} for leaves, names in zip(own, once, strict=True)]
         finally:
-            self._put(layers)
-
-    def _layers(self) -> list[nn.Module]:
-        layers = [self.container._modules[name] for name in self.names]
-        return [layer for layer in layers if layer is not None]
-
-    def _put(self, layers: Sequence[nn.Module]) -> None:
-        for name, layer in zip(self.names, layers, strict=True):
-            self.container._modules[name] = layer
+            for layer, parameters in zip(layers, held, strict=True):
+                hold(layer, parameters)
 
 
 def share_layers(
-    model: nn.Module, where: str | Container, layout: Layout, *, equal: bool = False
+    model: nn.Module,
+    where: str | Container,
+    layout: Layout,
+    *,
+    layers: Selection = None,
+    per_layer: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    equal: bool = False,
 ) -> LayerList:
     """Put the layers at ``where`` in ``model`` (a name, or the list itself) under ``layout``.
 
-    The list may be untied, or share already as an ALBERT-like model does; it is tied (the first
-    layers stay, the others are dropped) or split as ``layout`` asks. Do it before the optimiser is
-    built, or use :func:`swe.sharing.adopt.adopt`, which takes dropped parameters out of it. With
-    ``equal`` layers to be tied must hold the same weights already (a run that is resumed).
+    ``layers`` takes part of the list, a slice or indices; the others stay as they are. The list may
+    be untied, or share already as an ALBERT-like model does; it is tied (the first layers lend
+    their weights) or split as ``layout`` asks. Do it before the optimiser is built, or use
+    :func:`swe.sharing.adopt.adopt`, which takes dropped parameters out of it. With ``equal`` layers
+    to be tied must hold the same weights already (a run that is resumed).
+
+    ``per_layer`` names attributes, buffers or modules without weights that differ and stay each
+    layer's own while the weights are tied (drop path, window size, rotary base, kind of attention);
+    ``ignore`` those that do not matter (counters, caches). A layer's number needs neither.
 
     Raises ConfigError, with nothing changed, when there is no such list or its length is not the
-    layout's depth; when layers differ in type, shapes or a plain attribute (a drop rate, a kind of
-    attention: tied they would become one); or when layers share a parameter among one another, or
-    the model reaches one by another way than the list.
+    layout's depth; when layers at one position of the unit differ
+    (:func:`swe.sharing.alike.require_alike`); when parameters cannot be shared or copied
+    (:func:`swe.sharing.weights.require_ready`); or when layers share a parameter among one another,
+    or the model reaches one by another way than the list.
     """
     prefix, container = name_of(model, where)
     for name, module in model.named_modules():
@@ -150,157 +148,93 @@ def share_layers(
                 f"model: {name or 'it'} is wrapped in {type(module).__name__}, which would go on "
                 "with the tied parameters alone; give the model inside, and wrap anew at an untie"
             )
-    for name, _ in all_stacks(model):
-        raise ConfigError(f"model: {name or 'it'} is a shared stack already; one is possible")
-    layers = list(container)
-    if len(layers) != layout.depth:
+        if type(module).__name__ == "FullyShardedDataParallel":
+            raise ConfigError(
+                f"model: {name or 'it'} is wrapped in {type(module).__name__}, which holds flat "
+                "weights; tie before it is wrapped, and untie in a run that is resumed"
+            )
+    for name, stack in all_stacks(model):
+        if getattr(stack, "container", stack) is container or not isinstance(stack, LayerList):
+            raise ConfigError(f"model: {name or 'it'} is a shared stack already; one is possible")
+    names = pick(prefix, container, layers)
+    chosen = [container._modules[name] for name in names]
+    modules = [module for module in chosen if module is not None]
+    if len(modules) != layout.depth:
         raise ConfigError(
-            f"{prefix}: {len(layers)} layers, the layout {layout} is for {layout.depth}"
+            f"{prefix}: {len(modules)} layers, the layout {layout} is for {layout.depth}"
         )
-    require_same_shape(layers)
-    _require_same_attributes(prefix, layers)
-    _require_owned(model, prefix, layers)
-    present = _layout_of(prefix, layers, layout.unit)
+    require_same_shape(modules, layout.unit)
+    require_alike(prefix, names, modules, layout.unit, per_layer=per_layer, ignore=ignore)
+    require_ready(prefix, names, modules)
+    require_owned(model, prefix, names, modules)
+    present = layout_of(prefix, modules, layout.unit)
     if not present.is_untied and not layout.refines(present) and not present.refines(layout):
         raise ConfigError(f"{prefix}: shares as {present}, which cannot become {layout}")
     if equal:
-        _require_equal(prefix, layers, layout)
-    stack = LayerList(container, present)
+        _require_equal(prefix, names, modules, layout)
+    seen: set[int] = set()
+    for name, module in zip(names, modules, strict=True):
+        if id(module) in seen:  # one module at many places: from now on a module a place
+            container._modules[name] = twin = copy_block(module)
+            hold(twin, parameters_of(module))
+        seen.add(id(module))
+    found = LayerList(container, present, names)
     if layout.refines(present):
-        stack.relayout(layout)
+        found.relayout(layout)
     else:
-        stack.retie(layout)
-    container.__dict__[ADOPTED] = stack
+        found.retie(layout)
+    container.__dict__[ADOPTED] = found
     container.register_state_dict_post_hook(_copies_of_tied)
     container.register_load_state_dict_pre_hook(_refuse_unequal)
-    return stack
+    container.register_load_state_dict_post_hook(_hold_again)
+    return found
 
 
-def depth_of(model: nn.Module, where: str | Container) -> int:
-    """Count the layers at ``where``. Raises ConfigError as :func:`name_of`."""
-    return len(name_of(model, where)[1])
-
-
-def name_of(model: nn.Module, where: str | Container) -> tuple[str, Container]:
-    """Return (name, list). Raises ConfigError when it is not there or is no list of layers."""
-    for name, module in model.named_modules():
-        if name == where or module is where:
-            if not isinstance(module, nn.ModuleList | nn.Sequential):
-                raise ConfigError(
-                    f"{name}: is a {type(module).__name__}, must be a ModuleList or Sequential"
-                )
-            return name, module
-    lists = [n for n, m in model.named_modules() if isinstance(m, nn.ModuleList | nn.Sequential)]
-    asked = repr(where) if isinstance(where, str) else "the list given"
-    raise ConfigError(f"model: {asked} is not in it; its lists: {', '.join(lists) or 'none'}")
-
-
-def _layout_of(prefix: str, layers: Sequence[nn.Module], unit: int) -> Layout:
-    """Layout by which the list shares now: repeats of one group are the same objects."""
-    repeats = len(layers) // unit
-    cuts = [r for r in range(repeats - 1) if layers[r * unit] is not layers[(r + 1) * unit]]
-    layout = Layout.tied(len(layers), unit).split(cuts)
-    first: dict[int, int] = {}
-    owner = tuple(first.setdefault(id(layer), len(first)) for layer in layers)
-    if owner != layout.owner:
-        raise ConfigError(f"{prefix}: layers repeat as {owner}, not in units of {unit}")
-    return layout
-
-
-def _require_owned(model: nn.Module, prefix: str, layers: Sequence[nn.Module]) -> None:
-    """Every parameter of a layer belongs to it alone, and the model reaches it by the list."""
-    head = f"{prefix}." if prefix else ""
-    seen: dict[int, str] = {}
-    distinct: dict[int, int] = {}
-    for index, layer in enumerate(layers):
-        if distinct.setdefault(id(layer), index) != index:
-            continue
-        for name, parameter in layer.named_parameters():
-            full = f"{head}{index}.{name}"
-            if id(parameter) in seen:
-                raise ConfigError(f"{full}: is the same parameter as {seen[id(parameter)]}")
-            seen[id(parameter)] = full
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        if id(parameter) in seen and not name.startswith(head):
-            raise ConfigError(f"{seen[id(parameter)]}: the model also reaches it as {name}")
-
-
-def _require_equal(prefix: str, layers: Sequence[nn.Module], layout: Layout) -> None:
+def _require_equal(
+    prefix: str, names: Sequence[str], layers: Sequence[nn.Module], layout: Layout
+) -> None:
     for index, block in enumerate(layout.owner):
         first = layout.owner.index(block)
         kept = dict(layers[first].named_parameters())
         for name, parameter in layers[index].named_parameters():
             if not torch.equal(parameter, kept[name]):
                 raise ConfigError(
-                    f"{prefix}.{index}.{name}: differs from layer {first}, with which the resumed "
-                    "run shares it; load that run's weights first"
+                    f"{prefix}.{names[index]}.{name}: differs from layer {names[first]}, with "
+                    "which the resumed run shares it; load that run's weights first"
                 )
-
-
-def _plain_attributes(layer: nn.Module) -> dict[str, Any]:
-    """{"module.attribute": value} of the numbers, texts and switches that a layer holds."""
-    return {
-        f"{path}.{name}".lstrip("."): value
-        for path, module in layer.named_modules()
-        for name, value in module.__dict__.items()
-        if isinstance(value, _PLAIN) and name != "training"
-    }
-
-
-def _require_same_attributes(prefix: str, layers: Sequence[nn.Module]) -> None:
-    first = _plain_attributes(layers[0])
-    for index, layer in enumerate(layers):
-        other = _plain_attributes(layer)
-        for name in sorted(first.keys() | other.keys()):
-            if name.rsplit(".", 1)[-1] in INDICES:
-                continue
-            if name not in first or name not in other or first[name] != other[name]:
-                raise ConfigError(
-                    f"{prefix}.{index}.{name} = {other.get(name)!r}, in layer 0 it is "
-                    f"{first.get(name)!r}: tied layers must agree"
-                )
-
-
-def _numbers(layer: nn.Module) -> dict[tuple[str, str], Any]:
-    return {
-        (path, name): value
-        for path, module in layer.named_modules()
-        for name, value in module.__dict__.items()
-        if name in INDICES
-    }
-
-
-def _renumber(layer: nn.Module, numbers: dict[tuple[str, str], Any]) -> None:
-    for (path, name), value in numbers.items():
-        setattr(layer.get_submodule(path), name, value)
 
 
 # Hooks are plain functions that find the stack by the container: a deep copy of the model is whole.
 def _later_uses(container: nn.Module, prefix: str) -> Iterator[tuple[str, str]]:
-    """Pairs (name of a layer that shares, name of the first layer of its block), with dots."""
+    """Pairs (name of a tied parameter at a later layer, its name at the first one of its block)."""
     stack: LayerList = container.__dict__[ADOPTED]
-    owner = stack.layout.owner
+    owner, layers = stack.layout.owner, stack.layers
     for layer, block in enumerate(owner):
         first = owner.index(block)
         if first != layer:
-            yield f"{prefix}{stack.names[layer]}.", f"{prefix}{stack.names[first]}."
+            for name in parameters_of(layers[layer]):
+                yield f"{prefix}{stack.names[layer]}.{name}", f"{prefix}{stack.names[first]}.{name}"
 
 
 def _copies_of_tied(
     module: nn.Module, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any]
 ) -> None:
-    later = tuple(name for name, _ in _later_uses(module, prefix))
-    for name, value in state_dict.items():
-        if name.startswith(later) and isinstance(value, Tensor):
-            state_dict[name] = value.detach().clone()
+    for name, _ in _later_uses(module, prefix):
+        if isinstance(state_dict.get(name), Tensor):
+            state_dict[name] = state_dict[name].detach().clone()
 
 
 def _refuse_unequal(module: nn.Module, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
     for later, first in _later_uses(module, prefix):
-        for name, value in state_dict.items():
-            source = state_dict.get(first + name.removeprefix(later))
-            if name.startswith(later) and source is not None and not torch.equal(value, source):
-                raise ConfigError(
-                    f"{name}: differs from {first}*, but the model shares these layers; load it "
-                    "before the model is tied"
-                )
+        one, other = state_dict.get(later), state_dict.get(first)
+        if one is not None and other is not None and not torch.equal(one, other):
+            raise ConfigError(
+                f"{later}: differs from {first}, but the model shares these layers; load it "
+                "before the model is tied"
+            )
+
+
+def _hold_again(module: nn.Module, incompatible: Any) -> None:
+    """After a load that assigned parameters instead of copying into them: share them again."""
+    stack: LayerList = module.__dict__[ADOPTED]
+    stack.retie(stack.layout)

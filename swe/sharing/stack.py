@@ -6,7 +6,6 @@ and checkpoints see it once. Untying copies the block; the function computed sta
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
@@ -16,7 +15,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from swe.base.errors import ConfigError
+from swe.sharing.alike import covers, require_alike
+from swe.sharing.copying import copy_block, require_copyable
 from swe.sharing.layout import Layout
+from swe.sharing.own_modules import OwnModules, has_hooks
+from swe.sharing.shapes import require_same_shape
 
 ADOPTED = "_share_then_unshare"
 """Attribute of a foreign container of layers that holds its
@@ -85,11 +88,21 @@ class SharedStack(nn.Module):
     """Run ``blocks[owner[i]]`` for logical layers i = 0 .. depth-1.
 
     ``modules`` are either one a logical layer (the first layer of each group lends its block, the
-    others are dropped) or exactly the blocks of ``layout``. They may be any modules of one type
-    with the same parameter and buffer shapes; ConfigError names the first that differs.
+    others are dropped) or exactly the blocks of ``layout``. They may be any modules that are alike
+    (:func:`swe.sharing.alike.require_alike`); ConfigError names the first difference. What
+    ``per_layer`` names (drop path, window size), what numbers the layers, and
+    hooks stay each layer's own: such layers run modules of their own, which hold the block's
+    weights. ``ignore`` names what may differ and is then the first layer's.
     """
 
-    def __init__(self, modules: Iterable[nn.Module], layout: Layout) -> None:
+    def __init__(
+        self,
+        modules: Iterable[nn.Module],
+        layout: Layout,
+        *,
+        per_layer: Sequence[str] = (),
+        ignore: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         given = list(modules)
         if len(given) == layout.depth:
@@ -101,9 +114,12 @@ class SharedStack(nn.Module):
                 f"modules: {len(given)} given; layout {layout} takes {layout.depth} (one a layer) "
                 f"or {layout.block_count} (one a block)"
             )
-        require_same_shape(given)
+        require_same_shape(given, layout.unit)
+        self.per_layer, self.ignore = tuple(per_layer), tuple(ignore)
+        self._own: OwnModules | None = None
         self.blocks = nn.ModuleList(blocks)
         self.layout = layout
+        self._tie(given, layout)
         self.run_layer: RunLayer = run_block
         """How a layer is run: ``run_block``, or that compiled."""
         self.run_apart: Callable[..., Any] | None = None
@@ -123,7 +139,7 @@ class SharedStack(nn.Module):
     def _run(self, hidden: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         extras: list[tuple[Any, ...]] = []
         for layer, owner in enumerate(self.layout.owner):
-            block = self.blocks[owner]
+            block = self.blocks[owner] if self._own is None else self._own.modules[layer]
             leaves = None if self._leaves is None else self._leaves[layer]
             if leaves is None:
                 out = self.run_layer(block, hidden, *args, **kwargs)
@@ -153,21 +169,22 @@ class SharedStack(nn.Module):
         from}, names relative to this module and valid after the call and before it respectively.
         """
         parents = layout.parents(self.layout)
-        old = list(self.blocks)
-        taken: set[int] = set()
-        blocks: list[nn.Module] = []
-        origin: dict[str, str] = {}
-        for index, parent in enumerate(parents):
-            block = old[parent]
-            if parent in taken:
-                block = clone_block(block)
-            taken.add(parent)
-            blocks.append(block)
-            for name, _ in block.named_parameters():
-                origin[f"blocks.{index}.{name}"] = f"blocks.{parent}.{name}"
+        if self._own is None:
+            old = list(self.blocks)
+            first = [parents.index(parent) == index for index, parent in enumerate(parents)]
+            blocks = [
+                old[parent] if kept else copy_block(old[parent])
+                for parent, kept in zip(parents, first, strict=True)
+            ]
+        else:
+            blocks = self._own.split(self.layout, layout)
         self.blocks = nn.ModuleList(blocks)
         self.layout = layout
-        return origin
+        return {
+            f"blocks.{index}.{name}": f"blocks.{parent}.{name}"
+            for index, parent in enumerate(parents)
+            for name, _ in blocks[index].named_parameters()
+        }
 
     def retie(self, layout: Layout) -> None:
         """Before training only: keep the first block of each group of ``layout``, drop the rest.
@@ -177,10 +194,70 @@ class SharedStack(nn.Module):
         """
         if not (self.layout.is_untied and self.layout.depth == layout.depth):
             self.layout.parents(layout)
-        owner = self.layout.owner
+        given = [self.blocks[owner] for owner in self.layout.owner]
         first_layer = [layout.owner.index(b) for b in range(layout.block_count)]
-        self.blocks = nn.ModuleList([self.blocks[owner[i]] for i in first_layer])
+        if self._own is None:
+            self._tie(given, layout)
+        else:
+            self._own.follow(layout)
+        self.blocks = nn.ModuleList([given[i] for i in first_layer])
         self.layout = layout
+
+    def _tie(self, given: Sequence[nn.Module], layout: Layout) -> None:
+        """Before ``given`` are tied by ``layout``: refuse what differs, or keep them all."""
+        if layout.is_untied:
+            return
+        if len({id(module) for module in given}) == layout.depth:
+            names = [str(index) for index in range(layout.depth)]
+            kept = require_alike(
+                "modules", names, given, layout.unit, per_layer=self.per_layer, ignore=self.ignore
+            )
+            named = [name for name, _ in given[0].named_buffers()]
+            kept |= {n for n in named if any(covers(asked, n) for asked in self.per_layer)}
+            if kept or any(has_hooks(given[i]) for i in range(layout.unit, layout.depth)):
+                self._own = OwnModules(given, self.per_layer)
+                self._own.follow(layout)
+                return
+        for index, block in enumerate(self.blocks):
+            if index < layout.unit:
+                require_copyable(f"modules[{index}]", block)
+
+    def train(self, mode: bool = True) -> SharedStack:
+        """Set the mode, of layers' own modules too."""
+        super().train(mode)
+        if self._own is not None:
+            self._own.train(self.layout, mode)
+        return self
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SharedStack:
+        super()._apply(fn, recurse)
+        if self._own is not None:
+            self._own.apply(self.layout, fn)
+        return self
+
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        for key, buffer in self._own.buffers(self.layout) if self._own else ():
+            destination[prefix + key] = buffer if keep_vars else buffer.detach()
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+        if self._own is not None:
+            taken = self._own.load(self.layout, state_dict, prefix, missing_keys)
+            unexpected_keys[:] = [key for key in unexpected_keys if key not in taken]
 
     @property
     def block_names(self) -> tuple[str, ...]:
@@ -189,7 +266,7 @@ class SharedStack(nn.Module):
 
     def equalise(self) -> None:
         """Copy the first repeat's weights and buffers into every other repeat (equal start)."""
-        equalise_blocks(self.blocks, self.layout.unit)
+        equalise_weights(self.blocks, self.layout.unit, buffers=self._own is None)
 
     @contextmanager
     def layer_leaves(self) -> Iterator[list[dict[str, Tensor]]]:
@@ -266,51 +343,15 @@ def block_of_parameters(prefix: str, stack: Stack) -> dict[str, int]:
 
 
 @torch.no_grad()
-def equalise_blocks(blocks: Blocks, unit: int) -> None:
-    """Copy weights and buffers of the first ``unit`` blocks into every later repeat."""
+def equalise_weights(blocks: Blocks, unit: int, *, buffers: bool = False) -> None:
+    """Copy weights (and ``buffers``) of the first ``unit`` blocks into every later repeat."""
     for index, block in enumerate(blocks):
         source = dict(_tensors(blocks[index % unit]))
         for name, tensor in _tensors(block):
-            if tensor is not source[name]:
+            if tensor is not source[name] and (buffers or isinstance(tensor, nn.Parameter)):
                 tensor.copy_(source[name])
-
-
-def require_same_shape(modules: Sequence[nn.Module]) -> None:
-    """Refuse modules of different type, parameter or buffer shapes, naming the first difference."""
-    if not modules:
-        raise ConfigError("modules: none given, at least one is needed")
-    first = modules[0]
-    shapes = {name: (tuple(t.shape), t.dtype) for name, t in _tensors(first)}
-    for index, module in enumerate(modules):
-        if type(module) is not type(first):
-            raise ConfigError(
-                f"modules[{index}] is a {type(module).__name__}, modules[0] a "
-                f"{type(first).__name__}: tied layers must be of one type"
-            )
-        other = {name: (tuple(t.shape), t.dtype) for name, t in _tensors(module)}
-        for name in sorted(shapes.keys() | other.keys()):
-            if shapes.get(name) != other.get(name):
-                raise ConfigError(
-                    f"modules[{index}].{name} is {_describe(other.get(name))}, modules[0].{name} "
-                    f"is {_describe(shapes.get(name))}: tied layers must have the same shapes"
-                )
-
-
-def _describe(entry: tuple[tuple[int, ...], torch.dtype] | None) -> str:
-    return "absent" if entry is None else f"{list(entry[0])} {entry[1]}".replace("torch.", "")
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     yield from module.named_parameters()
     yield from module.named_buffers()
-
-
-def clone_block(block: nn.Module) -> nn.Module:
-    """Copy a block without its gradients: deepcopy would duplicate them, only to be zeroed."""
-    gradients = [parameter.grad for parameter in block.parameters()]
-    for parameter in block.parameters():
-        parameter.grad = None
-    clone = copy.deepcopy(block)
-    for parameter, gradient in zip(block.parameters(), gradients, strict=True):
-        parameter.grad = gradient
-    return clone

@@ -1,0 +1,114 @@
+"""Where a model keeps its layers: find the list, take part of it, see how it shares already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from swe.base.errors import ConfigError
+from swe.sharing.layout import Layout
+from swe.sharing.weights import attributes_of, parameters_of, references
+
+Container = nn.ModuleList | nn.Sequential | nn.ModuleDict
+Selection = slice | Sequence[int] | None
+"""Part of a list: a slice, or increasing indices (negative ones count from the end); None: all."""
+
+
+def depth_of(model: nn.Module, where: str | Container, layers: Selection = None) -> int:
+    """Count the layers at ``where``. Raises ConfigError as :func:`name_of` and :func:`pick`."""
+    return len(pick(*name_of(model, where), layers))
+
+
+def name_of(model: nn.Module, where: str | Container) -> tuple[str, Container]:
+    """Return (name, list). Raises ConfigError when it is not there or is no list of layers."""
+    for name, module in model.named_modules():
+        if name == where or module is where:
+            if not isinstance(module, Container):
+                raise ConfigError(
+                    f"{name}: is a {type(module).__name__}, must be a ModuleList, Sequential "
+                    "or ModuleDict of layers"
+                )
+            return name, module
+    lists = [name for name, module in model.named_modules() if isinstance(module, Container)]
+    asked = repr(where) if isinstance(where, str) else "the list given"
+    raise ConfigError(f"model: {asked} is not in it; its lists: {', '.join(lists) or 'none'}")
+
+
+def pick(prefix: str, container: Container, layers: Selection) -> tuple[str, ...]:
+    """Return the names of the places that ``layers`` takes, in the list's order.
+
+    Raises ConfigError for a part that is empty, has a place twice or is not in the list's order.
+    """
+    names = list(container._modules)
+    if layers is None:
+        return tuple(names)
+    if isinstance(layers, slice):
+        chosen = list(range(len(names)))[layers]
+    else:
+        for index in layers:
+            if not -len(names) <= index < len(names):
+                raise ConfigError(f"layers: {index} is not among the {len(names)} of {prefix}")
+        chosen = [index % len(names) for index in layers]
+    if not chosen or sorted(set(chosen)) != chosen:
+        raise ConfigError(
+            f"layers = {layers!r}: must take one or more of the {len(names)} layers of {prefix}, "
+            "each once, in their order"
+        )
+    return tuple(names[index] for index in chosen)
+
+
+def layout_of(prefix: str, layers: Sequence[nn.Module], unit: int) -> Layout:
+    """Layout by which the list shares now: repeats of one group hold the same parameters."""
+    repeats = len(layers) // unit
+    held = [_identity(layer) for layer in layers]
+    cuts = [r for r in range(repeats - 1) if held[r * unit] != held[(r + 1) * unit]]
+    layout = Layout.tied(len(layers), unit).split(cuts)
+    first: dict[tuple[int, ...], int] = {}
+    owner = tuple(first.setdefault(key, len(first)) for key in held)
+    if owner != layout.owner:
+        raise ConfigError(f"{prefix}: layers repeat as {owner}, not in units of {unit}")
+    return layout
+
+
+def _identity(layer: nn.Module) -> tuple[int, ...]:
+    return tuple(map(id, parameters_of(layer).values())) or (id(layer),)
+
+
+def require_owned(
+    model: nn.Module, prefix: str, names: Sequence[str], layers: Sequence[nn.Module]
+) -> None:
+    """Every parameter belongs to its layers alone, and the model reaches it by the list.
+
+    Layers that hold all parameters of another one share with it already; one that holds a part of
+    them does not fit. Raises ConfigError.
+    """
+    head = f"{prefix}." if prefix else ""
+    seen: dict[int, str] = {}
+    distinct: set[tuple[int, ...]] = set()
+    for place, layer in zip(names, layers, strict=True):
+        if _identity(layer) in distinct:
+            continue
+        distinct.add(_identity(layer))
+        for name, parameter in layer.named_parameters():
+            full = f"{head}{place}.{name}"
+            if id(parameter) in seen:
+                raise ConfigError(f"{full}: is the same parameter as {seen[id(parameter)]}")
+            seen[id(parameter)] = full
+    if not seen:
+        raise ConfigError(f"{prefix or 'the list'}: its layers have no parameters to tie")
+    inside = {id(module) for layer in layers for module in layer.modules()}
+    ours = tuple(f"{head}{name}." for name in names)
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if id(parameter) in seen and not name.startswith(ours):
+            raise ConfigError(f"{seen[id(parameter)]}: the model also reaches it as {name}")
+    for path, module in model.named_modules():
+        if id(module) in inside:
+            continue
+        for attribute, value in attributes_of(module):
+            for parameter in references(value):
+                if id(parameter) in seen:
+                    raise ConfigError(
+                        f"{seen[id(parameter)]}: the model also keeps it in its attribute "
+                        f"{f'{path}.{attribute}'.lstrip('.')}, where it would not be tied"
+                    )
