@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from swe.base.config import require, require_count
-from swe.probes.run import Make, Run, apart, fresh, place_of
+from swe.probes.run import Make, Run, fresh, place_of
 from swe.sharing.adopt import adopt, drop_parameters, require_equal_treatment
 from swe.sharing.schedule import Schedule
+from swe.sharing.seeds import apart
 from swe.sharing.share_then_unshare import ShareThenUnshare, prepare
 from swe.sharing.stack import SharedStack
 

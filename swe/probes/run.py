@@ -15,12 +15,10 @@ their starts; :func:`fresh` checks that, and that ``loss`` is a function of mode
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -28,6 +26,7 @@ from torch.optim import Optimizer
 from swe.base.config import require, require_between
 from swe.base.errors import ConfigError
 from swe.sharing.places import Container, name_of
+from swe.sharing.seeds import apart
 from swe.sharing.stack import SharedStack
 
 
@@ -93,25 +92,6 @@ def place_of(run: Run) -> tuple[str, Container | SharedStack]:
     if isinstance(run.layers, SharedStack):
         raise ConfigError("layers: this SharedStack is not in the model")
     return name_of(run.model, run.layers)
-
-
-@contextmanager
-def apart(seed: int) -> Iterator[None]:
-    """Within the context random numbers come from ``seed``; all generators are put back after.
-
-    All: Python's, numpy's and torch's global ones, CUDA's where it is in use.
-    """
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (the user's)
-    try:
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed)
-            random.seed(seed)
-            np.random.seed(seed % 2**32)  # noqa: NPY002
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
 
 
 @contextmanager

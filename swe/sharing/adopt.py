@@ -44,6 +44,7 @@ def adopt(
     layers: Selection = None,
     per_layer: Sequence[str] = (),
     ignore: Sequence[str] = (),
+    guards: bool = True,
     resume: Mapping[str, Any] | None = None,
 ) -> ShareThenUnshare:
     """Tie the layers at ``where`` (a name such as "encoder.layer", or the list) by ``schedule``.
@@ -71,6 +72,7 @@ def adopt(
         clip_norm=clip_norm,
         moments=moments,
         resume=resume,
+        guards=guards,
     )
 
 

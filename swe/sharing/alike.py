@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from swe.base.errors import ConfigError
+from swe.sharing.shapes import same_class
 from swe.sharing.weights import attributes_of
 
 NUMBER = re.compile(r"\d+")
@@ -52,7 +53,8 @@ class _Walk:
     homes: Sequence[dict[int, str]]
     """For each layer {id of a module or tensor of it: its name in the layer}."""
     found: list[Difference] = field(default_factory=list)
-    numbered: set[str] = field(default_factory=set)
+    own: set[str] = field(default_factory=set)
+    """Paths of what may differ: numbers of layers, tensors that a module keeps beside buffers."""
     seen: dict[tuple[int, ...], Sequence[Any]] = field(default_factory=dict)
     """What was compared, kept alive: an id says who something is only while it lives."""
 
@@ -79,14 +81,15 @@ class _Walk:
         elif isinstance(first, PLAIN):
             if not all(_equal(value, first) for value in values):
                 self._plain(path, values)
-        elif isinstance(first, Tensor):
-            self._each(path, values, [_same_tensor(value, first) for value in values])
+        elif isinstance(first, Tensor):  # state or a constant: each layer keeps its own
+            self.compare(path, [_kind_of(value) for value in values], depth)
+            self.own.add(path)
         else:
             self._within(path, values, depth)
 
     def _plain(self, path: str, values: Sequence[Any]) -> None:
         if counts(values):
-            self.numbered.add(path)
+            self.own.add(path)
         else:
             self._each(path, values, [_equal(value, values[0]) for value in values])
 
@@ -162,12 +165,6 @@ def _equal(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
-def _same_tensor(one: Tensor, other: Tensor) -> bool:
-    if (one.shape, one.dtype, one.device) != (other.shape, other.dtype, other.device):
-        return False
-    return torch.equal(torch.nan_to_num(one.detach()), torch.nan_to_num(other.detach()))
-
-
 def _say(value: Any) -> str:
     if isinstance(value, type):
         return value.__name__
@@ -178,12 +175,12 @@ def _say(value: Any) -> str:
 
 
 def differences(layers: Sequence[nn.Module], unit: int) -> tuple[list[Difference], set[str]]:
-    """Return what differs among layers that may be tied, and the paths of what numbers them.
+    """Return what differs among layers that may be tied, and the paths of what may.
 
-    Weights are no difference, nor are buffers' values, hooks and train or eval mode.
+    Weights are no difference, nor are values of buffers, hooks and train or eval mode.
     """
     found: list[Difference] = []
-    numbered: set[str] = set()
+    own: set[str] = set()
     for position in range(min(unit, len(layers))):
         indices = range(position, len(layers), unit)
         family = [layers[index] for index in indices]
@@ -192,20 +189,21 @@ def differences(layers: Sequence[nn.Module], unit: int) -> tuple[list[Difference
         for path in dict.fromkeys(path for tree in trees for path in tree):
             modules = [tree.get(path) for tree in trees]
             kinds = [type(module) for module in modules]
-            if len(set(kinds)) > 1:
-                at = next(i for i, kind in enumerate(kinds) if kind is not kinds[0])
+            at = next((i for i, kind in enumerate(kinds) if not same_class(kind, kinds[0])), None)
+            if at is not None:
                 walk.report(
                     path, [kind if kind is not type(None) else "absent" for kind in kinds], at
                 )
                 continue
+            walk.compare(f"{path}.forward".lstrip("."), [kind.forward for kind in kinds])
             tables = [dict(attributes_of(module)) for module in modules if module is not None]
             for name in dict.fromkeys(name for table in tables for name in table):
                 place = f"{path}.{name}".lstrip(".")
                 walk.compare(place, [table.get(name, "absent") for table in tables])
             _tensors_agree(walk, path, [module for module in modules if module is not None])
         found += walk.found
-        numbered |= walk.numbered
-    return found, numbered
+        own |= walk.own
+    return found, own
 
 
 def _home(layer: nn.Module) -> dict[int, str]:
@@ -298,4 +296,4 @@ def _paths(layer: nn.Module) -> Iterator[str]:
 
 def covers(name: str, path: str) -> bool:
     """Whether ``name`` is the path, a part of it at its end, or a place above it."""
-    return f".{name}." in f".{re.sub(r'[[].*', '', path)}." or path.startswith(f"{name}[")
+    return f".{name}." in f".{path.partition('[')[0]}."

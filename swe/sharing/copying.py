@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from swe.base.config import one_line
 from swe.base.errors import ConfigError
+from swe.sharing.shapes import same_class
 from swe.sharing.weights import attributes_of, clone, parameters_of, twins
 
 CONTAINERS = (list, tuple, dict, set, frozenset)
@@ -42,7 +43,8 @@ def require_copyable(name: str, block: nn.Module) -> None:
             f"{name}: cannot be copied for the untie ({one_line(error)}); keep what cannot be "
             "copied outside the layers, or give SharedStack one module a layer"
         ) from error
-    if type(twin) is not type(block) or parameters_of(twin).keys() != parameters_of(block).keys():
+    same = same_class(type(twin), type(block))
+    if not same or parameters_of(twin).keys() != parameters_of(block).keys():
         raise ConfigError(f"{name}: a copy of it is another module, so it cannot be untied")
 
 

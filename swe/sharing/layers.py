@@ -39,8 +39,7 @@ class LayerList:
     def __init__(self, container: Container, layout: Layout, names: Sequence[str]) -> None:
         self.container, self.layout, self.names = container, layout, tuple(names)
 
-    @property
-    def layers(self) -> list[nn.Module]:
+    def layer_modules(self) -> list[nn.Module]:
         """The modules at the places, (depth,)."""
         layers = [self.container._modules[name] for name in self.names]
         return [layer for layer in layers if layer is not None]
@@ -48,7 +47,7 @@ class LayerList:
     @property
     def blocks(self) -> Sequence[nn.Module]:
         """The first layer of each block, (block_count,)."""
-        layers, owner = self.layers, self.layout.owner
+        layers, owner = self.layer_modules(), self.layout.owner
         return [layers[owner.index(block)] for block in range(self.layout.block_count)]
 
     @property
@@ -71,7 +70,7 @@ class LayerList:
         for index, parent in enumerate(parents):
             own = twins(held[parent], clone) if parent in taken else held[parent]
             taken.add(parent)
-            for layer, owner in zip(self.layers, layout.owner, strict=True):
+            for layer, owner in zip(self.layer_modules(), layout.owner, strict=True):
                 if owner == index:
                     hold(layer, own)
         self.layout = layout
@@ -85,7 +84,7 @@ class LayerList:
         """Before training only: the first layer of each block of ``layout`` lends its weights."""
         if not (self.layout.is_untied and self.layout.depth == layout.depth):
             self.layout.parents(layout)
-        layers = self.layers
+        layers = self.layer_modules()
         for layer, block in zip(layers, layout.owner, strict=True):
             hold(layer, parameters_of(layers[layout.owner.index(block)]))
         self.layout = layout
@@ -100,7 +99,7 @@ class LayerList:
 
         They last until the gradients are taken, which gradient checkpointing needs.
         """
-        layers = self.layers
+        layers = self.layer_modules()
         held = [parameters_of(layer) for layer in layers]
         own = [twins(parameters, leaf) for parameters in held]
         try:
@@ -208,7 +207,7 @@ def _require_equal(
 def _later_uses(container: nn.Module, prefix: str) -> Iterator[tuple[str, str]]:
     """Pairs (name of a tied parameter at a later layer, its name at the first one of its block)."""
     stack: LayerList = container.__dict__[ADOPTED]
-    owner, layers = stack.layout.owner, stack.layers
+    owner, layers = stack.layout.owner, stack.layer_modules()
     for layer, block in enumerate(owner):
         first = owner.index(block)
         if first != layer:

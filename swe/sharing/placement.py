@@ -180,7 +180,7 @@ class Parallel:
 
     def probe(self, model: nn.Module, loss: Callable[[], Tensor], seed: int) -> GradientStatistics:
         """Measure the repeats' own gradients; on several ranks those of the global batch."""
-        return probe(find_stack(model)[1], loss, seed)
+        return probe(find_stack(model)[1], loss, seed, model=model)
 
     def unshare(
         self,

@@ -19,7 +19,7 @@ def require_same_shape(modules: Sequence[nn.Module], unit: int = 1) -> None:
     for index, module in enumerate(modules):
         at = index % unit
         first = modules[at]
-        if type(module) is not type(first):
+        if not same_class(type(module), type(first)):
             raise ConfigError(
                 f"modules[{index}] is a {type(module).__name__}, modules[{at}] a "
                 f"{type(first).__name__}: tied layers must be of one type; other units tie other "
@@ -33,6 +33,14 @@ def require_same_shape(modules: Sequence[nn.Module], unit: int = 1) -> None:
                     f" is {_describe(shapes.get(name))}: tied layers must have the same shapes; "
                     "layers=... leaves a layer out"
                 )
+
+
+def same_class(one: type, other: type) -> bool:
+    """Whether two classes are one, or were made alike, as parametrizations make one a module."""
+    return one is other or (
+        (one.__module__, one.__qualname__, one.__bases__)
+        == (other.__module__, other.__qualname__, other.__bases__)
+    )
 
 
 def _shapes(module: nn.Module) -> dict[str, Shape]:

@@ -15,7 +15,9 @@ It serves the training loop of this package and anybody's own loop alike::
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,13 +30,15 @@ from swe.base.errors import ConfigError, FunctionChangedError
 from swe.base.platform import require_device
 from swe.sharing.eager import eagerly
 from swe.sharing.gradients import Convention, GradientRule
+from swe.sharing.guard import check_split, check_tied
 from swe.sharing.layout import Layout
 from swe.sharing.placement import Parallel
 from swe.sharing.schedule import Schedule, ScheduleState
-from swe.sharing.seeds import derive_seed
-from swe.sharing.stack import Stack, find_stack
+from swe.sharing.seeds import apart, derive_seed
+from swe.sharing.stack import Stack, all_stacks, find_stack
 from swe.sharing.statistics import GradientStatistics
 from swe.sharing.unshare import Handover, Moments, renew
+from swe.sharing.untouched import untouched
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Event:
     """A change of layout (or a sham one) before update ``step``, with the held batch's loss.
 
     ``correlations``: of adjacent repeats' gradients, (B-1,), where the schedule asked for them.
+    ``notes``: what the held batch did not run, so that nothing was checked of it.
     """
 
     step: int
@@ -49,6 +54,7 @@ class Event:
     after: Layout
     loss: float
     correlations: tuple[float, ...] | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +95,7 @@ class ShareThenUnshare:
     nor on CUDA. ``resume`` is what :meth:`to_json`
     gave, for a stack that is in the saved layout already; otherwise see :meth:`restore`.
     ``parallel`` says how the model lies on several ranks; a change of layout may then replace
-    ``model`` and ``stack``.
+    ``model`` and ``stack``. ``guards`` False leaves out the checks of :mod:`swe.sharing.guard`.
     """
 
     def __init__(
@@ -104,6 +110,7 @@ class ShareThenUnshare:
         moments: Moments = "copy",
         resume: Mapping[str, Any] | None = None,
         parallel: Parallel | None = None,
+        guards: bool = True,
     ) -> None:
         for kind in sorted({parameter.device.type for parameter in model.parameters()}):
             require_device(kind, "the model's device")
@@ -122,18 +129,27 @@ class ShareThenUnshare:
         self.rule = GradientRule(model, convention, clip_norm)
         self.statistics: GradientStatistics | None = None
         self.probes, self.begun = (earlier.probes, earlier.begun) if earlier else (0, -1)
+        self._guards = guards and self.parallel.mode == "none"
+        self._unchecked = self._guards
 
     def begin_step(
         self, step: int, loss: Callable[[], Tensor], *, measure: bool = False
     ) -> Event | None:
         """Probe if the schedule (or ``measure``) asks for it; untie or split if it is time.
 
-        ``loss`` runs the model on a held batch; it is called only for a probe and for the check
-        that an untie changes nothing. Returns the event, or None when the layout stays; the probe
-        of this step, if any, is then in ``self.statistics``. A step is decided once: calling
-        again for the same step, as a resumed run may, does nothing. Raises FunctionChangedError
-        when the held batch's loss is not the same, bit for bit, after the change.
+        ``loss`` runs the model on a held batch; it is called for a probe, for the check that an
+        untie changes nothing, and for the guards, at the first call and after a split. It may draw
+        random numbers, but no new batch. Returns the event, or None when the layout stays; the
+        probe of this step, if any, is then in ``self.statistics``. A step is decided once: calling
+        again for the same step, as a resumed run may, does nothing.
+
+        Raises FunctionChangedError when the held batch's loss is not the same, bit for bit, after
+        the change, or a new block gets no gradient; and at the first call ConfigError for layers
+        that do not compute or learn as copies of one another (:mod:`swe.sharing.guard`).
         """
+        if self._unchecked:
+            check_tied(self.model, all_stacks(self.model), loss)
+            self._unchecked = False
         if step <= self.begun:  # decided before the checkpoint that this run resumed from
             self.statistics = None
             return None
@@ -161,7 +177,11 @@ class ShareThenUnshare:
                 f"untie before step {step}: the held batch's loss went from {held.item()!r} to "
                 f"{now.item()!r}"
             )
-        return Event(step, before, decided.layout, self._global(held), correlations)
+        notes: tuple[str, ...] = ()
+        if self._guards:
+            prefix = find_stack(self.model)[0]
+            notes = check_split(self.model, all_stacks(self.model), loss, {prefix: before})
+        return Event(step, before, decided.layout, self._global(held), correlations, notes)
 
     def _global(self, loss: Tensor) -> float:
         return self.parallel.world.mean(loss).item()
@@ -178,7 +198,12 @@ class ShareThenUnshare:
         """Probe the repeats' own gradients (one forward and backward pass)."""
         self.probes += 1
         seed = derive_seed("probe", step, *self.parallel.world.salt)
-        return self.parallel.probe(self.model, loss, seed)
+        with self._traceless():
+            return self.parallel.probe(self.model, loss, seed)
+
+    def _traceless(self) -> AbstractContextManager[None]:
+        """What wraps a model on several ranks has state that must not be put back."""
+        return untouched(self.model) if self.parallel.mode == "none" else nullcontext()
 
     def finish_gradients(self) -> Tensor:
         """Apply the convention and clipping to ``.grad``; returns the norm before clipping."""
@@ -218,9 +243,8 @@ class ShareThenUnshare:
         return SweState(schedule=self.state, probes=self.probes, begun=self.begun)
 
     def _held_loss(self, loss: Callable[[], Tensor]) -> Tensor:
-        devices = sorted({p.device for p in self.model.parameters() if p.is_cuda}, key=str)
-        with torch.no_grad(), torch.random.fork_rng(devices=devices), eagerly():
-            torch.manual_seed(0)
+        with torch.no_grad(), apart(0), eagerly(), self._traceless(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "None of the inputs have requires_grad")
             value = loss().detach()
         self.parallel.settle(self.model)
         return value

@@ -49,6 +49,9 @@ class Stack(Protocol):
     def block_names(self) -> tuple[str, ...]:
         """Where each block's parameters are named, relative to the stack's own name."""
 
+    def layer_modules(self) -> list[nn.Module]:
+        """The module that runs each layer, (depth,)."""
+
     def parameters(self) -> Iterator[nn.Parameter]:
         """Every parameter once."""
 
@@ -124,6 +127,8 @@ class SharedStack(nn.Module):
         """How a layer is run: ``run_block``, or that compiled."""
         self.run_apart: Callable[..., Any] | None = None
         """Calls a function outside the graph of what surrounds the stack (swe.run.compiling)."""
+        self.on_layer: Callable[[int], None] | None = None
+        """Told of each layer before it runs (swe.sharing.passes)."""
         self._leaves: list[dict[str, Tensor] | None] | None = None
 
     def forward(self, hidden: Any, *args: Any, **kwargs: Any) -> Any:
@@ -140,6 +145,8 @@ class SharedStack(nn.Module):
         extras: list[tuple[Any, ...]] = []
         for layer, owner in enumerate(self.layout.owner):
             block = self.blocks[owner] if self._own is None else self._own.modules[layer]
+            if self.on_layer is not None:
+                self.on_layer(layer)
             leaves = None if self._leaves is None else self._leaves[layer]
             if leaves is None:
                 out = self.run_layer(block, hidden, *args, **kwargs)
@@ -258,6 +265,12 @@ class SharedStack(nn.Module):
         if self._own is not None:
             taken = self._own.load(self.layout, state_dict, prefix, missing_keys)
             unexpected_keys[:] = [key for key in unexpected_keys if key not in taken]
+
+    def layer_modules(self) -> list[nn.Module]:
+        """The module that runs each layer, (depth,)."""
+        if self._own is not None:
+            return list(self._own.modules)
+        return [self.blocks[owner] for owner in self.layout.owner]
 
     @property
     def block_names(self) -> tuple[str, ...]:

@@ -19,9 +19,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from swe.sharing.local import local
+from swe.sharing.passes import differentiate
+from swe.sharing.seeds import apart
 from swe.sharing.stack import Stack
 
 Reduce = Callable[[Tensor], Tensor]
@@ -84,9 +86,7 @@ def _cosine(inner: float, first: float, second: float) -> float:
 @contextmanager
 def drawing(stack: Stack, seed: int) -> Iterator[None]:
     """Within the context gradients are on and random numbers come from ``seed``."""
-    devices = {p.device for p in stack.parameters() if p.device.type == "cuda"}
-    with torch.random.fork_rng(devices=sorted(devices, key=str)), torch.enable_grad():
-        torch.manual_seed(seed)
+    with apart(seed), torch.enable_grad():
         yield
 
 
@@ -102,17 +102,19 @@ def probe(
     *,
     average: Reduce = identity,
     common: Reduce = identity,
+    model: nn.Module | None = None,
 ) -> GradientStatistics:
     """Measure the repeats' own gradients of ``loss()``, tied or not, for one backward pass.
 
     ``loss`` must run the model that holds ``stack``; its dropout is drawn from ``seed``.
     Parameters, their ``.grad`` and the random state stay as they were; one small tensor is read
     back from the device. On several ranks ``average`` makes gradients those of the global batch
-    and ``common`` the inner products everybody's (see :func:`gram_matrix`).
+    and ``common`` the inner products everybody's (see :func:`gram_matrix`). With the ``model`` that
+    ``loss`` runs, layers under reentrant checkpoints are measured too.
     """
     with drawing(stack, seed), stack.layer_leaves() as leaves:
         wanted = [t for layer in leaves for t in layer.values() if t.requires_grad]
-        gradients = iter(torch.autograd.grad(loss(), wanted, allow_unused=True))
+        gradients = iter(differentiate(model, loss(), wanted))
         own = [
             {name: next(gradients) for name, t in layer.items() if t.requires_grad}
             for layer in leaves
