@@ -16,6 +16,7 @@ layer at all times), ``adopt(..., resume=saved_swe_state)``, then load the optim
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ from torch.optim import Optimizer
 from swe.base.errors import ConfigError
 from swe.sharing.gradients import Convention
 from swe.sharing.layers import LayerList, share_layers
-from swe.sharing.places import Container, Selection, depth_of, name_of, pick
+from swe.sharing.places import Part, Where, count_of, depth_of, find_places
 from swe.sharing.schedule import Schedule, ScheduleState
 from swe.sharing.share_then_unshare import ShareThenUnshare
 from swe.sharing.unshare import Moments
@@ -33,7 +34,7 @@ from swe.sharing.unshare import Moments
 
 def adopt(
     model: nn.Module,
-    where: str | Container,
+    where: Where,
     schedule: Schedule,
     optimizer: Optimizer,
     steps: int,
@@ -41,7 +42,7 @@ def adopt(
     convention: Convention = "mean",
     clip_norm: float | None = None,
     moments: Moments = "copy",
-    layers: Selection = None,
+    layers: Part = None,
     per_layer: Sequence[str] = (),
     ignore: Sequence[str] = (),
     guards: bool = True,
@@ -58,7 +59,8 @@ def adopt(
     optimiser treats differently (layer-wise rates: tied there would be one), and for schedules
     that do not fit; nothing is changed then.
     """
-    schedule.validate(depth_of(model, where, layers), steps)
+    schedule = for_lists(schedule, where)
+    schedule.validate(depth_of(model, where, schedule.unit, layers), steps)
     names = dict(model.named_parameters(remove_duplicate=False))
     require_equal_treatment(model, where, schedule, optimizer, layers)
     share(model, where, schedule, layers=layers, per_layer=per_layer, ignore=ignore, resume=resume)
@@ -78,10 +80,10 @@ def adopt(
 
 def share(
     model: nn.Module,
-    where: str | Container,
+    where: Where,
     schedule: Schedule,
     *,
-    layers: Selection = None,
+    layers: Part = None,
     per_layer: Sequence[str] = (),
     ignore: Sequence[str] = (),
     resume: Mapping[str, Any] | None = None,
@@ -92,7 +94,7 @@ def share(
     that share must be equal already: the weights are to be loaded first. Raises ConfigError.
     """
     if resume is None:
-        state = schedule.start(depth_of(model, where, layers))
+        state = schedule.start(depth_of(model, where, schedule.unit, layers))
     else:
         state = ScheduleState.from_json(resume["schedule"])
     stack = share_layers(
@@ -109,23 +111,28 @@ def share(
     return stack
 
 
+def for_lists(schedule: Schedule, where: Where) -> Schedule:
+    """Return the schedule whose unit has a unit of each list; see :class:`Places`."""
+    lists = count_of(where)
+    return schedule if lists == 1 else dataclasses.replace(schedule, unit=schedule.unit * lists)
+
+
 def require_equal_treatment(
     model: nn.Module,
-    where: str | Container,
+    where: Where,
     schedule: Schedule,
     optimizer: Optimizer,
-    part: Selection = None,
+    part: Part = None,
 ) -> None:
     """Refuse optimiser groups that treat layers differently which the schedule may tie."""
-    prefix, container = name_of(model, where)
-    names = pick(prefix, container, part)
-    layers = [container.get_submodule(name) for name in names]
+    places = find_places(model, where, schedule.unit, part)
+    layers = places.layers
     group_of = {id(p): g for g in optimizer.param_groups for p in g["params"]}
     layout = schedule.start(len(layers)).layout
     for index, owner in enumerate(layout.owner):
         first = dict(layers[layout.owner.index(owner)].named_parameters())
         for name, parameter in layers[index].named_parameters():
-            place = f"{prefix}.{names[index]}.{name}"
+            place = f"{places.full(index)}.{name}"
             if parameter.requires_grad and id(parameter) not in group_of:
                 raise ConfigError(f"optimizer: does not hold the parameter {place}")
             if name not in first:
