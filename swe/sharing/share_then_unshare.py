@@ -28,6 +28,7 @@ from torch.optim import Optimizer
 from swe.base.config import from_dict, require, require_count, to_dict
 from swe.base.errors import ConfigError, FunctionChangedError
 from swe.base.platform import require_device
+from swe.sharing.drift import require_one_gradient, several_ranks
 from swe.sharing.eager import eagerly
 from swe.sharing.gradients import Convention, GradientRule
 from swe.sharing.guard import check_split, check_tied
@@ -131,6 +132,7 @@ class ShareThenUnshare:
         self.probes, self.begun = (earlier.probes, earlier.begun) if earlier else (0, -1)
         self._guards = guards and self.parallel.mode == "none"
         self._unchecked = self._guards
+        self._layout_checked: Layout | None = None
 
     def begin_step(
         self, step: int, loss: Callable[[], Tensor], *, measure: bool = False
@@ -206,8 +208,16 @@ class ShareThenUnshare:
         return untouched(self.model) if self.parallel.mode == "none" else nullcontext()
 
     def finish_gradients(self) -> Tensor:
-        """Apply the convention and clipping to ``.grad``; returns the norm before clipping."""
-        return self.rule.apply()
+        """Apply the convention and clipping to ``.grad``; returns the norm before clipping.
+
+        Raises RanksDifferError at the first update, or the first after an untie, whose gradients
+        are not the same on all ranks (:mod:`swe.sharing.drift`).
+        """
+        norm = self.rule.apply()
+        if self._guards and self._layout_checked != self.stack.layout and several_ranks():
+            require_one_gradient(norm, untied=self._layout_checked is not None)
+        self._layout_checked = self.stack.layout
+        return norm
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over a saved state: the stack is split to its layout, the optimiser follows.
