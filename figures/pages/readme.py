@@ -53,6 +53,7 @@ BLOCKS: dict[str, Callable[[Any], str]] = {
     "corpus": record_tables.corpus,
     "stores": record_tables.stores,
     "memory": record_tables.memory,
+    "guards": record_tables.guards,
     "communication": record_tables.communication,
     "scores": bert_finetune.page,
     "squad": record_tables.squad,
@@ -77,6 +78,7 @@ PAGES = {
     "docs/finetune.md": "finetune",
     "docs/forecast.md": "forecast",
     "docs/speed.md": "",
+    "docs/own_model.md": "",
 }
 """Every page with blocks, and the folder below records/ that fills it."""
 STUDIES = {
