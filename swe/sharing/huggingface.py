@@ -6,9 +6,10 @@
     swe = share_then_unshare(trainer, "bert.encoder.layer", SweFixed(until=0.1), held_batch)
     trainer.train()                       # or train(resume_from_checkpoint=True)
 
-The layers are tied just before the trainer builds its optimiser, after it has loaded a checkpoint
-to resume from; ``trainer_state.json`` carries the schedule's state. Gradients become the mean over
-uses in ``on_pre_optimizer_step``. The Trainer would clip before that, by the norm of the sums, so
+The layers are tied just after the trainer has built its optimiser (by ``create_optimizer`` or an
+override of it), which is after it has loaded a checkpoint to resume from; ``trainer_state.json``
+carries the schedule's state. Gradients become the mean over uses in ``on_pre_optimizer_step``. The
+Trainer would clip before that, by the norm of the sums, so
 ``max_grad_norm`` is taken over: clipping is done here, by the untied-equivalent norm. (The
 ``grad_norm`` that the Trainer logs is of the sums, before clipping.)
 
@@ -84,7 +85,7 @@ def share_then_unshare(
     def create_optimizer(*given: Any, **named: Any) -> Optimizer:
         return callback._tie(lambda: build(*given, **named))
 
-    # The one moment between loading a checkpoint and building the optimiser; no event marks it.
+    # The one moment after loading a checkpoint and before the first step; no event marks it.
     trainer.create_optimizer = create_optimizer
     trainer.add_callback(callback)
     return callback
@@ -143,10 +144,11 @@ class ShareThenUnshareCallback(TrainerCallback, ExportableState):
         model: nn.Module = trainer.model
         plan.schedule.validate(depth_of(model, plan.where), trainer.state.max_steps)
         before = dict(model.named_parameters(remove_duplicate=False))
-        if trainer.optimizer is not None:
-            require_equal_treatment(model, plan.where, plan.schedule, trainer.optimizer)
-        share(model, plan.where, plan.schedule, resume=self.saved)
+        # Built before the layers are tied, from the names of all of them: a create_optimizer of the
+        # user's may give each layer its own rate, which tied ones cannot have.
         optimizer: Optimizer = build()
+        require_equal_treatment(model, plan.where, plan.schedule, optimizer)
+        share(model, plan.where, plan.schedule, resume=self.saved)
         drop_parameters(model, optimizer, before)
         return optimizer
 
