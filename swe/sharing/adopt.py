@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from swe.base.errors import ConfigError
 from swe.sharing.followable import require_followable, require_followable_class
-from swe.sharing.followers import tie_copies
+from swe.sharing.followers import require_tieable, tie_copies
 from swe.sharing.gradients import Convention
 from swe.sharing.layers import Container, LayerList, depth_of, name_of, share_layers
 from swe.sharing.optimizers import (
@@ -73,6 +73,7 @@ def adopt(
     ours = {f"{prefix}.{name}": parameter for name, parameter in layers.named_parameters()}
     require_followable(listed(optimizer), ours)
     require_followable_class(listed(optimizer), ours, moments)
+    require_tieable(model, followers, prefix)
     before = [name for name, _ in model.named_parameters()]
     share(model, where, schedule, resume=resume)
     drop_parameters(model, optimizer, names)

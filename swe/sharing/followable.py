@@ -29,6 +29,7 @@ from swe.sharing.optimizers import (
     shared_values,
     states_of,
 )
+from swe.sharing.stack import all_stacks
 from swe.sharing.state_copy import PLAIN, child_state, common_objects, storage
 from swe.sharing.trial import try_out
 from swe.sharing.unshare import SECOND_MOMENTS, Heir, Moments, follow
@@ -38,6 +39,12 @@ NO_SECOND_MOMENT = (
     "moments = 'rescale': {} keeps no second moment as Adam does (exp_avg_sq of the parameter's "
     "shape), so there is nothing to rescale; take moments='copy' or 'reset'"
 )
+
+
+def layers_of(model: nn.Module) -> dict[str, Tensor]:
+    """Return {full name: parameter} of everything in the model's stacks."""
+    ours = {id(p) for _, stack in all_stacks(model) for p in stack.parameters()}
+    return {name: p for name, p in model.named_parameters() if id(p) in ours}
 
 
 def require_followable(

@@ -88,42 +88,34 @@ class Followers:
 
     def add(self, model: nn.Module, *copies: Any) -> None:
         """Register ``copies``. Raises ConfigError, with none registered, for one that cannot."""
-        layouts = [stack.layout for _, stack in all_stacks(model)]
-        named = list(model.named_parameters())
+        if any(given is model for given in copies):
+            raise ConfigError("followers: the model itself is one; give copies of it")
         for given in copies:
-            if given is model:
-                raise ConfigError("followers: the model itself is one; give copies of it")
-            if isinstance(given, nn.Module):
-                theirs = [stack.layout for _, stack in _stacks(given)]
-                if theirs != layouts:
-                    raise ConfigError(
-                        f"copy: shares as {', '.join(map(str, theirs))}, the model as "
-                        f"{', '.join(map(str, layouts))}; copy the model as it is now"
-                    )
-            elif isinstance(given, dict):
-                if given.keys().isdisjoint(name for name, _ in named):
-                    raise ConfigError("copy: a dict of which no key is a parameter of the model")
-            else:
-                _members(given, named)
+            _members(given, model)
         self.copies += copies
 
+    def before_untie(self, model: nn.Module) -> Parents:
+        """Say who is who while the model is tied still; ConfigError as :meth:`add`."""
+        stacks = [(stack.layout, stack.block_names) for _, stack in all_stacks(model)]
+        return Parents(stacks, [_members(copied, model) for copied in self.copies])
+
     def untie(self, model: nn.Module, before: Parents) -> None:
-        """Let the copies follow the model; ``before``: what :func:`parents` said until then."""
-        after = list(model.named_parameters())
-        origin = before.of(model)
+        """Let the copies follow the model, now untied; ``before``: from :meth:`before_untie`."""
+        names = [name for name, _ in model.named_parameters()]
+        origin = before.origin(model)
         stacks = [stack for _, stack in all_stacks(model)]
-        for copied in self.copies:
+        for copied, members in zip(self.copies, before.members, strict=True):
             if isinstance(copied, nn.Module):
-                for (_, stack), own in zip(_stacks(copied), stacks, strict=True):
+                for (_, stack), own in zip(all_stacks(copied), stacks, strict=True):
                     _split(stack, own.layout)
             elif isinstance(copied, dict):
-                others = {k: v for k, v in copied.items() if k not in dict(before.named)}
-                heirs = _heirs(copied, [name for name, _ in after], origin)
+                others = {k: v for k, v in copied.items() if k not in members}
+                heirs = _heirs({k: copied[k] for k in members}, names, origin)
                 copied.clear()
                 copied.update(others | heirs)
             else:
-                held = dict(zip(_members(copied, before.named), copied, strict=True))
-                copied[:] = _heirs(held, [name for name, _ in after], origin).values()
+                held = dict(zip(members, copied, strict=True))
+                copied[:] = _heirs(held, names, origin).values()
         self._told = False
 
     def find_left_behind(self, model: nn.Module) -> None:
@@ -153,13 +145,13 @@ class Followers:
 
 @dataclass(frozen=True)
 class Parents:
-    """A model's parameters by name, and its stacks' layouts and names of blocks, at one time."""
+    """How a model's layers shared before an untie, and what each copy's tensors were called."""
 
-    named: list[tuple[str, Tensor]]
     stacks: list[tuple[Layout, tuple[str, ...]]]
+    members: list[list[str]]
 
-    def of(self, model: nn.Module) -> dict[str, str]:
-        """Return {name of each parameter of the untied model: its name here, or its parent's}."""
+    def origin(self, model: nn.Module) -> dict[str, str]:
+        """Return {name of each parameter of the untied model: its name before, or its parent's}."""
         origin = {name: name for name, _ in model.named_parameters()}
         for (prefix, stack), (old, places) in zip(all_stacks(model), self.stacks, strict=True):
             head = f"{prefix}." if prefix else ""
@@ -170,37 +162,45 @@ class Parents:
         return origin
 
 
-def parents(model: nn.Module) -> Parents:
-    """Say how the model's layers share now, for :meth:`Followers.untie`."""
-    stacks = [(stack.layout, stack.block_names) for _, stack in all_stacks(model)]
-    return Parents(list(model.named_parameters()), stacks)
+def require_tieable(model: nn.Module, copies: Sequence[Any], prefix: str) -> None:
+    """Raise ConfigError unless :func:`tie_copies` can tie ``copies`` of the untied model."""
+    for copied in copies:
+        if not isinstance(copied, nn.Module):
+            _members(copied, model)
+        elif not all_stacks(copied):
+            _same_list(model, copied, prefix)
 
 
 def tie_copies(model: nn.Module, copies: Sequence[Any], before: Sequence[str]) -> None:
     """Tie copies that were made before the model was, as it is now.
 
-    ``before``: the names of the model's parameters then. Raises ConfigError for a module without
-    such a list of layers.
+    ``before``: the names of the model's parameters then.
     """
     now = {name for name, _ in model.named_parameters()}
     for copied in copies:
         if isinstance(copied, list) and len(copied) == len(before):
             copied[:] = [value for value, name in zip(copied, before, strict=True) if name in now]
-        if not isinstance(copied, nn.Module) or all_stacks(copied):
-            continue
-        for prefix, stack in all_stacks(model):
-            fits = [
-                name
-                for name, module in copied.named_modules()
-                if (name == prefix or name.endswith(f".{prefix}"))
-                and isinstance(module, nn.ModuleList | nn.Sequential)
-            ]
-            if len(fits) != 1:
-                raise ConfigError(
-                    f"followers: a {type(copied).__name__} without a list {prefix}; give deep "
-                    "copies of the model"
-                )
-            share_layers(copied, fits[0], stack.layout)
+        elif isinstance(copied, nn.Module) and not all_stacks(copied):
+            for prefix, stack in all_stacks(model):
+                share_layers(copied, _same_list(model, copied, prefix), stack.layout)
+
+
+def _same_list(model: nn.Module, copied: nn.Module, prefix: str) -> str:
+    """Name the list of layers of a copy that is the model's at ``prefix``."""
+    layers: Any = model.get_submodule(prefix)
+    fits = [
+        name
+        for name, module in copied.named_modules()
+        if (name == prefix or name.endswith(f".{prefix}"))
+        and isinstance(module, nn.ModuleList | nn.Sequential)
+        and len(module) == len(layers)
+    ]
+    if len(fits) != 1:
+        raise ConfigError(
+            f"followers: a {type(copied).__name__} without such a list {prefix}; give deep copies "
+            "of the model"
+        )
+    return fits[0]
 
 
 def _heirs(
@@ -218,14 +218,35 @@ def _heirs(
     return heirs
 
 
-def _members(given: Any, named: Sequence[tuple[str, Tensor]]) -> list[str]:
-    """Name the tensors of a list in the order of the model's parameters, or of the trainable."""
-    for members in (list(named), [(n, p) for n, p in named if p.requires_grad]):
-        if isinstance(given, list) and [getattr(t, "shape", None) for t in given] == [
-            p.shape for _, p in members
-        ]:
+def _members(given: Any, model: nn.Module) -> list[str]:
+    """Name the parameters of the model whose copies ``given`` holds; [] for a module.
+
+    Raises ConfigError for a module that is tied in another way, and for what is no copy.
+    """
+    named = list(model.named_parameters())
+    if isinstance(given, nn.Module):
+        layouts = [stack.layout for _, stack in all_stacks(model)]
+        theirs = [stack.layout for _, stack in _stacks(given)]
+        if theirs != layouts:
+            raise ConfigError(
+                f"copy: shares as {', '.join(map(str, theirs))}, the model as "
+                f"{', '.join(map(str, layouts))}; copy the model as it is now"
+            )
+        return []
+    if isinstance(given, dict):
+        found = [name for name, p in named if _shape(given.get(name)) == p.shape]
+        if found:
+            return found
+        raise ConfigError("copy: a dict of which no key is a parameter of the model")
+    for members in (named, [(name, p) for name, p in named if p.requires_grad]):
+        shapes = [p.shape for _, p in members]
+        if isinstance(given, list) and [_shape(tensor) for tensor in given] == shapes:
             return [name for name, _ in members]
     raise ConfigError(
         f"copy: a {type(given).__name__}, must be a module, a dict of tensors by parameter name or "
         "a list of tensors in the order of model.parameters()"
     )
+
+
+def _shape(value: Any) -> Any:
+    return getattr(value, "shape", None)

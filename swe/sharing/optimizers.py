@@ -114,6 +114,12 @@ def holders(model: nn.Module, optimizers: Sequence[Optimizer]) -> dict[int, tupl
     return held
 
 
+def unheld(model: nn.Module, optimizers: Sequence[Optimizer]) -> set[str]:
+    """Names of what is trainable and in no optimiser. Raises ConfigError as :func:`holders`."""
+    held = holders(model, optimizers)
+    return {n for n, p in model.named_parameters() if p.requires_grad and id(p) not in held}
+
+
 def label(optimizers: Sequence[Optimizer], index: int) -> str:
     """Name one of several optimisers, for messages: its class, and its number in the list."""
     kind = type(optimizers[index]).__name__

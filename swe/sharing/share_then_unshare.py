@@ -28,15 +28,15 @@ from swe.base.errors import ConfigError, FunctionChangedError
 from swe.base.platform import require_device
 from swe.sharing.calls import Calls
 from swe.sharing.eager import eagerly
-from swe.sharing.followable import require_followable, require_followable_class
-from swe.sharing.followers import Followers, parents
+from swe.sharing.followable import layers_of, require_followable, require_followable_class
+from swe.sharing.followers import Followers
 from swe.sharing.gradients import Convention, GradientRule
 from swe.sharing.layout import Layout
-from swe.sharing.optimizers import Optimizers, holders, listed
+from swe.sharing.optimizers import Optimizers, listed, unheld
 from swe.sharing.placement import Parallel
 from swe.sharing.schedule import Schedule, ScheduleState
 from swe.sharing.seeds import derive_seed
-from swe.sharing.stack import Stack, all_stacks, find_stack
+from swe.sharing.stack import Stack, find_stack
 from swe.sharing.statistics import GradientStatistics
 from swe.sharing.unshare import Handover, Moments, renew
 
@@ -124,9 +124,9 @@ class ShareThenUnshare:
                 f"stack: its layout is {self.stack.layout}, the schedule {schedule.kind} starts "
                 f"from {self.state.layout}; call prepare(stack, schedule) before the optimiser"
             )
-        require_followable(self.optimizers, self._layers())
-        require_followable_class(self.optimizers, self._layers(), moments)
-        self._idle = self._without_an_optimizer()
+        require_followable(self.optimizers, layers_of(self.model))
+        require_followable_class(self.optimizers, layers_of(self.model), moments)
+        self._idle = unheld(self.model, self.optimizers)
         self._checked = False
         self.followers = Followers(model)
         self.calls = Calls(self.optimizers)
@@ -163,8 +163,8 @@ class ShareThenUnshare:
         if step <= self.begun:  # decided before the checkpoint that this run resumed from
             self.statistics = None
             return None
-        self.begun = step
         self._require_order(step)
+        self.begun = step
         due = self.schedule.wants_correlations(self.state, step)
         self.statistics = statistics = self.measure(loss, step) if due or measure else None
         correlations = statistics.correlations if statistics and due else None
@@ -197,8 +197,8 @@ class ShareThenUnshare:
         self, layout: Layout, moments: Moments, statistics: GradientStatistics | None
     ) -> None:
         handover = Handover(moments=moments, statistics=statistics, convention=self.convention)
-        require_followable(self.optimizers, self._layers(), moments)
-        before = parents(self.model)
+        require_followable(self.optimizers, layers_of(self.model), moments)
+        before = self.followers.before_untie(self.model)
         self.model = self.parallel.unshare(self.model, self.optimizers, layout, handover)
         _, self.stack = find_stack(self.model)
         self._renew_rule()
@@ -209,36 +209,24 @@ class ShareThenUnshare:
         self.calls.shared = self.rule.shared
         self._trainable: list[bool] = []
 
-    def _layers(self) -> dict[str, Tensor]:
-        stacks = all_stacks(self.model)
-        ours = {id(p) for _, stack in stacks for p in stack.parameters()}
-        return {name: p for name, p in self.model.named_parameters() if id(p) in ours}
-
-    def _without_an_optimizer(self) -> set[str]:
-        """Names of what is trainable and in no optimiser."""
-        held = holders(self.model, self.optimizers)
-        return {
-            n for n, p in self.model.named_parameters() if p.requires_grad and id(p) not in held
-        }
-
     def _require_order(self, step: int) -> None:
         """Raise ConfigError for what the last update shows to be wrong, before it goes on."""
         self.calls.begin(step)
         self._require_held()
         if self.calls.updated and not self._checked:
             self._checked = True  # an optimiser's buffers are there since the first update
-            require_followable(self.optimizers, self._layers(), self.moments)
+            require_followable(self.optimizers, layers_of(self.model), self.moments)
 
     def _require_held(self) -> None:
         trainable = [p.requires_grad for p in self.rule.parameters]
         if trainable == self._trainable:  # looked at already
             return
-        self._trainable = trainable
-        for name in sorted(self._without_an_optimizer() - self._idle):
+        for name in sorted(unheld(self.model, self.optimizers) - self._idle):
             raise ConfigError(
                 f"optimizer: {name} is trainable now, but no optimizer holds it; give it to one "
                 "(optimizer.add_param_group), or set requires_grad to False"
             )
+        self._trainable = trainable
 
     def measure(self, loss: Callable[[], Tensor], step: int) -> GradientStatistics:
         """Probe the repeats' own gradients (one forward and backward pass)."""
