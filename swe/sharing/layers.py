@@ -188,15 +188,25 @@ def share_layers(
             places.root.get_submodule(parent)._modules[place] = twin = copy_block(module)
             hold(twin, parameters_of(module))
         seen.add(id(module))
-    found = LayerList(places.root, present, names)
+    return _put(places.root, present, names, layout)
+
+
+def share_as(root: nn.Module, like: LayerList) -> LayerList:
+    """Tie the layers of ``root``, a copy of ``like.root`` made before that was tied, as it is."""
+    return _put(root, like.layout.untie(), like.names, like.layout)
+
+
+def _put(root: nn.Module, present: Layout, names: Sequence[str], layout: Layout) -> LayerList:
+    """Bring the layers from the layout they have to the one asked for, and say so in the root."""
+    found = LayerList(root, present, names)
     if layout.refines(present):
         found.relayout(layout)
     else:
         found.retie(layout)
-    places.root.__dict__[ADOPTED] = found
-    places.root.register_state_dict_post_hook(_copies_of_tied)
-    places.root.register_load_state_dict_pre_hook(_refuse_unequal)
-    places.root.register_load_state_dict_post_hook(_hold_again)
+    root.__dict__[ADOPTED] = found
+    root.register_state_dict_post_hook(_copies_of_tied)
+    root.register_load_state_dict_pre_hook(_refuse_unequal)
+    root.register_load_state_dict_post_hook(_hold_again)
     return found
 
 

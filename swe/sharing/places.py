@@ -40,6 +40,14 @@ class Places:
         """The modules, (depth,)."""
         return [self.root.get_submodule(name) for name in self.names]
 
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """{full name: parameter} of all layers."""
+        return {
+            f"{self.full(index)}.{name}": parameter
+            for index, layer in enumerate(self.layers)
+            for name, parameter in layer.named_parameters()
+        }
+
     def full(self, index: int) -> str:
         """Name of a layer in the model."""
         return f"{self.prefix}.{self.names[index]}".lstrip(".")
