@@ -7,11 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from swe.sharing.adopt import adopt
 from swe.sharing.layout import Layout
+from swe.sharing.schedule import SweFixed
+from swe.sharing.share_then_unshare import ShareThenUnshare
+from tests.swe.sharing.foreign.copies import loss_of
+from tests.swe.sharing.foreign.models import Model
 
 pytest.importorskip("transformers")
-pytest.importorskip("accelerate")
+accelerate = pytest.importorskip("accelerate")
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "own_model.md").read_text("utf-8")
 
@@ -61,3 +67,47 @@ def test_the_probes(capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 < bend.tied_sharpness <= bend.sharpness
     assert 0 < bend.commutator < 1
     assert noise.batches == 8
+
+
+def test_going_on_with_a_saved_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against the run that was never broken."""
+    monkeypatch.chdir(tmp_path)
+    names = run_example("resume")
+    model, optimizer, swe = names["start"]()
+    names["train"](model, optimizer, swe, 0, names["steps"])
+    again = names["again"].state_dict()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("at", [3, 8])
+def test_accelerate_saves_and_loads_it(tmp_path: Path, at: int) -> None:
+    """Tied and untied: ``restore`` brings the layout, ``load_state`` the rest."""
+
+    def start() -> tuple[Model, ShareThenUnshare, Any]:
+        torch.manual_seed(0)
+        accelerator = accelerate.Accelerator(cpu=True)
+        model = Model()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+        swe = adopt(model, "layers", SweFixed(until=5), optimizer, 10)
+        accelerator.prepare(model, optimizer)
+        return model, swe, accelerator
+
+    def train(model: Model, swe: ShareThenUnshare, first: int, last: int) -> None:
+        for step in range(first, last):
+            swe.begin_step(step, lambda: loss_of(model, 100))
+            loss_of(model, step).backward()
+            swe.finish_gradients()
+            swe.optimizer.step()
+            swe.optimizer.zero_grad()
+
+    model, swe, accelerator = start()
+    train(model, swe, 0, at)
+    accelerator.save_state(str(tmp_path / "saved"))
+    saved = swe.to_json()
+    train(model, swe, at, 10)
+    again, other, accelerator = start()
+    other.restore(saved)
+    accelerator.load_state(str(tmp_path / "saved"))
+    train(again, other, at, 10)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
