@@ -54,6 +54,7 @@ BLOCKS: dict[str, Callable[[Any], str]] = {
     "stores": record_tables.stores,
     "memory": record_tables.memory,
     "guards": record_tables.guards,
+    "belief_propagation": record_tables.belief_propagation,
     "communication": record_tables.communication,
     "scores": bert_finetune.page,
     "squad": record_tables.squad,

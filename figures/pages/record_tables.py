@@ -112,6 +112,17 @@ def guards(record: dict[str, Any]) -> str:
     return f"{markdown(headings, rows)}\n\n{where}"
 
 
+def belief_propagation(record: dict[str, Any]) -> str:
+    """What the exact floor of the hierarchy language costs."""
+    return (
+        f"The exact floor of {record['rows']} rows of {record['tokens']} tokens by belief propagation: "
+        f"{1000 * record['floor_seconds']:.0f} ms of processor time (n = {record['turns']}), "
+        f"{100 * record['share']:.2f} % of an arm of the composition study ({record['updates']} "
+        f"updates of {1000 * record['update_seconds']:.0f} ms); the bar, set beforehand, is "
+        f"{100 * record['bar']:.0f} %. {record['environment']['device']}, one thread."
+    )
+
+
 def memory(record: dict[str, Any]) -> str:
     """What tying saves in memory."""
     headings = {"what": "Bytes (GB)", "tied": "Tied", "untied": "Untied"}
