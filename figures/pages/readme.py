@@ -61,6 +61,7 @@ BLOCKS: dict[str, Callable[[Any], str]] = {
     "corpus": record_tables.corpus,
     "stores": record_tables.stores,
     "memory": record_tables.memory,
+    "guards": record_tables.guards,
     "communication": record_tables.communication,
     "scores": bert_finetune.page,
     "squad": record_tables.squad,
@@ -92,6 +93,7 @@ PAGES = {
     "docs/forecast.md": "forecast",
     "docs/foreign_models.md": "foreign",
     "docs/speed.md": "",
+    "docs/own_model.md": "",
 }
 """Every page with blocks, and the folder below records/ that fills it."""
 STUDIES = {

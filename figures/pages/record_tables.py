@@ -87,6 +87,31 @@ def stores(record: dict[str, Any]) -> str:
     return f"{markdown(headings, rows)}\n\nMeasured on {'; '.join(where)}.{''.join(notes)}"
 
 
+def guards(record: dict[str, Any]) -> str:
+    """What the guards cost of a run."""
+    headings = {
+        "model": "Model",
+        "update": "Update",
+        "guards": "Guards",
+        "share": "Share of the run",
+    }
+    rows = [
+        {
+            "model": row["model"],
+            "update": f"{1000 * row['update_seconds']:.0f} ms",
+            "guards": f"{row['guards_in_updates']:.1f} updates "
+            f"({row['least']:.1f} to {row['most']:.1f}, n = {row['n']})",
+            "share": f"{100 * row['share_of_run']:.2f} %",
+        }
+        for row in record["rows"]
+    ]
+    where = (
+        f"Of a run of {record['updates']} updates with one untie, processor time on "
+        f"{record['environment']['device']}, one thread, torch {record['environment']['torch']}."
+    )
+    return f"{markdown(headings, rows)}\n\n{where}"
+
+
 def memory(record: dict[str, Any]) -> str:
     """What tying saves in memory."""
     headings = {"what": "Bytes (GB)", "tied": "Tied", "untied": "Untied"}

@@ -71,15 +71,15 @@ def curvature(
 ) -> Curvature:
     """Measure the curvature of ``loss()`` over the layers of ``stack``, tied or not.
 
-    ``loss`` must run the model that holds ``stack``, with ``use_cache=False`` in transformers'
-    causal models; dropout is drawn from ``seed`` and the same in all products. At most
+    ``loss`` must run the model that holds ``stack``; dropout is drawn from ``seed`` and the same in
+    all products. At most
     ``iterations`` products for each eigenvalue, fewer once its residual is below ``tolerance``,
     and 2 for each of ``samples`` random vectors (Hutchinson's estimate of the norms).
 
     Attention runs by the math kernel and compiled blocks plainly, as others have no second
     derivative; a model that has none even so is measured by differences of gradients. Parameters,
-    their ``.grad``, random state, modes and kernel choices stay as they were (buffers that a
-    forward moves, as BatchNorm's do, are moved: use eval mode). One process.
+    their ``.grad``, random state, modes, kernel choices and the layers' buffers stay as they were
+    (a BatchNorm outside the layers is moved: use eval mode). One process.
 
     Raises ConfigError for half precision, sharded parameters, and a loss that does not reach them
     or has no second derivative by either way; NonFiniteLossError where the loss or a product is not

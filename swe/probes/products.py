@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from swe.base.config import one_line
@@ -20,6 +20,7 @@ from swe.sharing.eager import eagerly
 from swe.sharing.seeds import derive_seed
 from swe.sharing.stack import Stack
 from swe.sharing.statistics import drawing
+from swe.sharing.untouched import untouched
 
 Method = Literal["exact", "differences"]
 LADDER = tuple(4.0**k for k in range(-5, 2))
@@ -76,7 +77,8 @@ def hessian(stack: Stack, loss: Callable[[], Tensor], seed: int) -> Iterator[Pro
     reach them, and where there is no second derivative by either way; NonFiniteLossError where the
     loss is not finite.
     """
-    with drawing(stack, seed), differentiable(), stack.layer_leaves() as leaves:
+    layers = nn.ModuleList(stack.layer_modules())
+    with untouched(layers), drawing(stack, seed), differentiable(), stack.layer_leaves() as leaves:
         space = Space(leaves, stack.layout.unit)
         _require_fine(space.leaves[0])
 

@@ -14,9 +14,9 @@ from contextlib import AbstractContextManager, nullcontext
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim import Optimizer
 
 from swe.sharing.layout import Layout
+from swe.sharing.optimizers import Optimizers
 from swe.sharing.placement import Mode, Parallel, World
 from swe.sharing.stack import find_stack
 from swe.sharing.statistics import GradientStatistics, probe
@@ -64,7 +64,7 @@ class Replicated(Parallel):
     def unshare(
         self,
         model: nn.Module,
-        optimizer: Optimizer,
+        optimizer: Optimizers,
         layout: Layout,
         handover: Handover = Handover(),  # noqa: B008 - frozen
     ) -> nn.Module:

@@ -21,11 +21,11 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.optim import Optimizer
 
 from swe.base.errors import ConfigError
 from swe.sharing.layout import Layout
 from swe.sharing.local import local
+from swe.sharing.optimizers import Optimizers
 from swe.sharing.placement import Mode, Parallel, World
 from swe.sharing.stack import SharedStack, Stack, block_of_parameters, find_stack
 from swe.sharing.statistics import GradientStatistics, drawing, gram_matrix, weight_energies
@@ -116,7 +116,7 @@ class Sharded(Parallel):
     def unshare(
         self,
         model: nn.Module,
-        optimizer: Optimizer,
+        optimizer: Optimizers,
         layout: Layout,
         handover: Handover = Handover(),  # noqa: B008 - frozen
     ) -> nn.Module:

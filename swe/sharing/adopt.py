@@ -16,16 +16,29 @@ layer at all times), ``adopt(..., resume=saved_swe_state)``, then load the optim
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import nn
-from torch.optim import Optimizer
+import torch
+from torch import Tensor, nn
 
 from swe.base.errors import ConfigError
+from swe.sharing.followable import require_followable, require_followable_class
+from swe.sharing.followers import require_tieable, tie_copies
 from swe.sharing.gradients import Convention
 from swe.sharing.layers import LayerList, share_layers
-from swe.sharing.places import Container, Selection, depth_of, name_of, pick
+from swe.sharing.optimizers import (
+    Optimizers,
+    groups_of,
+    holders,
+    label,
+    listed,
+    options_of,
+    select,
+    states_of,
+)
+from swe.sharing.places import Part, Where, count_of, depth_of, find_places
 from swe.sharing.schedule import Schedule, ScheduleState
 from swe.sharing.share_then_unshare import ShareThenUnshare
 from swe.sharing.unshare import Moments
@@ -33,19 +46,20 @@ from swe.sharing.unshare import Moments
 
 def adopt(
     model: nn.Module,
-    where: str | Container,
+    where: Where,
     schedule: Schedule,
-    optimizer: Optimizer,
+    optimizer: Optimizers,
     steps: int,
     *,
     convention: Convention = "mean",
     clip_norm: float | None = None,
     moments: Moments = "copy",
-    layers: Selection = None,
+    layers: Part = None,
     per_layer: Sequence[str] = (),
     ignore: Sequence[str] = (),
     guards: bool = True,
     resume: Mapping[str, Any] | None = None,
+    followers: Sequence[nn.Module | dict[str, Tensor] | list[Tensor]] = (),
 ) -> ShareThenUnshare:
     """Tie the layers at ``where`` (a name such as "encoder.layer", or the list) by ``schedule``.
 
@@ -58,12 +72,19 @@ def adopt(
     optimiser treats differently (layer-wise rates: tied there would be one), and for schedules
     that do not fit; nothing is changed then.
     """
-    schedule.validate(depth_of(model, where, layers), steps)
+    schedule = for_lists(schedule, where)
+    schedule.validate(depth_of(model, where, schedule.unit, layers), steps)
     names = dict(model.named_parameters(remove_duplicate=False))
     require_equal_treatment(model, where, schedule, optimizer, layers)
+    places = find_places(model, where, schedule.unit, layers)
+    require_followable(listed(optimizer), places.parameters())
+    require_followable_class(listed(optimizer), places.parameters(), moments)
+    require_tieable(model, followers)
+    before = [name for name, _ in model.named_parameters()]
     share(model, where, schedule, layers=layers, per_layer=per_layer, ignore=ignore, resume=resume)
     drop_parameters(model, optimizer, names)
-    return ShareThenUnshare(
+    tie_copies(model, followers, before)
+    swe = ShareThenUnshare(
         model,
         optimizer,
         schedule,
@@ -74,14 +95,16 @@ def adopt(
         resume=resume,
         guards=guards,
     )
+    swe.follow(*followers)
+    return swe
 
 
 def share(
     model: nn.Module,
-    where: str | Container,
+    where: Where,
     schedule: Schedule,
     *,
-    layers: Selection = None,
+    layers: Part = None,
     per_layer: Sequence[str] = (),
     ignore: Sequence[str] = (),
     resume: Mapping[str, Any] | None = None,
@@ -92,7 +115,7 @@ def share(
     that share must be equal already: the weights are to be loaded first. Raises ConfigError.
     """
     if resume is None:
-        state = schedule.start(depth_of(model, where, layers))
+        state = schedule.start(depth_of(model, where, schedule.unit, layers))
     else:
         state = ScheduleState.from_json(resume["schedule"])
     stack = share_layers(
@@ -109,49 +132,71 @@ def share(
     return stack
 
 
+def for_lists(schedule: Schedule, where: Where) -> Schedule:
+    """Return the schedule whose unit has a unit of each list; see :class:`Places`."""
+    lists = count_of(where)
+    return schedule if lists == 1 else dataclasses.replace(schedule, unit=schedule.unit * lists)
+
+
 def require_equal_treatment(
     model: nn.Module,
-    where: str | Container,
+    where: Where,
     schedule: Schedule,
-    optimizer: Optimizer,
-    part: Selection = None,
+    optimizer: Optimizers,
+    part: Part = None,
 ) -> None:
-    """Refuse optimiser groups that treat layers differently which the schedule may tie."""
-    prefix, container = name_of(model, where)
-    names = pick(prefix, container, part)
-    layers = [container.get_submodule(name) for name in names]
-    group_of = {id(p): g for g in optimizer.param_groups for p in g["params"]}
+    """Refuse optimisers or groups that treat layers differently which the schedule may tie."""
+    places = find_places(model, where, schedule.unit, part)
+    layers = places.layers
+    optimizers = listed(optimizer)
+    held = holders(model, optimizers)
     layout = schedule.start(len(layers)).layout
     for index, owner in enumerate(layout.owner):
         first = dict(layers[layout.owner.index(owner)].named_parameters())
         for name, parameter in layers[index].named_parameters():
-            place = f"{prefix}.{names[index]}.{name}"
-            if parameter.requires_grad and id(parameter) not in group_of:
-                raise ConfigError(f"optimizer: does not hold the parameter {place}")
+            full = f"{places.full(index)}.{name}"
+            if parameter.requires_grad and id(parameter) not in held:
+                raise ConfigError(f"optimizer: does not hold the parameter {full}")
             if name not in first:
                 continue  # not the same kind of layer, which is refused in other words
-            one, other = (_options(group_of.get(id(p))) for p in (first[name], parameter))
-            for key in sorted(one.keys() | other.keys()):
-                if one.get(key) != other.get(key):
+            (kept, one), (other, two) = (
+                held.get(id(p), (None, None)) for p in (first[name], parameter)
+            )
+            if kept != other and None not in (kept, other):
+                raise ConfigError(
+                    f"optimizer: {label(optimizers, other or 0)} holds {full}, "
+                    f"{label(optimizers, kept or 0)} the layer it is tied to: one would have it"
+                )
+            options, others = options_of(one), options_of(two)
+            for key in sorted(options.keys() | others.keys()):
+                if _differ(options.get(key), others.get(key)):
                     raise ConfigError(
-                        f"optimizer: {key} = {other.get(key)!r} for {place}, "
-                        f"{one.get(key)!r} for the layer it is tied to: it would have one"
+                        f"optimizer: {key} = {others.get(key)!r} for {full}, "
+                        f"{options.get(key)!r} for the layer it is tied to: it would have one"
                     )
 
 
+def _differ(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return not torch.equal(one, other)
+    return bool(one != other)
+
+
 def drop_parameters(
-    model: nn.Module, optimizer: Optimizer, before: Mapping[str, nn.Parameter]
+    model: nn.Module, optimizer: Optimizers, before: Mapping[str, nn.Parameter]
 ) -> None:
-    """Take those parameters of ``before`` out of the optimiser that the model has no more."""
-    order = {id(p): index for index, p in enumerate(model.parameters())}
-    gone = {id(p) for p in before.values()} - order.keys()
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            if id(parameter) in gone:
-                optimizer.state.pop(parameter, None)
-        group["params"] = [p for p in group["params"] if id(p) not in gone]
-        group["params"].sort(key=lambda p: order.get(id(p), -1))
-
-
-def _options(group: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {} if group is None else {k: v for k, v in group.items() if k != "params"}
+    """Take those parameters of ``before`` out of the optimisers that the model has no more."""
+    after = dict(model.named_parameters())
+    order = {id(p): index for index, p in enumerate(after.values())}
+    gone = [p for p in before.values() if id(p) not in order]
+    missing = {id(p) for p in gone}
+    earlier = {id(p): name for name, p in reversed(list(before.items()))}
+    names = {id(p): (earlier.get(id(p), name), name) for name, p in after.items()}
+    for one in listed(optimizer):
+        for state in states_of(one):
+            for parameter in gone:
+                state.pop(parameter, None)
+        for group in groups_of(one):
+            kept = [p for p in group["params"] if id(p) not in missing]
+            kept.sort(key=lambda p: order.get(id(p), -1))
+            select(group, [(p, p) for p in kept], names)

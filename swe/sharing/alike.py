@@ -15,6 +15,7 @@ import functools
 import math
 import re
 import types
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -105,7 +106,16 @@ class _Walk:
                 return
 
     def _within(self, path: str, values: Sequence[Any], depth: int) -> None:
+        """Compare what values of one type consist of, or themselves where they consist of nothing.
+
+        What has neither parts nor an equality of its own (a lock, a generator) is alike.
+        """
+        if all(map(functools.partial(_says_equal, values[0]), values)):
+            return
         parts = [dict(_parts(value)) for value in values]
+        if not any(parts) and _has_equality(type(values[0])):
+            self._each(path, values, [_says_equal(values[0], value) for value in values])
+            return
         for at, part in enumerate(parts):
             if part.keys() != parts[0].keys():
                 self.report(path, values, at)
@@ -128,6 +138,8 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
         yield ".func", value.func
         yield ".args", list(value.args)
         yield ".keywords", value.keywords
+    elif isinstance(value, weakref.ref):
+        yield "()", value()
     elif isinstance(value, types.MethodType):
         yield ".__func__", value.__func__
         yield ".__self__", value.__self__
@@ -142,6 +154,18 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
         yield "", value.tolist()
     else:
         yield from ((f".{name}", item) for name, item in getattr(value, "__dict__", {}).items())
+
+
+def _says_equal(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other)
+    except Exception:  # an array's, or anything a user's class may do
+        return False
+
+
+def _has_equality(kind: type) -> bool:
+    own: Any = kind.__eq__
+    return own is not object.__eq__
 
 
 def _content(cell: types.CellType) -> Any:
@@ -200,7 +224,9 @@ def differences(layers: Sequence[nn.Module], unit: int) -> tuple[list[Difference
                     path, [kind if kind is not type(None) else "absent" for kind in kinds], at
                 )
                 continue
-            walk.compare(f"{path}.forward".lstrip("."), [kind.forward for kind in kinds])
+            walk.compare(
+                f"{path}.forward".lstrip("."), [getattr(kind, "forward", None) for kind in kinds]
+            )
             tables = [dict(attributes_of(module)) for module in modules if module is not None]
             for name in dict.fromkeys(name for table in tables for name in table):
                 place = f"{path}.{name}".lstrip(".")

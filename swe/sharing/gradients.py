@@ -37,6 +37,8 @@ def parameter_uses(model: nn.Module) -> dict[str, int]:
 class GradientRule:
     """Scale and clip the gradients of one model in its present layout, without a device sync.
 
+    What requires a gradient is looked up at each call: layers may be frozen and thawed meanwhile.
+
     Build it anew after every change of layout. ``clip_norm`` None leaves the length alone. The
     norm is the untied-equivalent one under ``mean`` (a block used n times counts n times its
     averaged gradient), and the plain one over parameters under ``sum``. Of sharded gradients (FSDP)
@@ -47,34 +49,46 @@ class GradientRule:
         self, model: nn.Module, convention: Convention = "mean", clip_norm: float | None = None
     ) -> None:
         uses = parameter_uses(model)
-        self.parameters = [p for _, p in named(model) if p.requires_grad]
-        counts = [uses[name] for name, p in named(model) if p.requires_grad]
+        own = list(named(model))
+        self.parameters = [p for _, p in own]
         self.clip_norm = clip_norm
-        mean = convention == "mean"
-        self._shared = [p for p, n in zip(self.parameters, counts, strict=True) if mean and n > 1]
-        self._scales = [1.0 / n for n in counts if mean and n > 1]
-        self._weights = [math.sqrt(n) if mean else 1.0 for n in counts]
+        self._counts = [uses[name] if convention == "mean" else 1 for name, _ in own]
+
+    @property
+    def shared(self) -> list[nn.Parameter]:
+        """The parameters whose gradients :meth:`apply` divides, each time that it is called."""
+        return [p for p, n in zip(self.parameters, self._counts, strict=True) if n > 1]
 
     @torch.no_grad()
     def apply(self) -> Tensor:
-        """Rescale, measure and clip in place; returns the norm before clipping (0-d, on device)."""
-        shared = [
-            (local(p.grad), scale)
-            for p, scale in zip(self._shared, self._scales, strict=True)
-            if p.grad is not None
+        """Rescale, measure and clip in place; returns the norm before clipping (0-d, on device).
+
+        Parameters that require no gradient now are left out. A sparse gradient (of an Embedding)
+        becomes a coalesced one: the norm of its parts is not the norm of their sum.
+        """
+        held = [
+            (gradient, n)
+            for p, n in zip(self.parameters, self._counts, strict=True)
+            if p.requires_grad and (gradient := _gradient(p)) is not None
         ]
+        shared = [(local(gradient), 1.0 / n) for gradient, n in held if n > 1]
         if shared:
             torch._foreach_mul_([g for g, _ in shared], [scale for _, scale in shared])
-        held = [
-            (p.grad, w)
-            for p, w in zip(self.parameters, self._weights, strict=True)
-            if p.grad is not None
-        ]
-        norm = _norm_over_ranks(held)
+        norm = _norm_over_ranks([(gradient, math.sqrt(n)) for gradient, n in held])
         gradients = [local(gradient) for gradient, _ in held]
         if self.clip_norm is not None:
             torch._foreach_mul_(gradients, torch.clamp(self.clip_norm / (norm + 1e-12), max=1.0))
         return norm
+
+
+def _gradient(parameter: nn.Parameter) -> Tensor | None:
+    """Return the tensor that holds the gradient's entries: of a sparse one its values."""
+    gradient = parameter.grad
+    if gradient is None or gradient.layout is not torch.sparse_coo:
+        return gradient
+    if not gradient.is_coalesced():
+        parameter.grad = gradient = gradient.coalesce()
+    return gradient._values()
 
 
 def _norm_over_ranks(held: Sequence[tuple[Tensor, float]]) -> Tensor:

@@ -23,7 +23,6 @@ from swe.base.errors import ConfigError, FunctionChangedError
 from swe.sharing.layout import Layout
 from swe.sharing.passes import Loss, Pass, Stacks, gradients, layer_names
 from swe.sharing.seeds import derive_seed
-from swe.sharing.stack import Stack
 from swe.sharing.weights import named
 
 TRIES = 24
@@ -79,22 +78,19 @@ def check_tied(model: nn.Module, stacks: Stacks, loss: Loss) -> None:
     if not sums:
         return
     gradient_of = {id(p): g for p, g in zip(tied_parameters, sums, strict=True)}
-    lacking: set[str] = set()
+    families: list[_Family] = []
     for name, stack in shared:
         names = layer_names(name, stack)
         for block, table in enumerate(blocks[name]):
             layers = [names[i] for i, owner in enumerate(stack.layout.owner) if owner == block]
-            for path, parameter in table.items():
-                whole = gradient_of.get(id(parameter))
-                if whole is not None:
-                    _require_sum(whole, [own.layers[layer].get(path) for layer in layers], path)
-        lacking |= _lacking(stack, names, [own])
+            whole = {path: gradient_of.get(id(p)) for path, p in table.items()}
+            families.append(_Family(layers, {path for path, g in whole.items() if g is not None}))
+            for path, gradient in whole.items():
+                if gradient is not None:
+                    _require_sum(gradient, [own.layers[layer].get(path) for layer in layers], path)
     tries = [own]
-    while lacking and len(tries) < TRIES:
+    while (lacking := _lacking(families, tries)) and len(tries) < TRIES:
         tries.append(_own_gradients(model, shared, loss, derive_seed("guard", len(tries))))
-        lacking = set().union(
-            *(_lacking(stack, layer_names(name, stack), tries) for name, stack in shared)
-        )
     if lacking:
         raise ConfigError(
             f"{', '.join(sorted(lacking))}: gets no gradient from the loss, though the layers tied "
@@ -157,45 +153,41 @@ def _own_gradients(model: nn.Module, stacks: Stacks, loss: Loss, seed: int) -> _
     return _Own(done, layers)
 
 
-def _lacking(stack: Stack, names: Sequence[str], tries: Sequence[_Own]) -> set[str]:
-    """Layers, or parameters of layers that ran, without a gradient where a tied one has it."""
+@dataclass(frozen=True)
+class _Family:
+    """Layers that are tied, and the names of their weights that get a gradient."""
+
+    layers: list[str]
+    reached: set[str]
+
+
+def _lacking(families: Sequence[_Family], tries: Sequence[_Own]) -> set[str]:
+    """Layers, or weights of modules that ran, without a gradient where the tied one has it.
+
+    In some of the tries a layer may not have run, or all of what it puts out may be detached.
+    """
     lacking = set()
-    owner = stack.layout.owner
-    for index, layer in enumerate(names):
-        family = [names[i] for i, block in enumerate(owner) if block == owner[index]]
-        wanted = {
-            path
-            for own in tries
-            for other in family
-            for path, gradient in own.layers.get(other, {}).items()
-            if gradient is not None
-        }
-        got = {
-            path
-            for own in tries
-            for path, gradient in own.layers.get(layer, {}).items()
-            if gradient is not None
-        }
-        stopped = all(layer not in own.done.differentiable for own in tries if _ran(own, layer))
-        if wanted and not got and not (stopped and any(_ran(own, layer) for own in tries)):
-            lacking.add(layer)
-        elif got:
-            for path in wanted - got:
-                part = path.rpartition(".")[0]
-                if any(part in own.done.ran[layer] for own in tries):
-                    lacking.add(f"{layer}.{path}")
+    for family in families:
+        for layer in family.layers:
+            got, ran, detached = set(), set(), False
+            for own in tries:
+                mine = own.layers.get(layer, {})
+                got |= {path for path, gradient in mine.items() if gradient is not None}
+                ran |= own.done.ran[layer]
+                detached |= bool(own.done.ran[layer]) and layer not in own.done.differentiable
+            if family.reached and not got and not detached:
+                lacking.add(layer)
+            elif got:
+                missing = family.reached - got
+                lacking |= {f"{layer}.{p}" for p in missing if p.rpartition(".")[0] in ran}
     return lacking
-
-
-def _ran(own: _Own, layer: str) -> bool:
-    return bool(own.done.ran[layer])
 
 
 def _require_sum(whole: Tensor, parts: Sequence[Tensor | None], path: str) -> None:
     """Refuse copies whose gradients do not add up to the tied weight's."""
-    given = [part.double() for part in parts if part is not None]
-    if not given or whole.is_sparse:
+    if whole.is_sparse or all(part is None for part in parts):
         return
+    given = [part.double() for part in parts if part is not None]
     distance = float((torch.stack(given).sum(0) - whole.double()).norm())
     scale = sum(float(part.norm()) for part in given)
     if distance > SUMS * scale:

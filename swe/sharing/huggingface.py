@@ -6,9 +6,10 @@
     swe = share_then_unshare(trainer, "bert.encoder.layer", SweFixed(until=0.1), held_batch)
     trainer.train()                       # or train(resume_from_checkpoint=True)
 
-The layers are tied just before the trainer builds its optimiser, after it has loaded a checkpoint
-to resume from; ``trainer_state.json`` carries the schedule's state. Gradients become the mean over
-uses in ``on_pre_optimizer_step``. The Trainer would clip before that, by the norm of the sums, so
+The layers are tied just after the trainer has built its optimiser (by ``create_optimizer`` or an
+override of it), which is after it has loaded a checkpoint to resume from; ``trainer_state.json``
+carries the schedule's state. Gradients become the mean over uses in ``on_pre_optimizer_step``. The
+Trainer would clip before that, by the norm of the sums, so
 ``max_grad_norm`` is taken over: clipping is done here, by the untied-equivalent norm. (The
 ``grad_norm`` that the Trainer logs is of the sums, before clipping.)
 
@@ -27,13 +28,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from swe.base.errors import ConfigError
-from swe.sharing.adopt import drop_parameters, require_equal_treatment, share
-from swe.sharing.gradients import Convention
-from swe.sharing.places import depth_of
+from swe.sharing.adopt import adopt
+from swe.sharing.places import Where
 from swe.sharing.schedule import Schedule
 from swe.sharing.share_then_unshare import Event, ShareThenUnshare
 from swe.sharing.statistics import finite_or_none
-from swe.sharing.unshare import Moments
 
 try:
     from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
@@ -45,24 +44,36 @@ except ImportError as error:
     ) from error
 
 
+OPTIONS = frozenset(
+    ("convention", "moments", "layers", "per_layer", "ignore", "guards", "followers")
+)
+
+
 def share_then_unshare(
     trainer: Trainer,
-    where: str,
+    where: Where,
     schedule: Schedule,
     held: Mapping[str, Tensor],
-    *,
-    convention: Convention = "mean",
-    moments: Moments = "copy",
+    **options: Any,
 ) -> ShareThenUnshareCallback:
     """Have ``trainer`` tie the layers at ``where`` and untie them by ``schedule``.
 
     ``where`` names a list of layers in ``trainer.model`` ("bert.encoder.layer"; for ALBERT see
-    :func:`spread_albert`). ``held`` is one collated batch with labels, for probes and for the
-    check that an untie changes nothing. A trainer made with an optimiser of its own may keep it.
+    :func:`spread_albert`), or several. ``held`` is one collated batch with labels, for probes,
+    guards and the check that an untie changes nothing. A trainer made with an optimiser of its own
+    may keep it. ``options`` are those of :func:`swe.sharing.adopt.adopt` (``convention``,
+    ``moments``, ``layers``, ``per_layer``, ``ignore``, ``guards``, ``followers``); clipping is the
+    trainer's ``max_grad_norm``.
 
-    Raises ConfigError for a trainer that this cannot drive: several processes or devices, FSDP,
-    DeepSpeed, ``fp16`` (whose scaled gradients cannot be clipped here), ``auto_find_batch_size``.
+    Raises ConfigError for what ``adopt`` refuses, when training begins, and at once for a trainer
+    that this cannot drive: several processes or devices, FSDP, DeepSpeed, ``fp16`` (whose scaled
+    gradients cannot be clipped here), ``auto_find_batch_size``; and for unknown options.
     """
+    unknown = options.keys() - OPTIONS
+    if unknown:
+        raise ConfigError(
+            f"{', '.join(sorted(unknown))}: no option here; known are {', '.join(sorted(OPTIONS))}"
+        )
     args = trainer.args
     for name, bad in (
         ("world_size", args.world_size > 1),
@@ -78,13 +89,13 @@ def share_then_unshare(
                 "one device, in float32 or bf16, with a batch size that is given"
             )
     callback = ShareThenUnshareCallback()
-    callback._plan = _Plan(trainer, where, schedule, held, convention, moments, args.max_grad_norm)
+    callback._plan = _Plan(trainer, where, schedule, held, options, args.max_grad_norm)
     build = trainer.create_optimizer
 
     def create_optimizer(*given: Any, **named: Any) -> Optimizer:
         return callback._tie(lambda: build(*given, **named))
 
-    # The one moment between loading a checkpoint and building the optimiser; no event marks it.
+    # The one moment after loading a checkpoint and before the first step; no event marks it.
     trainer.create_optimizer = create_optimizer
     trainer.add_callback(callback)
     return callback
@@ -93,11 +104,10 @@ def share_then_unshare(
 @dataclasses.dataclass(frozen=True)
 class _Plan:
     trainer: Trainer
-    where: str
+    where: Where
     schedule: Schedule
     held: Mapping[str, Tensor]
-    convention: Convention
-    moments: Moments
+    options: Mapping[str, Any]
     max_grad_norm: float
 
 
@@ -141,31 +151,26 @@ class ShareThenUnshareCallback(TrainerCallback, ExportableState):
                 )
             self.saved, self.events = kept["attributes"]["saved"], kept["attributes"]["events"]
         model: nn.Module = trainer.model
-        plan.schedule.validate(depth_of(model, plan.where), trainer.state.max_steps)
-        before = dict(model.named_parameters(remove_duplicate=False))
-        if trainer.optimizer is not None:
-            require_equal_treatment(model, plan.where, plan.schedule, trainer.optimizer)
-        share(model, plan.where, plan.schedule, resume=self.saved)
+        # Built before the layers are tied, from the names of all of them: a create_optimizer of the
+        # user's may give each layer its own rate, which tied ones cannot have.
         optimizer: Optimizer = build()
-        drop_parameters(model, optimizer, before)
+        self.swe = adopt(
+            model,
+            plan.where,
+            plan.schedule,
+            optimizer,
+            trainer.state.max_steps,
+            clip_norm=plan.max_grad_norm or None,
+            resume=self.saved,
+            **plan.options,
+        )
         return optimizer
 
     def on_train_begin(
         self, args: Any, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Take over clipping, and start (or go on with) the schedule."""
-        plan = self._require_plan()
-        optimizer = plan.trainer.optimizer
-        self.swe = ShareThenUnshare(
-            plan.trainer.model,
-            getattr(optimizer, "optimizer", optimizer),  # accelerate wraps it
-            plan.schedule,
-            state.max_steps,
-            convention=plan.convention,
-            clip_norm=plan.max_grad_norm or None,
-            moments=plan.moments,
-            resume=self.saved,
-        )
+        """Take over clipping."""
+        self._require_plan()
         args.max_grad_norm = 0.0
 
     def on_step_begin(

@@ -23,7 +23,14 @@ from swe.base.errors import ConfigError
 from swe.sharing.alike import require_alike
 from swe.sharing.copying import copy_block
 from swe.sharing.layout import Layout
-from swe.sharing.places import Container, Selection, layout_of, name_of, pick, require_owned
+from swe.sharing.places import (
+    Part,
+    Places,
+    Where,
+    find_places,
+    layout_of,
+    require_owned,
+)
 from swe.sharing.shapes import require_same_shape
 from swe.sharing.stack import ADOPTED, all_stacks, equalise_weights
 from swe.sharing.weights import clone, hold, leaf, named, parameters_of, require_ready, twins
@@ -32,17 +39,16 @@ from swe.sharing.weights import clone, hold, leaf, named, parameters_of, require
 class LayerList:
     """A stack (see :class:`swe.sharing.stack.Stack`) inside somebody's list of layers.
 
-    Made by :func:`share_layers`. Not a module: the list itself stays one. ``names`` are those
-    places of the list that it is made of.
+    Made by :func:`share_layers`. Not a module: the list itself stays one. ``names`` are those of
+    its layers, relative to ``root``, which is the list (or the model, of several lists).
     """
 
-    def __init__(self, container: Container, layout: Layout, names: Sequence[str]) -> None:
-        self.container, self.layout, self.names = container, layout, tuple(names)
+    def __init__(self, root: nn.Module, layout: Layout, names: Sequence[str]) -> None:
+        self.root, self.layout, self.names = root, layout, tuple(names)
 
     def layer_modules(self) -> list[nn.Module]:
-        """The modules at the places, (depth,)."""
-        layers = [self.container._modules[name] for name in self.names]
-        return [layer for layer in layers if layer is not None]
+        """The modules of the layers, (depth,)."""
+        return [self.root.get_submodule(name) for name in self.names]
 
     @property
     def blocks(self) -> Sequence[nn.Module]:
@@ -114,33 +120,34 @@ class LayerList:
 
 def share_layers(
     model: nn.Module,
-    where: str | Container,
+    where: Where,
     layout: Layout,
     *,
-    layers: Selection = None,
+    layers: Part = None,
     per_layer: Sequence[str] = (),
     ignore: Sequence[str] = (),
     equal: bool = False,
 ) -> LayerList:
     """Put the layers at ``where`` in ``model`` (a name, or the list itself) under ``layout``.
 
-    ``layers`` takes part of the list, a slice or indices; the others stay as they are. The list may
-    be untied, or share already as an ALBERT-like model does; it is tied (the first layers lend
-    their weights) or split as ``layout`` asks. Do it before the optimiser is built, or use
-    :func:`swe.sharing.adopt.adopt`, which takes dropped parameters out of it. With ``equal`` layers
-    to be tied must hold the same weights already (a run that is resumed).
+    Several lists of as many layers (encoder and decoder) are one stack: its unit has a unit of each
+    (:class:`swe.sharing.places.Places`), and they are untied together. ``layers`` takes part of the
+    list, a slice or indices; the others stay as they are. The list may be untied, or share already
+    as an ALBERT-like model does; it is tied (the first layers lend their weights) or split as
+    ``layout`` asks. Do it before the optimiser is built, or use :func:`swe.sharing.adopt.adopt`,
+    which takes dropped parameters out of it. With ``equal`` layers to be tied must hold the same
+    weights already (a run that is resumed).
 
     ``per_layer`` names attributes, buffers or modules without weights that differ and stay each
     layer's own while the weights are tied (drop path, window size, rotary base, kind of attention);
     ``ignore`` those that do not matter (counters, caches). A layer's number needs neither.
 
     Raises ConfigError, with nothing changed, when there is no such list or its length is not the
-    layout's depth; when layers at one position of the unit differ
+    layout's depth; when layers to be tied, those at one position of the unit, differ
     (:func:`swe.sharing.alike.require_alike`); when parameters cannot be shared or copied
     (:func:`swe.sharing.weights.require_ready`); or when layers share a parameter among one another,
     or the model reaches one by another way than the list.
     """
-    prefix, container = name_of(model, where)
     for name, module in model.named_modules():
         if isinstance(module, nn.parallel.DistributedDataParallel | nn.DataParallel):
             raise ConfigError(
@@ -152,61 +159,73 @@ def share_layers(
                 f"model: {name or 'it'} is wrapped in {type(module).__name__}, which holds flat "
                 "weights; tie before it is wrapped, and untie in a run that is resumed"
             )
-    for name, stack in all_stacks(model):
-        if getattr(stack, "container", stack) is container or not isinstance(stack, LayerList):
-            raise ConfigError(f"model: {name or 'it'} is a shared stack already; one is possible")
-    names = pick(prefix, container, layers)
-    chosen = [container._modules[name] for name in names]
-    modules = [module for module in chosen if module is not None]
+    for name, _ in all_stacks(model):
+        raise ConfigError(
+            f"model: {name or 'it'} is a shared stack already; several lists are tied in one call, "
+            "where=[one, other]"
+        )
+    places = find_places(model, where, layout.unit, layers)
+    prefix, names, modules = places.prefix, places.names, places.layers
     if len(modules) != layout.depth:
         raise ConfigError(
             f"{prefix}: {len(modules)} layers, the layout {layout} is for {layout.depth}"
         )
-    require_same_shape(modules, layout.unit)
-    require_alike(prefix, names, modules, layout.unit, per_layer=per_layer, ignore=ignore)
     require_ready(prefix, names, modules)
+    full = [places.full(index) for index in range(len(modules))]
+    require_same_shape(modules, layout.unit, full)
+    if not layout.is_untied:
+        require_alike(prefix, names, modules, layout.unit, per_layer=per_layer, ignore=ignore)
     require_owned(model, prefix, names, modules)
     present = layout_of(prefix, modules, layout.unit)
     if not present.is_untied and not layout.refines(present) and not present.refines(layout):
         raise ConfigError(f"{prefix}: shares as {present}, which cannot become {layout}")
     if equal:
-        _require_equal(prefix, names, modules, layout)
+        _require_equal(places, modules, layout)
     seen: set[int] = set()
     for name, module in zip(names, modules, strict=True):
         if id(module) in seen:  # one module at many places: from now on a module a place
-            container._modules[name] = twin = copy_block(module)
+            parent, _, place = name.rpartition(".")
+            places.root.get_submodule(parent)._modules[place] = twin = copy_block(module)
             hold(twin, parameters_of(module))
         seen.add(id(module))
-    found = LayerList(container, present, names)
+    return _put(places.root, present, names, layout)
+
+
+def share_as(root: nn.Module, like: LayerList) -> LayerList:
+    """Tie the layers of ``root``, a copy of ``like.root`` made before that was tied, as it is."""
+    return _put(root, like.layout.untie(), like.names, like.layout)
+
+
+def _put(root: nn.Module, present: Layout, names: Sequence[str], layout: Layout) -> LayerList:
+    """Bring the layers from the layout they have to the one asked for, and say so in the root."""
+    found = LayerList(root, present, names)
     if layout.refines(present):
         found.relayout(layout)
     else:
         found.retie(layout)
-    container.__dict__[ADOPTED] = found
-    container.register_state_dict_post_hook(_copies_of_tied)
-    container.register_load_state_dict_pre_hook(_refuse_unequal)
-    container.register_load_state_dict_post_hook(_hold_again)
+    root.__dict__[ADOPTED] = found
+    root.register_state_dict_post_hook(_copies_of_tied)
+    root.register_load_state_dict_pre_hook(_refuse_unequal)
+    root.register_load_state_dict_post_hook(_hold_again)
     return found
 
 
-def _require_equal(
-    prefix: str, names: Sequence[str], layers: Sequence[nn.Module], layout: Layout
-) -> None:
+def _require_equal(places: Places, layers: Sequence[nn.Module], layout: Layout) -> None:
     for index, block in enumerate(layout.owner):
         first = layout.owner.index(block)
         kept = dict(named(layers[first]))
         for name, parameter in named(layers[index]):
             if not torch.equal(parameter, kept[name]):
                 raise ConfigError(
-                    f"{prefix}.{names[index]}.{name}: differs from layer {names[first]}, with "
+                    f"{places.full(index)}.{name}: differs from layer {places.names[first]}, with "
                     "which the resumed run shares it; load that run's weights first"
                 )
 
 
 # Hooks are plain functions that find the stack by the container: a deep copy of the model is whole.
-def _later_uses(container: nn.Module, prefix: str) -> Iterator[tuple[str, str]]:
+def _later_uses(root: nn.Module, prefix: str) -> Iterator[tuple[str, str]]:
     """Pairs (name of a tied parameter at a later layer, its name at the first one of its block)."""
-    stack: LayerList = container.__dict__[ADOPTED]
+    stack: LayerList = root.__dict__[ADOPTED]
     owner, layers = stack.layout.owner, stack.layer_modules()
     for layer, block in enumerate(owner):
         first = owner.index(block)

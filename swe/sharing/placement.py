@@ -21,11 +21,11 @@ from typing import Any, Literal, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from swe.base.config import first_difference
 from swe.base.errors import ConfigError, RanksDifferError
 from swe.sharing.layout import Layout
+from swe.sharing.optimizers import Optimizers
 from swe.sharing.stack import Stack, find_stack
 from swe.sharing.statistics import GradientStatistics, probe, weight_energies
 from swe.sharing.unshare import Handover, unshare
@@ -185,7 +185,7 @@ class Parallel:
     def unshare(
         self,
         model: nn.Module,
-        optimizer: Optimizer,
+        optimizer: Optimizers,
         layout: Layout,
         handover: Handover = Handover(),  # noqa: B008 - frozen
     ) -> nn.Module:

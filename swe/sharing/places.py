@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from torch import nn
 
@@ -11,13 +12,95 @@ from swe.sharing.layout import Layout
 from swe.sharing.weights import attributes_of, named, parameters_of, references
 
 Container = nn.ModuleList | nn.Sequential | nn.ModuleDict
+Where = str | Container | Sequence[str | Container]
+"""A list of layers by its name in the model or itself; or several, as encoder and decoder."""
 Selection = slice | Sequence[int] | None
 """Part of a list: a slice, or increasing indices (negative ones count from the end); None: all."""
+Part = Selection | Mapping[str, Selection]
+"""The same part of every list; or for several lists {name: part}."""
 
 
-def depth_of(model: nn.Module, where: str | Container, layers: Selection = None) -> int:
-    """Count the layers at ``where``. Raises ConfigError as :func:`name_of` and :func:`pick`."""
-    return len(pick(*name_of(model, where), layers))
+@dataclass(frozen=True)
+class Places:
+    """The layers that are to share, in the order in which they make up units.
+
+    Of several lists, repeat r is the r-th unit of the first, then that of the second, and so on:
+    they are one stack whose unit is as many times longer, so that they are untied together.
+    """
+
+    prefix: str
+    """Name of ``root`` in the model."""
+    root: nn.Module
+    """The list, or the model where there are several."""
+    names: tuple[str, ...]
+    """Names of the layers relative to ``root``, (depth,)."""
+
+    @property
+    def layers(self) -> list[nn.Module]:
+        """The modules, (depth,)."""
+        return [self.root.get_submodule(name) for name in self.names]
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """{full name: parameter} of all layers."""
+        return {
+            f"{self.full(index)}.{name}": parameter
+            for index, layer in enumerate(self.layers)
+            for name, parameter in named(layer)
+        }
+
+    def full(self, index: int) -> str:
+        """Name of a layer in the model."""
+        return f"{self.prefix}.{self.names[index]}".lstrip(".")
+
+
+def find_places(model: nn.Module, where: Where, unit: int = 1, layers: Part = None) -> Places:
+    """Find the layers at ``where``, which make up units of ``unit`` layers in all.
+
+    Raises ConfigError as :func:`name_of` and :func:`pick`, and for several lists unless they have
+    as many layers each and ``unit`` takes them alike.
+    """
+    if isinstance(where, str | Container):
+        prefix, container = name_of(model, where)
+        return Places(prefix, container, pick(prefix, container, _part(layers, prefix)))
+    if not where:
+        raise ConfigError("where: no list of layers is named")
+    found = [name_of(model, one) for one in where]
+    names = [
+        [f"{prefix}.{name}" for name in pick(prefix, container, _part(layers, prefix))]
+        for prefix, container in found
+    ]
+    counts = ", ".join(
+        f"{prefix} {len(own)}" for (prefix, _), own in zip(found, names, strict=True)
+    )
+    if len({len(own) for own in names}) > 1:
+        raise ConfigError(
+            f"where: the lists have {counts} layers; lists that are untied together have as many "
+            "each (layers={...} takes part of one)"
+        )
+    if len({id(container) for _, container in found}) < len(found):
+        raise ConfigError(f"where: names a list twice ({counts})")
+    depth, each = len(names[0]), unit // len(names)
+    if unit % len(names) or depth % each:
+        raise ConfigError(
+            f"unit = {unit}: must take {len(names)} lists alike, and in each a divisor of "
+            f"its {depth} layers"
+        )
+    order = [own[r + j] for r in range(0, depth, each) for own in names for j in range(each)]
+    return Places("", model, tuple(order))
+
+
+def depth_of(model: nn.Module, where: Where, unit: int = 1, layers: Part = None) -> int:
+    """Count the layers at ``where``. Raises ConfigError as :func:`find_places`."""
+    return len(find_places(model, where, unit, layers).names)
+
+
+def count_of(where: Where) -> int:
+    """How many lists are named."""
+    return 1 if isinstance(where, str | Container) else len(where)
+
+
+def _part(layers: Part, prefix: str) -> Selection:
+    return layers.get(prefix) if isinstance(layers, Mapping) else layers
 
 
 def name_of(model: nn.Module, where: str | Container) -> tuple[str, Container]:

@@ -12,26 +12,31 @@ from swe.base.errors import ConfigError
 Shape = tuple[tuple[int, ...], torch.dtype]
 
 
-def require_same_shape(modules: Sequence[nn.Module], unit: int = 1) -> None:
-    """Refuse modules of different type or parameter shapes at one position of the unit."""
+def require_same_shape(
+    modules: Sequence[nn.Module], unit: int = 1, names: Sequence[str] = ()
+) -> None:
+    """Refuse modules of different type or parameter shapes at one position of the unit.
+
+    ``names``: what to call them in the refusal, ``modules[0]`` and so on where none are given.
+    """
     if not modules:
         raise ConfigError("modules: none given, at least one is needed")
+    names = names or [f"modules[{index}]" for index in range(len(modules))]
     for index, module in enumerate(modules):
-        at = index % unit
-        first = modules[at]
+        first, here, there = modules[index % unit], names[index], names[index % unit]
         if not same_class(type(module), type(first)):
             raise ConfigError(
-                f"modules[{index}] is a {type(module).__name__}, modules[{at}] a "
-                f"{type(first).__name__}: tied layers must be of one type; other units tie other "
-                "layers (unit=...), layers=... leaves some out"
+                f"{here} is a {type(module).__name__}, {there} a {type(first).__name__}: tied "
+                "layers must be of one type; a schedule of another unit ties others, layers=... "
+                "leaves some out"
             )
         shapes, other = _shapes(first), _shapes(module)
         for name in sorted(shapes.keys() | other.keys()):
             if shapes.get(name) != other.get(name):
                 raise ConfigError(
-                    f"modules[{index}].{name} is {_describe(other.get(name))}, modules[{at}].{name}"
-                    f" is {_describe(shapes.get(name))}: tied layers must have the same shapes; "
-                    "layers=... leaves a layer out"
+                    f"{here}.{name} is {_describe(other.get(name))}, {there}.{name} is "
+                    f"{_describe(shapes.get(name))}: tied layers must have the same shapes; "
+                    "layers=... leaves some out"
                 )
 
 

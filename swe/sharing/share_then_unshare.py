@@ -28,10 +28,15 @@ from torch.optim import Optimizer
 from swe.base.config import from_dict, require, require_count, to_dict
 from swe.base.errors import ConfigError, FunctionChangedError
 from swe.base.platform import require_device
+from swe.sharing.calls import Calls
+from swe.sharing.drift import require_one_gradient, several_ranks
 from swe.sharing.eager import eagerly
+from swe.sharing.followable import layers_of, require_followable, require_followable_class
+from swe.sharing.followers import Followers
 from swe.sharing.gradients import Convention, GradientRule
 from swe.sharing.guard import check_split, check_tied
 from swe.sharing.layout import Layout
+from swe.sharing.optimizers import Optimizers, listed, unheld
 from swe.sharing.placement import Parallel
 from swe.sharing.schedule import Schedule, ScheduleState
 from swe.sharing.seeds import apart, derive_seed
@@ -101,7 +106,7 @@ class ShareThenUnshare:
     def __init__(
         self,
         model: nn.Module,
-        optimizer: Optimizer,
+        optimizer: Optimizers,
         schedule: Schedule,
         steps: int,
         *,
@@ -115,7 +120,8 @@ class ShareThenUnshare:
         for kind in sorted({parameter.device.type for parameter in model.parameters()}):
             require_device(kind, "the model's device")
         self.parallel = parallel or Parallel()
-        self.model, self.optimizer, self.schedule, self.steps = model, optimizer, schedule, steps
+        self.model, self.schedule, self.steps = model, schedule, steps
+        self.optimizers = listed(optimizer)
         self.convention, self.clip_norm, self.moments = convention, clip_norm, moments
         _, self.stack = find_stack(model)
         schedule.validate(self.stack.layout.depth, steps)
@@ -126,11 +132,33 @@ class ShareThenUnshare:
                 f"stack: its layout is {self.stack.layout}, the schedule {schedule.kind} starts "
                 f"from {self.state.layout}; call prepare(stack, schedule) before the optimiser"
             )
-        self.rule = GradientRule(model, convention, clip_norm)
+        require_followable(self.optimizers, layers_of(self.model))
+        require_followable_class(self.optimizers, layers_of(self.model), moments)
+        self._idle = unheld(self.model, self.optimizers)
+        self._checked = False
+        self.followers = Followers(model)
+        self.calls = Calls(self.optimizers)
+        self._renew_rule()
         self.statistics: GradientStatistics | None = None
         self.probes, self.begun = (earlier.probes, earlier.begun) if earlier else (0, -1)
         self._guards = guards and self.parallel.mode == "none"
         self._unchecked = self._guards
+        self._layout_checked: Layout | None = None
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The one optimiser. Raises ConfigError where there are several: see ``optimizers``."""
+        if len(self.optimizers) > 1:
+            raise ConfigError(f"optimizer: there are {len(self.optimizers)}; take swe.optimizers")
+        return self.optimizers[0]
+
+    def follow(self, *copies: nn.Module | dict[str, Tensor] | list[Tensor]) -> None:
+        """Untie these copies of the model, too, whenever it is untied: see ``swe.untie_copy``.
+
+        Averages (EMA, SWA), momentum teachers, torch's AveragedModel. Raises ConfigError for a
+        copy that is not tied as the model is.
+        """
+        self.followers.add(self.model, *copies)
 
     def begin_step(
         self, step: int, loss: Callable[[], Tensor], *, measure: bool = False
@@ -153,6 +181,7 @@ class ShareThenUnshare:
         if step <= self.begun:  # decided before the checkpoint that this run resumed from
             self.statistics = None
             return None
+        self._require_order(step)
         self.begun = step
         due = self.schedule.wants_correlations(self.state, step)
         self.statistics = statistics = self.measure(loss, step) if due or measure else None
@@ -164,7 +193,7 @@ class ShareThenUnshare:
             if not self.schedule.renews(step, self.steps):
                 return None
             held = self._held_loss(loss)
-            renew(self.model, self.optimizer, moments=self.moments)
+            renew(self.model, self.optimizers, moments=self.moments)
             return Event(step, before, before, self._global(held), correlations)
         if statistics is None and self.moments == "rescale":
             statistics = self.measure(loss, step)
@@ -190,9 +219,36 @@ class ShareThenUnshare:
         self, layout: Layout, moments: Moments, statistics: GradientStatistics | None
     ) -> None:
         handover = Handover(moments=moments, statistics=statistics, convention=self.convention)
-        self.model = self.parallel.unshare(self.model, self.optimizer, layout, handover)
+        require_followable(self.optimizers, layers_of(self.model), moments)
+        before = self.followers.before_untie(self.model)
+        self.model = self.parallel.unshare(self.model, self.optimizers, layout, handover)
         _, self.stack = find_stack(self.model)
+        self._renew_rule()
+        self.followers.untie(self.model, before)
+
+    def _renew_rule(self) -> None:
         self.rule = GradientRule(self.model, self.convention, self.clip_norm)
+        self.calls.shared = self.rule.shared
+        self._trainable: list[bool] = []
+
+    def _require_order(self, step: int) -> None:
+        """Raise ConfigError for what the last update shows to be wrong, before it goes on."""
+        self.calls.begin(step)
+        self._require_held()
+        if self.calls.updated and not self._checked:
+            self._checked = True  # an optimiser's buffers are there since the first update
+            require_followable(self.optimizers, layers_of(self.model), self.moments)
+
+    def _require_held(self) -> None:
+        trainable = [p.requires_grad for p in self.rule.parameters]
+        if trainable == self._trainable:  # looked at already
+            return
+        for name in sorted(unheld(self.model, self.optimizers) - self._idle):
+            raise ConfigError(
+                f"optimizer: {name} is trainable now, but no optimizer holds it; give it to one "
+                "(optimizer.add_param_group), or set requires_grad to False"
+            )
+        self._trainable = trainable
 
     def measure(self, loss: Callable[[], Tensor], step: int) -> GradientStatistics:
         """Probe the repeats' own gradients (one forward and backward pass)."""
@@ -206,8 +262,23 @@ class ShareThenUnshare:
         return untouched(self.model) if self.parallel.mode == "none" else nullcontext()
 
     def finish_gradients(self) -> Tensor:
-        """Apply the convention and clipping to ``.grad``; returns the norm before clipping."""
-        return self.rule.apply()
+        """Apply the convention and clipping to ``.grad``; returns the norm before clipping.
+
+        Once for an update, after its last backward pass, before the optimisers' steps and, with a
+        ``GradScaler``, after ``scaler.unscale_(optimizer)`` of each. Raises ConfigError when called
+        again on the same gradients, on scaled ones that it would clip, or when a parameter has
+        become trainable that no optimiser holds; RanksDifferError at the first update, or the first
+        after an untie, whose gradients are not the same on all ranks (:mod:`swe.sharing.drift`).
+        """
+        self._require_held()
+        self.calls.require_unfinished()
+        norm = self.rule.apply()
+        self.calls.finished(clipped=self.clip_norm is not None)
+        if self._guards and self._layout_checked != self.stack.layout and several_ranks():
+            require_one_gradient(norm, untied=self._layout_checked is not None)
+        self._layout_checked = self.stack.layout
+        self.followers.find_left_behind(self.model)
+        return norm
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over a saved state: the stack is split to its layout, the optimiser follows.

@@ -20,7 +20,7 @@ tau are up to n times too short until the second moment has forgotten (some 1 / 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,7 +32,17 @@ from swe.base.config import require
 from swe.base.errors import ConfigError
 from swe.sharing.gradients import Convention
 from swe.sharing.layout import Layout
-from swe.sharing.stack import block_of_parameters, find_stack
+from swe.sharing.optimizers import (
+    Optimizers,
+    groups_of,
+    holders,
+    listed,
+    select,
+    shared_values,
+    states_of,
+)
+from swe.sharing.stack import all_stacks, block_of_parameters, find_stack
+from swe.sharing.state_copy import child_state, common_objects, multiply
 from swe.sharing.statistics import GradientStatistics
 from swe.sharing.weights import named
 
@@ -52,7 +62,7 @@ class Handover:
 
 def unshare(
     model: nn.Module,
-    optimizer: Optimizer,
+    optimizer: Optimizers,
     layout: Layout,
     *,
     moments: Moments = "copy",
@@ -93,7 +103,7 @@ def unshare(
 
 def check_unshare(
     model: nn.Module,
-    optimizer: Optimizer,
+    optimizers: Optimizers,
     moments: Moments,
     statistics: GradientStatistics | None,
 ) -> None:
@@ -101,7 +111,7 @@ def check_unshare(
     require(moments in ("copy", "reset", "rescale"), "moments", moments, "copy, reset or rescale")
     if moments == "rescale" and statistics is None:
         raise ConfigError("moments = 'rescale': needs the statistics of a gradient probe")
-    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    held = holders(model, listed(optimizers))
     for name, parameter in named(model):
         if parameter.requires_grad and id(parameter) not in held:
             raise ConfigError(f"optimizer: does not hold the parameter {name}")
@@ -144,65 +154,81 @@ def inheritance(
 
 
 def follow(
-    optimizer: Optimizer,
+    optimizers: Optimizers,
     before: Mapping[str, Tensor],
     after: Mapping[str, Tensor],
     heirs: Mapping[str, Heir],
     moments: Moments,
 ) -> None:
-    """Hand an optimiser over from the parameters ``before`` to those ``after``, by their names.
+    """Hand optimisers over from the parameters ``before`` to those ``after``, by their names.
 
     Groups and state follow the heirs; a parameter that is no heir takes those of its own name. Each
     group then lists its parameters in the order of ``after``, behind those of other models.
     """
+    lines = [(name, heirs.get(name, Heir(name))) for name in after]
+    names = {id(after[name]): (heir.parent, name) for name, heir in lines}
     ours = {id(p) for p in before.values()}
-    group_of = {id(p): group for group in optimizer.param_groups for p in group["params"]}
-    members: dict[int, list[Tensor]] = {id(group): [] for group in optimizer.param_groups}
+    for optimizer in listed(optimizers):
+        states, groups = states_of(optimizer), groups_of(optimizer)
+        held = {id(p) for group in groups for p in group["params"]}
+        for state in states:
+            heirlooms = [(after[n], before[h.parent], h) for n, h in lines]
+            _follow_state(
+                state, [h for h in heirlooms if id(h[1]) in held], before, moments, optimizer
+            )
+        for group in groups:
+            held = {id(p) for p in group["params"]}
+            members = [(p, p) for p in group["params"] if id(p) not in ours]
+            pairs = ((after[name], before[heir.parent]) for name, heir in lines)
+            members += [(new, old) for new, old in pairs if id(old) in held]
+            select(group, members, names)
+
+
+def _follow_state(
+    state: MutableMapping[Any, Any],
+    lines: Sequence[tuple[Tensor, Tensor, Heir]],
+    before: Mapping[str, Tensor],
+    moments: Moments,
+    optimizer: Optimizer,
+) -> None:
+    """Hand one state over, ``lines``: (parameter, its parent, how it inherits)."""
+    common = common_objects(state, shared_values(optimizer))
     # Copies are taken before any original is rescaled: a parent is also the first of its children.
-    states: list[tuple[Tensor, dict[str, Any]]] = []
-    for name, parameter in after.items():
-        heir = heirs.get(name, Heir(name))
-        parent = before[heir.parent]
-        if id(parent) not in group_of:
-            continue
-        members[id(group_of[id(parent)])].append(parameter)
-        if parent not in optimizer.state:
+    states: list[tuple[Tensor, Any]] = []
+    for parameter, parent, heir in lines:
+        if parent not in state:
             continue
         if not heir.split:
-            states.append((parameter, optimizer.state[parent]))
+            states.append((parameter, state[parent]))
         elif moments != "reset":
-            state = _child_state(optimizer.state[parent], heir.factor, heir.shrink)
-            states.append((parameter, state))
+            kept = child_state(state[parent], parent, parameter, common)
+            states.append((parameter, scaled(kept, heir.factor, heir.shrink)))
     for parent in before.values():
-        optimizer.state.pop(parent, None)
-    for parameter, state in states:
-        optimizer.state[parameter] = state
-    for group in optimizer.param_groups:
-        foreign = [p for p in group["params"] if id(p) not in ours]
-        group["params"][:] = foreign + members[id(group)]
+        state.pop(parent, None)
+    for parameter, kept in states:
+        state[parameter] = kept
 
 
-def renew(model: nn.Module, optimizer: Optimizer, *, moments: Moments) -> None:
-    """Treat the stack's optimiser state as an untie would, without a split (sham event).
+def renew(model: nn.Module, optimizers: Optimizers, *, moments: Moments) -> None:
+    """Treat the stacks' optimiser state as an untie would, without a split (sham event).
 
     ``copy`` and ``rescale`` (by the factor 1: no group changes) give every layer its own state
     anew; ``reset`` drops it.
     """
-    _, stack = find_stack(model)
-    for parameter in stack.parameters():
-        state = optimizer.state.pop(parameter, None)
-        if state and moments != "reset":
-            optimizer.state[parameter] = _child_state(state, 1.0)
+    parameters = [p for _, stack in all_stacks(model) for p in stack.parameters()]
+    for optimizer in listed(optimizers):
+        for states in states_of(optimizer):
+            common = common_objects(states, shared_values(optimizer))
+            for parameter in parameters:
+                state = states.pop(parameter, None)
+                if state and moments != "reset":
+                    states[parameter] = child_state(state, parameter, parameter, common)
 
 
-def _child_state(parent: dict[str, Any], factor: float, shrink: float = 1.0) -> dict[str, Any]:
-    """Copy a state; second moments times ``factor``, and as for a gradient times ``shrink``."""
-    state = {k: v.clone() if isinstance(v, Tensor) else v for k, v in parent.items()}
-    for key in SECOND_MOMENTS:
-        if key in state and (factor, shrink) != (1.0, 1.0):
-            state[key].mul_(factor * shrink**2)
-    if "exp_avg" in state and shrink != 1.0:
-        state["exp_avg"].mul_(shrink)
+def scaled(state: Any, factor: float, shrink: float) -> Any:
+    """Multiply second moments by ``factor``, and all moments as for a gradient times ``shrink``."""
+    multiply(state, SECOND_MOMENTS, factor * shrink**2)
+    multiply(state, ("exp_avg",), shrink)
     return state
 
 

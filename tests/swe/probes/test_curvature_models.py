@@ -60,23 +60,16 @@ def token_loss(model: Callable[..., Any]) -> Tensor:
     return loss
 
 
-def causal_loss(model: Callable[..., Any]) -> Tensor:
-    loss: Tensor = model(input_ids=IDS, labels=IDS, use_cache=False).loss
-    return loss
-
-
 @pytest.mark.parametrize("layout", [Layout.tied(DEPTH), Layout.untied(DEPTH)], ids=str)
 @pytest.mark.parametrize(
-    ("build", "where", "loss"),
-    [(gpt2, "transformer.h", causal_loss), (stock_bert, "bert.encoder.layer", token_loss)],
+    ("build", "where"), [(gpt2, "transformer.h"), (stock_bert, "bert.encoder.layer")]
 )
 def test_stock_transformers_exactly(
     build: Callable[[str], nn.Module],
     where: str,
-    loss: Callable[[Callable[..., Any]], Tensor],
     layout: Layout,
 ) -> None:
-    """Through torch's fused attention, against the full Hessian of plain attention."""
+    """Through torch's fused attention and a cache, against the full Hessian of plain attention."""
     model, plain = build("sdpa"), build("eager")
     layers: Any = plain.get_submodule(where)
     share_layers(model, where, layout)
@@ -92,12 +85,12 @@ def test_stock_transformers_exactly(
     def of(flat: Tensor) -> Tensor:
         pieces = flat.split([p.numel() for p in named.values()])
         given = {n: v.view_as(p) for (n, p), v in zip(named.items(), pieces, strict=True)}
-        return loss(lambda **inputs: functional_call(plain, given, (), inputs))
+        return token_loss(lambda **inputs: functional_call(plain, given, (), inputs))
 
     flat = torch.cat([p.detach().flatten() for p in named.values()])
     full = torch.autograd.functional.hessian(of, flat, vectorize=True).numpy()
     found = curvature(
-        find_stack(model)[1], lambda: loss(model), iterations=100, samples=30, tolerance=1e-4
+        find_stack(model)[1], lambda: token_loss(model), iterations=100, samples=30, tolerance=1e-4
     )
     assert found.method == "exact"
     assert len(layers) == DEPTH

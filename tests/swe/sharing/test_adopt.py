@@ -342,7 +342,7 @@ def odd_pattern(model: Own) -> None:
     ("change", "message"),
     [
         (change_rate, r"body\.layers\.2\.dropout\.p = 0\.3, in layer 0 it is 0\.0"),
-        (change_shape, r"modules\[2\]\.inner\.bias is absent"),
+        (change_shape, r"body\.layers\.2\.inner\.bias is absent"),
         (share_bias, r"layers\.3\.inner\.bias: is the same parameter as body\.layers\.1\."),
         (other_way, r"layers\.4\.inner\.\w+: the model also reaches it as shortcut\."),
         (odd_pattern, r"layers repeat as \(0, 1, 2, 3, 4, 0\), not in units of 1"),

@@ -34,7 +34,7 @@ Loss = Callable[[Any, int], Tensor]
 
 def trained_tied(
     model: Model,
-    where: str,
+    where: Any,
     schedule: Schedule | None = None,
     loss: Loss = loss_of,
     **options: Any,
@@ -48,7 +48,7 @@ def trained_tied(
         torch.manual_seed(step)
         random.seed(step)
         value = loss(model, step)
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         swe.finish_gradients()
         optimizer.step()
         optimizer.zero_grad()
@@ -60,29 +60,32 @@ def trained_as_copies(
     model: Model, layers: Sequence[nn.Module], unit: int = 1, loss: Loss = loss_of
 ) -> list[float]:
     """Train with layers of their own weights, begun equal, stepping along averaged gradients."""
-    with torch.no_grad():
-        for index, layer in enumerate(layers):
-            for one, other in zip(
-                layer.parameters(), layers[index % unit].parameters(), strict=True
-            ):
-                one.copy_(other)
+    make_equal(layers, unit)
     optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=0.9)
     losses = []
     for step in range(STEPS):
         torch.manual_seed(step)
         random.seed(step)
         value = loss(model, step)
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         if step < UNTIE:
             for position in range(unit):
-                _average(layers[position::unit])
+                average(layers[position::unit])
         optimizer.step()
         optimizer.zero_grad()
         losses.append(float(value.detach()))
     return losses
 
 
-def _average(layers: Sequence[nn.Module]) -> None:
+@torch.no_grad()
+def make_equal(layers: Sequence[nn.Module], unit: int) -> None:
+    """Give every layer the weights of the one at its position in the first unit."""
+    for index, layer in enumerate(layers):
+        for one, other in zip(layer.parameters(), layers[index % unit].parameters(), strict=True):
+            one.copy_(other)
+
+
+def average(layers: Sequence[nn.Module]) -> None:
     """A layer without a gradient counts as zero."""
     for parameters in zip(*(layer.parameters() for layer in layers), strict=True):
         found = [p.grad for p in parameters if p.grad is not None]

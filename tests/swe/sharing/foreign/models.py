@@ -16,6 +16,8 @@ WIDTH, DEPTH = 4, 4
 class Layer(nn.Module):
     """A residual layer, the plain one."""
 
+    inner: Any
+
     def __init__(self, index: int = 0, *, width: int = WIDTH) -> None:
         super().__init__()
         self.inner = nn.Linear(width, width)
@@ -26,6 +28,8 @@ class Layer(nn.Module):
 
 class Model(nn.Module):
     """Loops over its list."""
+
+    layers: Any
 
     def __init__(self, layer: Callable[[int], nn.Module] = Layer, depth: int = DEPTH) -> None:
         super().__init__()
@@ -180,7 +184,7 @@ class ListOfWeights(Layer):
 
     def __init__(self, index: int) -> None:
         super().__init__()
-        self.all = [self.inner.weight, (self.inner.bias,)]
+        self.all: list[Any] = [self.inner.weight, (self.inner.bias,)]
         self.named = {"weight": self.inner.weight}
 
     def forward(self, hidden: Tensor) -> Tensor:
