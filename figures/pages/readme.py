@@ -28,7 +28,15 @@ from evidence.results import (
 )
 from figures.base.tables import plain_markdown
 from figures.bert import finetuned_arms as bert_finetune
-from figures.pages import claims_page, first_screen, plateau, record_tables, study_pages, throughput
+from figures.pages import (
+    claims_page,
+    first_screen,
+    foreign,
+    plateau,
+    record_tables,
+    study_pages,
+    throughput,
+)
 from swe.base.files import atomic_open, write_json, write_text
 
 BLOCK = re.compile(r"<!-- begin: (\S+) -->.*?<!-- end: (\S+) -->", re.DOTALL)
@@ -60,8 +68,14 @@ BLOCKS: dict[str, Callable[[Any], str]] = {
     "squad": record_tables.squad,
     "forecasts": record_tables.forecasts,
     "forecasts-languages": record_tables.forecasts,
+    "foreign-transformers": foreign.transformers,
+    "foreign-vision": foreign.vision,
+    "foreign-wrappers": foreign.wrappers,
+    "foreign-optimisers": foreign.optimisers,
 }
-FILES = {"claims-in-full": "claims"}
+FILES = {"claims-in-full": "claims"} | {
+    f"foreign-{part}": "catalogue" for part in ("transformers", "vision", "wrappers", "optimisers")
+}
 """Blocks whose record has another name."""
 OF_FOLDERS: dict[str, Callable[[Path], str]] = {
     "answer": first_screen.answer,
@@ -78,6 +92,7 @@ PAGES = {
     "docs/data.md": "data",
     "docs/finetune.md": "finetune",
     "docs/forecast.md": "forecast",
+    "docs/foreign_models.md": "foreign",
     "docs/speed.md": "",
     "docs/own_model.md": "",
 }

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from swe.base.errors import ConfigError
 from swe.sharing.shapes import same_class
-from swe.sharing.weights import attributes_of
+from swe.sharing.weights import attributes_of, named
 
 NUMBER = re.compile(r"\d+")
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type, torch.dtype, torch.device)
@@ -75,6 +75,11 @@ class _Walk:
         homes = [home.get(id(value)) for home, value in zip(self.homes, values, strict=True)]
         if any(homes):
             self._each(path, values, [home == homes[0] for home in homes])
+            return
+        if type(first) is int and first in self.homes[0]:  # a note of who a module is: its id
+            notes = [home.get(value, "") for home, value in zip(self.homes, values, strict=True)]
+            self.own.add(path)
+            self._each(path, values, [note == notes[0] for note in notes])
             return
         kinds = [type(value) is type(first) for value in values]
         if not all(kinds):
@@ -233,9 +238,9 @@ def differences(layers: Sequence[nn.Module], unit: int) -> tuple[list[Difference
 
 
 def _home(layer: nn.Module) -> dict[int, str]:
-    named = layer.named_modules(remove_duplicate=False)
-    home = {id(module): f"module {name}" for name, module in named}
-    for name, parameter in layer.named_parameters(remove_duplicate=False):
+    modules = layer.named_modules(remove_duplicate=False)
+    home = {id(module): f"module {name}" for name, module in modules}
+    for name, parameter in named(layer, twice=True):
         home[id(parameter)] = f"parameter {name}"
     for name, buffer in layer.named_buffers(remove_duplicate=False):
         home[id(buffer)] = f"buffer {name}"

@@ -26,6 +26,7 @@ from swe.sharing.layers import LayerList, share_as
 from swe.sharing.layout import Layout
 from swe.sharing.stack import Stack, all_stacks
 from swe.sharing.twins import Twin
+from swe.sharing.weights import named
 
 TWIN = "_twin"
 """Attribute of a stack that a run drives, and of its deep copies."""
@@ -157,7 +158,7 @@ class Parents:
             head = f"{prefix}." if prefix else ""
             above = stack.layout.parents(old)
             for place, block, parent in zip(stack.block_names, stack.blocks, above, strict=True):
-                for name, _ in block.named_parameters():
+                for name, _ in named(block):
                     origin[f"{head}{place}.{name}"] = f"{head}{places[parent]}.{name}"
         return origin
 
@@ -219,7 +220,7 @@ def _members(given: Any, model: nn.Module) -> list[str]:
 
     Raises ConfigError for a module that is tied in another way, and for what is no copy.
     """
-    named = list(model.named_parameters())
+    own = list(model.named_parameters())
     if isinstance(given, nn.Module):
         layouts = [stack.layout for _, stack in all_stacks(model)]
         theirs = [stack.layout for _, stack in _stacks(given)]
@@ -230,11 +231,11 @@ def _members(given: Any, model: nn.Module) -> list[str]:
             )
         return []
     if isinstance(given, dict):
-        found = [name for name, p in named if _shape(given.get(name)) == p.shape]
+        found = [name for name, p in own if _shape(given.get(name)) == p.shape]
         if found:
             return found
         raise ConfigError("copy: a dict of which no key is a parameter of the model")
-    for members in (named, [(name, p) for name, p in named if p.requires_grad]):
+    for members in (own, [(name, p) for name, p in own if p.requires_grad]):
         shapes = [p.shape for _, p in members]
         if isinstance(given, list) and [_shape(tensor) for tensor in given] == shapes:
             return [name for name, _ in members]

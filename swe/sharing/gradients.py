@@ -19,13 +19,14 @@ from torch import Tensor, nn
 
 from swe.sharing.local import is_sharded, local
 from swe.sharing.stack import all_stacks, block_of_parameters
+from swe.sharing.weights import named
 
 Convention = Literal["mean", "sum"]
 
 
 def parameter_uses(model: nn.Module) -> dict[str, int]:
     """How many logical layers run each parameter: {name: uses}, 1 outside the stack."""
-    uses = {name: 1 for name, _ in model.named_parameters()}
+    uses = {name: 1 for name, _ in named(model)}
     for prefix, stack in all_stacks(model):
         for name, block in block_of_parameters(prefix, stack).items():
             if name in uses:
@@ -48,10 +49,10 @@ class GradientRule:
         self, model: nn.Module, convention: Convention = "mean", clip_norm: float | None = None
     ) -> None:
         uses = parameter_uses(model)
-        named = list(model.named_parameters())
-        self.parameters = [p for _, p in named]
+        own = list(named(model))
+        self.parameters = [p for _, p in own]
         self.clip_norm = clip_norm
-        self._counts = [uses[name] if convention == "mean" else 1 for name, _ in named]
+        self._counts = [uses[name] if convention == "mean" else 1 for name, _ in own]
 
     @property
     def shared(self) -> list[nn.Parameter]:

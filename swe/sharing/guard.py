@@ -23,6 +23,7 @@ from swe.base.errors import ConfigError, FunctionChangedError
 from swe.sharing.layout import Layout
 from swe.sharing.passes import Loss, Pass, Stacks, gradients, layer_names
 from swe.sharing.seeds import derive_seed
+from swe.sharing.weights import named
 
 TRIES = 24
 """Passes until a layer that is dropped at random has run: at one half, 6e-8 that it has not."""
@@ -53,7 +54,7 @@ def check_tied(model: nn.Module, stacks: Stacks, loss: Loss) -> None:
     if not shared:
         return
     seed = derive_seed("guard", 0)
-    blocks = {name: [dict(b.named_parameters()) for b in stack.blocks] for name, stack in shared}
+    blocks = {name: [dict(named(b)) for b in stack.blocks] for name, stack in shared}
     tied_parameters = [
         p for table in blocks.values() for block in table for p in block.values() if p.requires_grad
     ]
@@ -109,7 +110,7 @@ def check_split(
     layer that was dropped), of which nothing can be said.
     """
     split = [(name, stack) for name, stack in stacks if name in before]
-    tables = [[dict(block.named_parameters()) for block in stack.blocks] for _, stack in split]
+    tables = [[dict(named(block)) for block in stack.blocks] for _, stack in split]
     wanted = [p for blocks in tables for t in blocks for p in t.values() if p.requires_grad]
     done, found = gradients(model, split, loss, derive_seed("guard", 0), wanted)
     reached = {id(p) for p, g in zip(wanted, found, strict=False) if g is not None}

@@ -33,7 +33,7 @@ from swe.sharing.places import (
 )
 from swe.sharing.shapes import require_same_shape
 from swe.sharing.stack import ADOPTED, all_stacks, equalise_weights
-from swe.sharing.weights import clone, hold, leaf, parameters_of, require_ready, twins
+from swe.sharing.weights import clone, hold, leaf, named, parameters_of, require_ready, twins
 
 
 class LayerList:
@@ -83,7 +83,7 @@ class LayerList:
         return {
             f"{place}.{name}": f"{old_names[parent]}.{name}"
             for place, parent, block in zip(self.block_names, parents, self.blocks, strict=True)
-            for name, _ in block.named_parameters()
+            for name, _ in named(block)
         }
 
     def retie(self, layout: Layout) -> None:
@@ -111,7 +111,7 @@ class LayerList:
         try:
             for layer, leaves in zip(layers, own, strict=True):
                 hold(layer, leaves)
-            once = [[name for name, _ in layer.named_parameters()] for layer in layers]
+            once = [[name for name, _ in named(layer)] for layer in layers]
             yield [{n: leaves[n] for n in names} for leaves, names in zip(own, once, strict=True)]
         finally:
             for layer, parameters in zip(layers, held, strict=True):
@@ -213,8 +213,8 @@ def _put(root: nn.Module, present: Layout, names: Sequence[str], layout: Layout)
 def _require_equal(places: Places, layers: Sequence[nn.Module], layout: Layout) -> None:
     for index, block in enumerate(layout.owner):
         first = layout.owner.index(block)
-        kept = dict(layers[first].named_parameters())
-        for name, parameter in layers[index].named_parameters():
+        kept = dict(named(layers[first]))
+        for name, parameter in named(layers[index]):
             if not torch.equal(parameter, kept[name]):
                 raise ConfigError(
                     f"{places.full(index)}.{name}: differs from layer {places.names[first]}, with "
@@ -230,7 +230,8 @@ def _later_uses(root: nn.Module, prefix: str) -> Iterator[tuple[str, str]]:
     for layer, block in enumerate(owner):
         first = owner.index(block)
         if first != layer:
-            for name in parameters_of(layers[layer]):
+            # A state_dict is named by the layer itself, which may leave out a wrapper's own name.
+            for name, _ in layers[layer].named_parameters(remove_duplicate=False):
                 yield f"{prefix}{stack.names[layer]}.{name}", f"{prefix}{stack.names[first]}.{name}"
 
 

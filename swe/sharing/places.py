@@ -9,7 +9,7 @@ from torch import nn
 
 from swe.base.errors import ConfigError
 from swe.sharing.layout import Layout
-from swe.sharing.weights import attributes_of, parameters_of, references
+from swe.sharing.weights import attributes_of, named, parameters_of, references
 
 Container = nn.ModuleList | nn.Sequential | nn.ModuleDict
 Where = str | Container | Sequence[str | Container]
@@ -45,7 +45,7 @@ class Places:
         return {
             f"{self.full(index)}.{name}": parameter
             for index, layer in enumerate(self.layers)
-            for name, parameter in layer.named_parameters()
+            for name, parameter in named(layer)
         }
 
     def full(self, index: int) -> str:
@@ -173,7 +173,7 @@ def require_owned(
         if _identity(layer) in distinct:
             continue
         distinct.add(_identity(layer))
-        for name, parameter in layer.named_parameters():
+        for name, parameter in named(layer):
             full = f"{head}{place}.{name}"
             if id(parameter) in seen:
                 raise ConfigError(f"{full}: is the same parameter as {seen[id(parameter)]}")
@@ -181,8 +181,12 @@ def require_owned(
     if not seen:
         raise ConfigError(f"{prefix or 'the list'}: its layers have no parameters to tie")
     inside = {id(module) for layer in layers for module in layer.modules()}
-    ours = tuple(f"{head}{name}." for name in names)
-    for name, parameter in model.named_parameters(remove_duplicate=False):
+    container = model.get_submodule(prefix)
+    ways = [
+        path for path, module in model.named_modules(remove_duplicate=False) if module is container
+    ]
+    ours = tuple(f"{way}.{name}.".lstrip(".") for way in ways for name in names)
+    for name, parameter in named(model, twice=True):
         if id(parameter) in seen and not name.startswith(ours):
             raise ConfigError(f"{seen[id(parameter)]}: the model also reaches it as {name}")
     for path, module in model.named_modules():

@@ -20,6 +20,7 @@ from swe.sharing.copying import copy_block, require_copyable
 from swe.sharing.layout import Layout
 from swe.sharing.own_modules import OwnModules, has_hooks
 from swe.sharing.shapes import require_same_shape
+from swe.sharing.weights import named
 
 ADOPTED = "_share_then_unshare"
 """Attribute of a foreign container of layers that holds its
@@ -190,7 +191,7 @@ class SharedStack(nn.Module):
         return {
             f"blocks.{index}.{name}": f"blocks.{parent}.{name}"
             for index, parent in enumerate(parents)
-            for name, _ in blocks[index].named_parameters()
+            for name, _ in named(blocks[index])
         }
 
     def retie(self, layout: Layout) -> None:
@@ -310,7 +311,7 @@ class SharedStack(nn.Module):
         # Parameters, not plain tensors: code compiled for a block's own parameters then serves.
         return {
             name: nn.Parameter(parameter.detach(), parameter.requires_grad)
-            for name, parameter in self.blocks[block].named_parameters()
+            for name, parameter in named(self.blocks[block])
         }
 
     @contextmanager
@@ -351,7 +352,7 @@ def block_of_parameters(prefix: str, stack: Stack) -> dict[str, int]:
     return {
         f"{head}{place}.{name}": index
         for index, (place, block) in enumerate(zip(stack.block_names, stack.blocks, strict=True))
-        for name, _ in block.named_parameters()
+        for name, _ in named(block)
     }
 
 

@@ -44,6 +44,7 @@ from swe.sharing.optimizers import (
 from swe.sharing.stack import all_stacks, block_of_parameters, find_stack
 from swe.sharing.state_copy import child_state, common_objects, multiply
 from swe.sharing.statistics import GradientStatistics
+from swe.sharing.weights import named
 
 Moments = Literal["copy", "reset", "rescale"]
 SECOND_MOMENTS = ("exp_avg_sq", "max_exp_avg_sq")
@@ -81,12 +82,12 @@ def unshare(
     prefix, stack = find_stack(model)
     old_layout = stack.layout
     head = f"{prefix}." if prefix else ""
-    before = dict(model.named_parameters())
+    before = dict(named(model))
     origin = {head + new: head + old for new, old in stack.relayout(layout).items()}
     follow(
         optimizer,
         before,
-        dict(model.named_parameters()),
+        dict(named(model)),
         inheritance(
             origin,
             block_of_parameters(prefix, stack),
@@ -111,7 +112,7 @@ def check_unshare(
     if moments == "rescale" and statistics is None:
         raise ConfigError("moments = 'rescale': needs the statistics of a gradient probe")
     held = holders(model, listed(optimizers))
-    for name, parameter in model.named_parameters():
+    for name, parameter in named(model):
         if parameter.requires_grad and id(parameter) not in held:
             raise ConfigError(f"optimizer: does not hold the parameter {name}")
 
@@ -261,7 +262,7 @@ def optimizer_state_by_name(model: nn.Module, optimizer: Optimizer) -> dict[str,
     """Return {parameter name: its optimiser state}; parameters without state are left out."""
     return {
         name: dict(optimizer.state[parameter])
-        for name, parameter in model.named_parameters()
+        for name, parameter in named(model)
         if parameter in optimizer.state
     }
 
@@ -271,7 +272,7 @@ def load_optimizer_state(
     model: nn.Module, optimizer: Optimizer, states: dict[str, dict[str, Any]]
 ) -> None:
     """Give each named parameter its state back. Raises ConfigError for a name not in the model."""
-    parameters = dict(model.named_parameters())
+    parameters = dict(named(model))
     # AdamW keeps its step count on the host, unless it is fused or captured in a graph.
     on_device = bool(optimizer.defaults.get("fused") or optimizer.defaults.get("capturable"))
     optimizer.state.clear()

@@ -21,9 +21,18 @@ INTERNAL = frozenset(nn.Module().__dict__)
 """Attributes that every module has: its tables of parameters, buffers, modules and hooks."""
 
 
+def named(layer: nn.Module, *, twice: bool = False) -> Iterator[tuple[str, nn.Parameter]]:
+    """Yield (name, parameter) by the names of modules, as the model around the layer names them.
+
+    A wrapper that hides itself in its own ``named_parameters`` (torch's for activation
+    checkpoints) does not hide there. ``twice``: a parameter of two names has both.
+    """
+    yield from nn.Module.named_parameters(layer, remove_duplicate=not twice)
+
+
 def parameters_of(layer: nn.Module) -> Parameters:
     """Return {name: parameter}; one that has two names is there twice."""
-    return dict(layer.named_parameters(remove_duplicate=False))
+    return dict(named(layer, twice=True))
 
 
 def hold(layer: nn.Module, own: Mapping[str, nn.Parameter]) -> None:
@@ -121,7 +130,7 @@ def require_ready(prefix: str, names: Sequence[str], layers: Sequence[nn.Module]
     hooks on them, and those that cannot be copied.
     """
     for place, layer in zip(names, layers, strict=True):
-        for name, parameter in layer.named_parameters():
+        for name, parameter in named(layer):
             full = f"{prefix}.{place}.{name}".lstrip(".")
             if hasattr(parameter, "to_local"):
                 raise ConfigError(
