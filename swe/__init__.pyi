@@ -30,6 +30,7 @@ from .run.run_config import TrainConfig as TrainConfig
 from .run.speed import SpeedConfig as SpeedConfig
 from .run.task import Task as Task
 from .sharing.adopt import adopt as adopt
+from .sharing.followers import untie_copy as untie_copy
 from .sharing.huggingface import ShareThenUnshareCallback as ShareThenUnshareCallback
 from .sharing.huggingface import share_then_unshare as share_then_unshare
 from .sharing.huggingface import spread_albert as spread_albert

@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from swe.base.errors import ConfigError
 from swe.sharing.followable import require_followable, require_followable_class
@@ -46,7 +47,7 @@ def adopt(
     model: nn.Module,
     where: str | Container,
     schedule: Schedule,
-    optimizer: Optimizers,
+    optimizer: Optimizer | Sequence[Optimizer],
     steps: int,
     *,
     convention: Convention = "mean",
@@ -60,11 +61,15 @@ def adopt(
     The list must be one that the model's forward loops over. The optimiser may be built before
     (parameters of dropped layers leave it) or from ``share``'s model; its groups are then in the
     model's order, as they are after every untie, so that an optimiser's ``state_dict`` fits the
-    one of a resumed run. ``resume`` is ``ShareThenUnshare.to_json()`` of the run to go on with.
+    one of a resumed run. Of several optimisers each parameter is held by one. ``resume`` is
+    ``ShareThenUnshare.to_json()`` of the run to go on with. ``followers`` are averages of the
+    model or other copies, made before or after, that are to be tied and untied as it is: modules,
+    {name: tensor}, or lists of tensors in the order of ``model.parameters()``.
 
     Raises ConfigError for what :func:`swe.sharing.layers.share_layers` refuses, for layers that the
-    optimiser treats differently (layer-wise rates: tied there would be one), and for schedules
-    that do not fit; nothing is changed then.
+    optimisers treat differently (layer-wise rates: tied there would be one), for an optimiser that
+    an untie cannot take along, for followers that are no copies, and for schedules that do not
+    fit; nothing is changed then.
     """
     schedule.validate(depth_of(model, where), steps)
     names = dict(model.named_parameters(remove_duplicate=False))

@@ -15,7 +15,7 @@ It serves the training loop of this package and anybody's own loop alike::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +29,10 @@ from swe.base.platform import require_device
 from swe.sharing.calls import Calls
 from swe.sharing.eager import eagerly
 from swe.sharing.followable import layers_of, require_followable, require_followable_class
-from swe.sharing.followers import Followers
+from swe.sharing.followers import Followers, untie_copy
 from swe.sharing.gradients import Convention, GradientRule
 from swe.sharing.layout import Layout
-from swe.sharing.optimizers import Optimizers, listed, unheld
+from swe.sharing.optimizers import listed, unheld
 from swe.sharing.placement import Parallel
 from swe.sharing.schedule import Schedule, ScheduleState
 from swe.sharing.seeds import derive_seed
@@ -86,12 +86,14 @@ class ShareThenUnshare:
     """Drive one model's SharedStack through a schedule of ``steps`` updates.
 
     Algorithm 1 of Yang et al., arXiv 2110.03848: tied layers move by the mean of their gradients
-    (``convention``), and each by its own once the schedule has untied it.
+    (``convention``), and each by its own once the schedule has untied it. Several optimisers may
+    train one model, each parameter held by one of them.
 
     Raises ConfigError at once when the schedule does not fit the stack, when the stack is not in
-    the schedule's starting layout (see :func:`prepare`), or for a model that is neither on the CPU
-    nor on CUDA. ``resume`` is what :meth:`to_json`
-    gave, for a stack that is in the saved layout already; otherwise see :meth:`restore`.
+    the schedule's starting layout (see :func:`prepare`), for a model that is neither on the CPU
+    nor on CUDA, for optimisers that cannot follow an untie, and for ``rescale`` with one that has
+    no second moments. ``resume`` is what :meth:`to_json` gave, for a stack that is in the saved
+    layout already; otherwise see :meth:`restore`.
     ``parallel`` says how the model lies on several ranks; a change of layout may then replace
     ``model`` and ``stack``.
     """
@@ -99,7 +101,7 @@ class ShareThenUnshare:
     def __init__(
         self,
         model: nn.Module,
-        optimizer: Optimizers,
+        optimizer: Optimizer | Sequence[Optimizer],
         schedule: Schedule,
         steps: int,
         *,
@@ -149,6 +151,10 @@ class ShareThenUnshare:
         """
         self.followers.add(self.model, *copies)
 
+    def untie_copy(self, event: Event, copied: nn.Module) -> None:
+        """Untie one copy that does not follow, after an untie: as ``swe.untie_copy``."""
+        untie_copy(event, copied)
+
     def begin_step(
         self, step: int, loss: Callable[[], Tensor], *, measure: bool = False
     ) -> Event | None:
@@ -158,7 +164,10 @@ class ShareThenUnshare:
         that an untie changes nothing. Returns the event, or None when the layout stays; the probe
         of this step, if any, is then in ``self.statistics``. A step is decided once: calling
         again for the same step, as a resumed run may, does nothing. Raises FunctionChangedError
-        when the held batch's loss is not the same, bit for bit, after the change.
+        when the held batch's loss is not the same, bit for bit, after the change; ConfigError when
+        an optimiser stepped without :meth:`finish_gradients` since the last call, when a parameter
+        has become trainable that no optimiser holds, or for an optimiser whose first update showed
+        that it cannot follow an untie.
         """
         if step <= self.begun:  # decided before the checkpoint that this run resumed from
             self.statistics = None
