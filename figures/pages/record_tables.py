@@ -114,12 +114,13 @@ def guards(record: dict[str, Any]) -> str:
 
 def belief_propagation(record: dict[str, Any]) -> str:
     """What the exact floor of the hierarchy language costs."""
+    floor, update = (f"{1000 * record[f'{name}_seconds']:.0f} ms" for name in ("floor", "update"))
     return (
-        f"The exact floor of {record['rows']} rows of {record['tokens']} tokens by belief propagation: "
-        f"{1000 * record['floor_seconds']:.0f} ms of processor time (n = {record['turns']}), "
+        f"The exact floor of {record['rows']} rows of {record['tokens']} tokens by belief "
+        f"propagation: {floor} of processor time (n = {record['turns']}), "
         f"{100 * record['share']:.2f} % of an arm of the composition study ({record['updates']} "
-        f"updates of {1000 * record['update_seconds']:.0f} ms); the bar, set beforehand, is "
-        f"{100 * record['bar']:.0f} %. {record['environment']['device']}, one thread."
+        f"updates of {update}); the bar, set beforehand, is {100 * record['bar']:.0f} %. "
+        f"{record['environment']['device']}, one thread."
     )
 
 

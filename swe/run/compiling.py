@@ -22,7 +22,8 @@ from typing import Any, Literal
 import torch
 
 from swe.base.errors import ConfigError
-from swe.sharing.stack import SharedStack, Stack, run_block
+from swe.sharing.blocks import run_block
+from swe.sharing.stack import SharedStack, Stack
 
 CompileMode = Literal["none", "blocks", "model"]
 

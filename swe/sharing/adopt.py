@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from swe.base.errors import ConfigError
 from swe.sharing.followable import require_followable, require_followable_class
@@ -48,7 +49,7 @@ def adopt(
     model: nn.Module,
     where: Where,
     schedule: Schedule,
-    optimizer: Optimizers,
+    optimizer: Optimizer | Sequence[Optimizer],
     steps: int,
     *,
     convention: Convention = "mean",
@@ -63,14 +64,25 @@ def adopt(
 ) -> ShareThenUnshare:
     """Tie the layers at ``where`` (a name such as "encoder.layer", or the list) by ``schedule``.
 
-    The list must be one that the model's forward loops over. The optimiser may be built before
-    (parameters of dropped layers leave it) or from ``share``'s model; its groups are then in the
-    model's order, as they are after every untie, so that an optimiser's ``state_dict`` fits the
-    one of a resumed run. ``resume`` is ``ShareThenUnshare.to_json()`` of the run to go on with.
+    The list must be one that the model's forward loops over; several (encoder and decoder) are tied
+    and untied together. ``layers`` takes part of a list, a slice or indices (of several lists a
+    dict by their names); ``per_layer`` names what differs and stays each layer's own, ``ignore``
+    what may differ (:func:`swe.sharing.layers.share_layers`). Layers that alternate take a schedule
+    of ``unit`` 2.
+
+    The optimiser, or several, may be built before (parameters of dropped layers leave it) or from
+    ``share``'s model; its groups are then in the model's order, as they are after every untie, so
+    that an optimiser's ``state_dict`` fits the one of a resumed run. Of several optimisers each
+    parameter is held by one. ``resume`` is ``ShareThenUnshare.to_json()`` of the run to go on with.
+    ``followers`` are averages of the model or other copies, made before or after, that are to be
+    tied and untied as it is: modules, {name: tensor}, or lists of tensors in the order of
+    ``model.parameters()``. ``guards`` False leaves out the checks by running the model
+    (:mod:`swe.sharing.guard`).
 
     Raises ConfigError for what :func:`swe.sharing.layers.share_layers` refuses, for layers that the
-    optimiser treats differently (layer-wise rates: tied there would be one), and for schedules
-    that do not fit; nothing is changed then.
+    optimisers treat differently (layer-wise rates: tied there would be one), for an optimiser that
+    an untie cannot take along, for followers that are no copies, and for schedules that do not
+    fit; nothing is changed then.
     """
     schedule = for_lists(schedule, where)
     schedule.validate(depth_of(model, where, schedule.unit, layers), steps)

@@ -10,9 +10,9 @@ update (many make their buffers then) and before each untie; and by what it does
 
 from __future__ import annotations
 
-import functools
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -73,20 +73,26 @@ def require_followable_class(
 ) -> None:
     """As :func:`require_followable`, by a trial of the class where it can be made anew."""
     for who, optimizer, _ in _concerned(optimizers, layers):
-        trial = try_out(optimizer, _split)
+        trial = try_out(optimizer, partial(_split, moments=moments))
         if trial.follows is False:
             raise ConfigError(
-                f"{who}: does not follow an untie (tried on small matrices: the halves of a split "
-                f"one moved apart under equal gradients, or it broke); {REMEDY}"
+                f"{who}: does not follow an untie with moments={moments!r} (tried on matrices: "
+                "the halves of a split one moved apart under equal gradients, or it broke); "
+                + REMEDY
             )
         known = frozenset(SECOND_MOMENTS) if trial.keys is None else trial.keys
         if moments == "rescale" and known.isdisjoint(SECOND_MOMENTS):
             raise ConfigError(NO_SECOND_MOMENT.format(who))
 
 
-def _split(optimizer: Optimizer, before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
+def _split(
+    optimizer: Optimizer,
+    before: Mapping[str, Tensor],
+    after: Mapping[str, Tensor],
+    moments: Moments,
+) -> None:
     heirs = {name: Heir("middle", split=True) for name in ("middle", "twin")}
-    follow(optimizer, before, after, heirs, "copy")
+    follow(optimizer, before, after, heirs, moments)
 
 
 def _concerned(
@@ -210,7 +216,7 @@ def contents(value: Any) -> Iterator[tuple[str, Any]]:
             inside = [*(k for k in item if isinstance(k, Tensor)), *item.values()]
         elif isinstance(item, list | tuple | set | frozenset | deque):
             inside = list(item)
-        elif isinstance(item, functools.partial):
+        elif isinstance(item, partial):
             waiting += [("code", i, False) for i in (item.func, *item.args, item.keywords)]
         elif callable(item) and (code := getattr(item, "__func__", item)) is not None:
             cells = map(_held, getattr(code, "__closure__", None) or ())

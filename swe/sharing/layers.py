@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from swe.base.errors import ConfigError
 from swe.sharing.alike import require_alike
+from swe.sharing.blocks import equalise_weights
 from swe.sharing.copying import copy_block
 from swe.sharing.layout import Layout
 from swe.sharing.places import (
@@ -32,7 +33,7 @@ from swe.sharing.places import (
     require_owned,
 )
 from swe.sharing.shapes import require_same_shape
-from swe.sharing.stack import ADOPTED, all_stacks, equalise_weights
+from swe.sharing.stack import ADOPTED, all_stacks
 from swe.sharing.weights import clone, hold, leaf, named, parameters_of, require_ready, twins
 
 

@@ -16,7 +16,7 @@ It serves the training loop of this package and anybody's own loop alike::
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -32,11 +32,11 @@ from swe.sharing.calls import Calls
 from swe.sharing.drift import require_one_gradient, several_ranks
 from swe.sharing.eager import eagerly
 from swe.sharing.followable import layers_of, require_followable, require_followable_class
-from swe.sharing.followers import Followers
+from swe.sharing.followers import Followers, untie_copy
 from swe.sharing.gradients import Convention, GradientRule
 from swe.sharing.guard import check_split, check_tied
 from swe.sharing.layout import Layout
-from swe.sharing.optimizers import Optimizers, listed, unheld
+from swe.sharing.optimizers import listed, unheld
 from swe.sharing.placement import Parallel
 from swe.sharing.schedule import Schedule, ScheduleState
 from swe.sharing.seeds import apart, derive_seed
@@ -93,12 +93,14 @@ class ShareThenUnshare:
     """Drive one model's SharedStack through a schedule of ``steps`` updates.
 
     Algorithm 1 of Yang et al., arXiv 2110.03848: tied layers move by the mean of their gradients
-    (``convention``), and each by its own once the schedule has untied it.
+    (``convention``), and each by its own once the schedule has untied it. Several optimisers may
+    train one model, each parameter held by one of them.
 
     Raises ConfigError at once when the schedule does not fit the stack, when the stack is not in
-    the schedule's starting layout (see :func:`prepare`), or for a model that is neither on the CPU
-    nor on CUDA. ``resume`` is what :meth:`to_json`
-    gave, for a stack that is in the saved layout already; otherwise see :meth:`restore`.
+    the schedule's starting layout (see :func:`prepare`), for a model that is neither on the CPU
+    nor on CUDA, for optimisers that cannot follow an untie, and for ``rescale`` with one that has
+    no second moments. ``resume`` is what :meth:`to_json` gave, for a stack that is in the saved
+    layout already; otherwise see :meth:`restore`.
     ``parallel`` says how the model lies on several ranks; a change of layout may then replace
     ``model`` and ``stack``. ``guards`` False leaves out the checks of :mod:`swe.sharing.guard`.
     """
@@ -106,7 +108,7 @@ class ShareThenUnshare:
     def __init__(
         self,
         model: nn.Module,
-        optimizer: Optimizers,
+        optimizer: Optimizer | Sequence[Optimizer],
         schedule: Schedule,
         steps: int,
         *,
@@ -160,6 +162,10 @@ class ShareThenUnshare:
         """
         self.followers.add(self.model, *copies)
 
+    def untie_copy(self, event: Event, copied: nn.Module) -> None:
+        """Untie one copy that does not follow, after an untie: as ``swe.untie_copy``."""
+        untie_copy(event, copied)
+
     def begin_step(
         self, step: int, loss: Callable[[], Tensor], *, measure: bool = False
     ) -> Event | None:
@@ -173,7 +179,10 @@ class ShareThenUnshare:
 
         Raises FunctionChangedError when the held batch's loss is not the same, bit for bit, after
         the change, or a new block gets no gradient; and at the first call ConfigError for layers
-        that do not compute or learn as copies of one another (:mod:`swe.sharing.guard`).
+        that do not compute or learn as copies of one another (:mod:`swe.sharing.guard`); and later
+        ConfigError when an optimiser stepped without :meth:`finish_gradients` since the last call,
+        when a parameter has become trainable that no optimiser holds, or for an optimiser whose
+        first update showed that it cannot follow an untie.
         """
         if self._unchecked:
             check_tied(self.model, all_stacks(self.model), loss)

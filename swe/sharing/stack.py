@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from swe.base.errors import ConfigError
 from swe.sharing.alike import covers, require_alike
+from swe.sharing.blocks import Blocks, RunLayer, Runner, equalise_weights, run_block
 from swe.sharing.copying import copy_block, require_copyable
 from swe.sharing.layout import Layout
 from swe.sharing.own_modules import OwnModules, has_hooks
@@ -25,16 +25,6 @@ from swe.sharing.weights import named
 ADOPTED = "_share_then_unshare"
 """Attribute of a foreign container of layers that holds its
 :class:`swe.sharing.layers.LayerList`."""
-
-
-class Blocks(Protocol):
-    """An ordered collection of the distinct blocks, as ``nn.ModuleList`` is one."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> nn.Module: ...
-
-    def __iter__(self) -> Iterator[nn.Module]: ...
 
 
 class Stack(Protocol):
@@ -67,25 +57,6 @@ class Stack(Protocol):
 
     def layer_leaves(self) -> AbstractContextManager[list[dict[str, Tensor]]]:
         """Give each layer its own leaves, see :meth:`SharedStack.layer_leaves`."""
-
-
-RunLayer = Callable[..., Any]
-
-
-def run_block(block: nn.Module, hidden: Any, *args: Any, **kwargs: Any) -> Any:
-    """Run one block; a function, so that one compiled version serves all blocks."""
-    return block(hidden, *args, **kwargs)
-
-
-class _Runner(nn.Module):
-    """One layer as a module, for ``functional_call`` to run it with other parameters."""
-
-    def __init__(self, block: nn.Module, run: RunLayer) -> None:
-        super().__init__()
-        self.block, self.run = block, run
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.run(self.block, *args, **kwargs)
 
 
 class SharedStack(nn.Module):
@@ -153,9 +124,7 @@ class SharedStack(nn.Module):
                 out = self.run_layer(block, hidden, *args, **kwargs)
             else:
                 named = {f"block.{name}": tensor for name, tensor in leaves.items()}
-                out = functional_call(
-                    _Runner(block, self.run_layer), named, (hidden, *args), kwargs
-                )
+                out = functional_call(Runner(block, self.run_layer), named, (hidden, *args), kwargs)
             if isinstance(out, tuple):
                 hidden, *rest = out
                 extras.append(tuple(rest))
@@ -354,18 +323,3 @@ def block_of_parameters(prefix: str, stack: Stack) -> dict[str, int]:
         for index, (place, block) in enumerate(zip(stack.block_names, stack.blocks, strict=True))
         for name, _ in named(block)
     }
-
-
-@torch.no_grad()
-def equalise_weights(blocks: Blocks, unit: int, *, buffers: bool = False) -> None:
-    """Copy weights (and ``buffers``) of the first ``unit`` blocks into every later repeat."""
-    for index, block in enumerate(blocks):
-        source = dict(_tensors(blocks[index % unit]))
-        for name, tensor in _tensors(block):
-            if tensor is not source[name] and (buffers or isinstance(tensor, nn.Parameter)):
-                tensor.copy_(source[name])
-
-
-def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from module.named_parameters()
-    yield from module.named_buffers()

@@ -59,14 +59,14 @@ def storage(tensor: Tensor) -> int | None:
 def common_objects(states: Mapping[Any, Any], elsewhere: Any = ()) -> dict[int, Any]:
     """Return {id: object} of what several parameters' states, or one and ``elsewhere``, hold.
 
-    The parameters themselves are not among them.
+    The parameters themselves are common: a state that points at another one goes on doing so.
     """
-    own = {id(key) for key in states}
-    inside = [list(parts(value)) for key, value in states.items() if isinstance(key, Tensor)]
+    own = {id(key): key for key in states if isinstance(key, Tensor)}
+    inside = [list(parts(value)) for key, value in states.items() if id(key) in own]
     if inside:
         inside.append(list(parts(elsewhere, objects=False)))
-    count = Counter(id(part) for one in inside for part in one if id(part) not in own)
-    return {id(part): part for one in inside for part in one if count[id(part)] > 1}
+    count = Counter(id(part) for one in inside for part in one)
+    return own | {id(part): part for one in inside for part in one if count[id(part)] > 1}
 
 
 @torch.no_grad()

@@ -279,6 +279,13 @@ def test_buffers_made_at_the_first_update_are_found() -> None:
     assert swe.state.layout.block_count == 1
 
 
+def test_a_reset_that_breaks_an_optimizer_is_refused() -> None:
+    """Slow weights are made with the optimiser, and dropped they are not made again."""
+    with pytest.raises(ConfigError, match=r"Lookahead: does not follow .* moments='reset'"):
+        adopted(KINDS["Lookahead"], moments="reset")
+    assert adopted(KINDS["schedule-free"], moments="reset").moments == "reset"
+
+
 class Unlucky(kinds.Plain):
     """Keeps what cannot be copied."""
 

@@ -15,10 +15,11 @@ from torch import nn
 
 from swe.base.errors import ConfigError
 from swe.sharing.adopt import adopt, share
-from swe.sharing.alike import counts, differences
+from swe.sharing.alike import differences
 from swe.sharing.layout import Layout
 from swe.sharing.schedule import SweFixed
 from swe.sharing.stack import SharedStack, find_stack
+from swe.sharing.walk import counts
 from tests.swe.sharing.foreign import models
 from tests.swe.sharing.foreign.copies import loss_of
 from tests.swe.sharing.foreign.models import DEPTH, WIDTH, Layer, Model
