@@ -55,6 +55,10 @@ def matrices_and_rest(model: nn.Module) -> list[Optimizer]:
     return [torch.optim.Muon(weights, lr=0.05), torch.optim.AdamW(rest, lr=0.05)]
 
 
+def combined(model: nn.Module) -> Any:
+    return kinds.Combined(*matrices_and_rest(model))
+
+
 def of(kind: Any, **options: Any) -> Make:
     return lambda model: kind(model.parameters(), **options)
 
@@ -73,6 +77,7 @@ KINDS: dict[str, Make] = {
     "momentum": of(torch.optim.SGD, lr=0.05, momentum=0.9, nesterov=True),
     "named": lambda model: torch.optim.AdamW(model.named_parameters(), lr=0.05),
     "Muon and AdamW": matrices_and_rest,
+    "combined": combined,
     "Muon with Adam": lambda model: kinds.MuonAndAdam(list(model.parameters())),
     "SOAP": of(kinds.Soap),
     "Kron": of(kinds.Kron),
@@ -150,6 +155,7 @@ def test_no_layer_shares_a_state_with_another(kind: str) -> None:
             for p in swe.model.parameters():
                 if p not in state or kind == "common count":
                     continue
+                assert kind != "combined" or (p.ndim > 1) is (state is states_of(optimizer)[0])
                 own = [t for t in parts(state[p]) if not isinstance(t, tuple)]
                 tensors = [t for t in own if type(t) is Tensor]
                 keys = {id(t) for t in own} | {t.untyped_storage().data_ptr() for t in tensors}

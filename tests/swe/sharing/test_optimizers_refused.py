@@ -36,6 +36,13 @@ def both(model: Any) -> list[Optimizer]:
     return [torch.optim.SGD(model.parameters()), torch.optim.SGD(model.head.parameters())]
 
 
+def second_by_position(model: Any) -> Any:
+    """A wrapper that is fine, around two optimisers of which the second is not."""
+    weights = [p for p in model.parameters() if p.ndim > 1]
+    rest = [p for p in model.parameters() if p.ndim < 2]
+    return kinds.Combined(torch.optim.SGD(weights), kinds.ByPosition(rest))
+
+
 def by_layer(model: Any) -> list[Optimizer]:
     first = [*model.layers[:2].parameters(), *model.head.parameters()]
     return [torch.optim.SGD(first), torch.optim.SGD(model.layers[2].parameters())]
@@ -71,6 +78,7 @@ def after_use(kind: Any) -> Make:
         (after_use(kinds.ByPosition), "ByPosition: keeps buffers .* in its attribute 'kept'"),
         (after_use(kinds.InAHelper), "InAHelper: keeps things by id in its attribute 'store'"),
         (lambda m: kinds.Lookahead(kinds.ById(m.parameters())), "Lookahead: does not follow"),
+        (second_by_position, "Combined: does not follow an untie"),
     ],
 )  # fmt: skip
 def test_what_cannot_follow_is_refused(make: Make, message: str) -> None:

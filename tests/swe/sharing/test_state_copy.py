@@ -19,7 +19,7 @@ def pair() -> tuple[nn.Parameter, nn.Parameter]:
 def test_views_of_the_parameter_become_the_childs() -> None:
     """At the same place of memory, whatever their shape: what is written there is read there."""
     parent, child = pair()
-    state = {
+    state: dict[str, Any] = {
         "itself": parent,
         "data": parent.data,
         "column": parent.detach()[:, 1],
@@ -76,9 +76,14 @@ class Holder:
 def test_objects_and_results_of_a_graph_are_copied() -> None:
     """A projector object as in GaLore; a moment made without no_grad, which deepcopy refuses."""
     parent, child = pair()
-    state = {"projector": Holder(torch.ones(3)), "moment": parent * 2, "none": None, "k": 3}
+    state: dict[str, Any] = {
+        "projector": Holder(torch.ones(3)),
+        "moment": parent * 2,
+        "none": None,
+        "k": 3,
+    }
     copied = child_state(state, parent, child)
-    assert copied["projector"].value is not state["projector"].value  # type: ignore[union-attr]
+    assert copied["projector"].value is not state["projector"].value
     assert torch.equal(copied["moment"], parent * 2)
     assert (copied["none"], copied["k"]) == (None, 3)
     ids = {id(part) for part in parts(state)}
