@@ -128,9 +128,9 @@ class Followers:
             gc.collect()  # a list of layers and its stack hold each other: some are dead already
             if left := self._left_behind(model):
                 warnings.warn(
-                    f"{len(left)} deep copies of the model (an average, a teacher?) still share "
-                    f"their layers as {left[0].layout}, the model no more. If they are to follow "
-                    "it: swe.untie_copy(event, copy) after begin_step, or swe.follow(copy) once",
+                    f"deep copies of the model that still share their layers as {left[0].layout}, "
+                    f"as it does no more: {len(left)}. If they are to follow it (an average, a "
+                    "teacher): swe.untie_copy(event, copy) after begin_step, or swe.follow(copy)",
                     stacklevel=3,
                 )
 

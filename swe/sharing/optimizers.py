@@ -66,13 +66,19 @@ def groups_of(optimizer: Optimizer) -> list[Group]:
 
 
 def states_of(optimizer: Optimizer) -> list[MutableMapping[Any, Any]]:
-    """List the distinct states of a family: ``state``, and attributes keyed by parameters."""
+    """List the distinct states of a family: ``state``, and attributes keyed by parameters.
+
+    A wrapper's ``state`` that is computed from those of what it wraps is none of its own.
+    """
     found: dict[int, MutableMapping[Any, Any]] = {}
     for member in family(optimizer):
-        for name, value in (("state", getattr(member, "state", None)), *vars(member).items()):
-            if not isinstance(value, MutableMapping):
-                continue
-            if name == "state" or any(isinstance(key, Tensor) for key in value):
+        kept = dict(vars(member))
+        if "state" not in kept and len(family(member)) == 1:
+            kept["state"] = getattr(member, "state", None)
+        for name, value in kept.items():
+            if isinstance(value, MutableMapping) and (
+                name == "state" or any(isinstance(key, Tensor) for key in value)
+            ):
                 found[id(value)] = value
     return list(found.values())
 

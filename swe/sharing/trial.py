@@ -40,7 +40,7 @@ class Trial:
 
 
 def try_out(optimizer: Optimizer, split: Callable[..., None]) -> Trial:
-    """Try an untie on each class of a family, the outermost that can be made first.
+    """Try an untie on each class of a family: it follows where none of them fails to.
 
     ``split(optimizer, before, after)`` is to hand over as an untie does, {name: parameter} each.
     """
@@ -50,9 +50,10 @@ def try_out(optimizer: Optimizer, split: Callable[..., None]) -> Trial:
         return Trial(None, None)
     with apart(0), warnings.catch_warnings(), eagerly():
         warnings.simplefilter("ignore")
-        trials = (_try(member, split, device) for member in family(optimizer))
-        seen = (trial for trial in trials if trial.follows is not None or trial.keys)
-        return next(seen, Trial(None, None))
+        trials = [_try(member, split, device) for member in family(optimizer)]
+    seen = [trial for trial in trials if trial.follows is not None or trial.keys]
+    failed = [trial for trial in trials if trial.follows is False]
+    return next(iter(failed + seen), Trial(None, None))
 
 
 def _try(optimizer: Optimizer, split: Callable[..., None], device: torch.device) -> Trial:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import ChainMap, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -194,6 +194,29 @@ class Lookahead(Optimizer):
             for p in group["params"] if group["counter"] % self.every == 0 else ():
                 self.state[p]["slow"].lerp_(p, 0.5)
                 p.copy_(self.state[p]["slow"])
+
+
+class Combined:
+    """Several optimisers as one, with groups and state put together at each look; no Optimizer."""
+
+    def __init__(self, *optimizers: Optimizer) -> None:
+        self.optimizers = list(optimizers)
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
+
+    @property
+    def state(self) -> ChainMap[Any, Any]:
+        return ChainMap(*(optimizer.state for optimizer in self.optimizers))
+
+    def zero_grad(self) -> None:
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+
+    def step(self) -> None:
+        for optimizer in self.optimizers:
+            optimizer.step()
 
 
 class SlowInGroups(Plain):

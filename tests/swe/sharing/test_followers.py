@@ -233,7 +233,7 @@ def test_a_copy_left_behind_is_told(kind: type[nn.Module], wrap: Callable[[Any],
     swe = begun(kind)
     average = wrap(swe.model)
     events: list[Event | None] = []
-    message = r"1 deep copies .* share their layers as 1x4.*swe\.untie_copy\(event, copy\)"
+    message = r"deep copies .* share their layers as 1x4, .*: 1\. .*swe\.untie_copy\(event, copy\)"
     with pytest.warns(UserWarning, match=message) as told:
         run(swe, lambda event, model: events.append(event))
     assert len(told) == 1
