@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 from bert.data.text import DataError
 from bert.data.tokenizer_files import write_tokenizer
-from bert.data.vocab import Vocabulary, load_vocabulary
+from bert.data.vocab import Vocabulary, read_vocabulary
 from bert.huggingface.config import CLASSES, to_config_json
 from bert.huggingface.convert import Family, family_of, to_hugging_face
 from bert.huggingface.pretrained import WEIGHTS
@@ -136,16 +136,20 @@ def find_vocabulary(run: Path | str, digest: str, given: Path | None = None) -> 
     the file given is another vocabulary.
     """
     if given is not None:
-        vocabulary = load_vocabulary(given)
-        if vocabulary.sha256 != digest:
+        known = _with_digest(given, digest)
+        if known is None:
             raise DataError(f"{given}: is not the vocabulary of {run} (sha256 differs)")
-        return vocabulary
+        return known
     run = Path(run).resolve()
     for folder in [run, *list(run.parents)[:5]]:
         for place in (folder, folder / "data"):
             for name in ("vocab.txt", f"vocab-{digest[:12]}.txt"):
-                if (place / name).is_file():
-                    vocabulary = load_vocabulary(place / name)
-                    if vocabulary.sha256 == digest:
-                        return vocabulary
+                if (place / name).is_file() and (known := _with_digest(place / name, digest)):
+                    return known
     raise DataError(f"{run}: vocab-{digest[:12]}.txt is not beside it; name it with --vocab")
+
+
+def _with_digest(file: Path, digest: str) -> Vocabulary | None:
+    """Return the vocabulary in a file, uncased or cased, whichever has that sha256; or None."""
+    both = (read_vocabulary(file, cased=cased) for cased in (False, True))
+    return next((one for one in both if one.sha256 == digest), None)
