@@ -55,6 +55,15 @@ def write_tokenizer(vocabulary: Vocabulary, folder: Path, *, longest: int) -> No
     )
 
 
+def longest_row(folder: Path, positions: int) -> int | None:
+    """Return the tokens of the longest row that a folder's tokenizer is for, below ``positions``.
+
+    None where it does not say, or says as many: then all positions count as trained.
+    """
+    longest = (_object(folder / _CONFIG) or {}).get("model_max_length")
+    return longest if isinstance(longest, int) and 0 < longest < positions else None
+
+
 def open_vocabulary(path: Path, *, cased: bool = False) -> Vocabulary:
     """Open a vocabulary that somebody brings along, to be used on text `cased` or not.
 

@@ -34,12 +34,19 @@ from swe.sharing.layout import Layout
 
 
 def export_model(
-    model: Bert, vocabulary: Vocabulary, folder: Path | str, *, untie: bool = False
+    model: Bert,
+    vocabulary: Vocabulary,
+    folder: Path | str,
+    *,
+    untie: bool = False,
+    length: int | None = None,
 ) -> Family:
     """Write model.safetensors, config.json and tokenizer files; returns the family.
 
     ``folder`` appears whole or not at all and must not exist, or be empty. ``untie`` writes untied
-    copies where ALBERT would do. Tokens of the model and of ``vocabulary`` must be equally many.
+    copies where ALBERT would do. ``length``: tokens of a row in pre-training, which the tokenizer
+    then gives as the longest (``model_max_length``), for the positions behind are untrained. Tokens
+    of the model and of ``vocabulary`` must be equally many.
     Raises ConfigError or DataError.
     """
     folder, config, layout = Path(folder), model.config, model.stack.layout
@@ -75,7 +82,7 @@ def export_model(
                 sep_id=vocabulary.sep_id,
             ),
         )
-        write_tokenizer(vocabulary, partial, longest=config.positions)
+        write_tokenizer(vocabulary, partial, longest=length or config.positions)
         flush(partial / WEIGHTS)  # the others were written through swe.base.files
         flush(partial)
         os.replace(partial, folder)
@@ -126,6 +133,15 @@ def load_run(run: Path | str, *, unfinished: bool = False) -> tuple[Bert, str]:
     model.stack.retie(layout)
     found.load_weights(model)
     return model.eval(), digest
+
+
+def trained_length(run: Path | str) -> int | None:
+    """Return the tokens of a row in a run's pre-training; None where its folder does not say."""
+    try:
+        length = read_json(Path(run) / "config.json")["task"]["data"]["length"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return length if isinstance(length, int) else None
 
 
 def find_vocabulary(run: Path | str, digest: str, given: Path | None = None) -> Vocabulary:
