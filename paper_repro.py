@@ -28,6 +28,7 @@ from textwrap import fill
 
 import swe.base.threads  # noqa: F401 - before numpy and torch load
 from bert.claims.ledger import bert_claims
+from bert.data.options import reading_of
 from bert.study.commands import (
     Place,
     asked_study,
@@ -145,7 +146,7 @@ def checked(given: argparse.Namespace) -> None:
     require_count("--seed", given.seed, 0)
     require_count("--jobs", given.jobs, 0)
     require_free(given.out, ROOT)
-    require_apart(given.out, given.text)
+    require_apart(given.out, [*given.text, *given.valid])
 
 
 def asked_verbs(given: argparse.Namespace) -> list[str]:
@@ -183,6 +184,9 @@ def run(given: argparse.Namespace, late: Stop) -> int:
         jobs=given.jobs or (os.cpu_count() or 1 if device == "cpu" else 1),
         text=tuple(given.text),
         vocab=given.vocab,
+        reading=reading_of(given),
+        valid=tuple(given.valid),
+        cased=given.cased,
         speed=speed_of(given, device),
         late=late,
         other_code=given.other_code,

@@ -10,7 +10,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bert.huggingface.export import describe, export_model, find_vocabulary, load_run
+from bert.huggingface.export import (
+    describe,
+    export_model,
+    find_vocabulary,
+    load_run,
+    trained_length,
+)
 from evidence.commands import ended
 from swe.base.errors import ConfigError
 from swe.base.interrupt import Stop
@@ -34,7 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ConfigError(f"OUT {options.out}: is the run itself; choose another folder")
         model, digest = load_run(options.run, unfinished=options.unfinished)
         vocabulary = find_vocabulary(options.run, digest, options.vocab)
-        family = export_model(model, vocabulary, options.out, untie=options.untie)
+        family = export_model(
+            model,
+            vocabulary,
+            options.out,
+            untie=options.untie,
+            length=trained_length(options.run),
+        )
         print(f"{options.out}: {describe(model, family)}")
 
     return ended("bert.export", work)

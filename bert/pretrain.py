@@ -26,6 +26,8 @@ from typing import Any, get_args
 
 import torch
 
+from bert.data.options import reading_of
+from bert.data.text import Reading
 from bert.study.arms import ARMS, REFERENCE, STUDIES, StudyConfig
 from bert.study.commands import UNITS, print_budget, stopping
 from bert.study.comparison import build_task, prepare_data, run_folder
@@ -68,6 +70,9 @@ class Options:
     out: Path
     text: tuple[Path, ...]
     vocab: Path | None
+    reading: Reading
+    valid: tuple[Path, ...]
+    cased: bool
     device: str
     parallel: Mode
     speed: SpeedConfig
@@ -120,8 +125,9 @@ def parse(arguments: Sequence[str]) -> Options:
         study = from_dict(StudyConfig, fields)
     else:
         require(not given.text, "--text", given.text, "left out with --language")
+        require(not given.valid, "--valid", given.valid, "left out with --language")
         study = asked_language(given.language, given.scale, given.seed, settings)
-    require_apart(given.out, given.text)
+    require_apart(given.out, [*given.text, *given.valid])
     device = device_of(given)
     speed = speed_of(given, device)
     speed.validate(given.parallel)
@@ -132,6 +138,9 @@ def parse(arguments: Sequence[str]) -> Options:
         out=given.out,
         text=tuple(given.text),
         vocab=given.vocab,
+        reading=reading_of(given),
+        valid=tuple(given.valid),
+        cased=given.cased,
         device=device,
         parallel=given.parallel,
         speed=speed,
@@ -203,8 +212,12 @@ def _work(options: Options, world: World, bars: Bars, stop: Callable[[], bool]) 
             options.out / "data",
             text=options.text,
             vocabulary_file=options.vocab,
+            reading=options.reading,
+            valid=options.valid,
+            cased=options.cased,
             jobs=options.jobs,
             report=stopping(bars, stop),
+            say=bars.say,
         )
     )
     return build_task, (study, data)

@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from bert.data.building import BuildProgress
+from bert.data.finding import printable
 from bert.data.hub import HubSource
+from bert.data.options import TEXT_HELP, add_reading, reading_of, valid_of
 from bert.data.packing import DOCUMENTS
-from bert.data.reading import ERRORS
 from bert.data.store import TokenStore, build_store
 from bert.data.text import Source, TextFiles
-from bert.data.vocab import Vocabulary, load_vocabulary, train_vocabulary
-from evidence.commands import add_several, ended, require_apart
+from bert.data.tokenizer_files import open_vocabulary
+from bert.data.vocab import Vocabulary, read_vocabulary, train_vocabulary
+from evidence.commands import ended, require_apart
 from swe.base.config import require_count
 from swe.base.environment import host
 from swe.base.files import json_digest, read_json, write_json
@@ -38,22 +40,19 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add(
-        "text",
-        nargs="*",
-        type=Path,
-        metavar="TEXT",
-        help="files or folders: .txt (documents separated by blank lines) or .jsonl, plain or .gz, "
-        ".xz, .zst",
-    )
+    add("text", nargs="*", type=Path, metavar="TEXT", help=TEXT_HELP)
     add("--dataset", metavar="NAME", help="a Hugging Face data set instead (extra hf-data)")
     add("--config", help="its configuration")
     add("--split", default="train", help="its split (default: train)")
     add("--revision", help="its revision (default: the latest)")
-    add("--field", default="text", help="key of the text in JSON lines and data sets")
     add("--out", type=Path, required=True, metavar="FOLDER", help="where the store goes")
     vocabulary = parser.add_mutually_exclusive_group(required=True)
-    vocabulary.add_argument("--vocab", type=Path, metavar="FILE", help="a BERT vocab.txt")
+    vocabulary.add_argument(
+        "--vocab",
+        type=Path,
+        metavar="FILE",
+        help="a BERT vocab.txt, a tokenizer.json or the folder of either",
+    )
     vocabulary.add_argument(
         "--vocab-size", type=int, metavar="N", help="train a vocabulary of N pieces on the text"
     )
@@ -72,20 +71,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="N",
         help="documents in a thousand held out for validation, by hash (default: 20)",
     )
-    add_several(
-        parser,
-        "--valid",
-        type=Path,
-        metavar="TEXT",
-        help="hold out these files instead; documents of TEXT that stand in them are dropped",
-    )
-    add(
-        "--errors",
-        choices=ERRORS,
-        default="strict",
-        help="bytes that are not UTF-8: refuse the file (strict, default), drop them (replace), "
-        "or read them as Latin-1",
-    )
+    add_reading(parser)
     add("--jobs", type=int, default=1, help="tokenizing processes (default: 1)")
     add("--replace", action="store_true", help="replace a store made from other inputs")
     add(
@@ -95,7 +81,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="add counts, hashes, time and memory to a JSON file",
     )
     given = parser.parse_args(arguments)
-    given.command = " ".join(["python -m bert.data", *arguments])
+    given.command = printable(" ".join(["python -m bert.data", *arguments]))
     if bool(given.text) == bool(given.dataset):
         parser.error("give either TEXT or --dataset NAME")
     return given
@@ -111,19 +97,21 @@ def source_of(given: argparse.Namespace) -> Source:
             revision=given.revision,
             field=given.field,
         )
-    return TextFiles(given.text, errors=given.errors, field=given.field)
+    return TextFiles(given.text, reading=reading_of(given), vocabulary=given.vocab)
 
 
 def vocabulary_of(given: argparse.Namespace, source: Source, bars: Bars) -> Vocabulary:
     """Load the vocabulary, or train it on the text and keep it in the folder for the next call."""
     if given.vocab:
-        return load_vocabulary(given.vocab)
+        return open_vocabulary(given.vocab, cased=given.cased)
     require_count("--vocab-size", given.vocab_size, 6)
-    key = json_digest([source.describe(partial(bars, "hash")), given.vocab_size])[:12]
+    inputs = [source.describe(partial(bars, "hash")), given.vocab_size]
+    key = json_digest(inputs + ["cased"] * given.cased)[:12]
     kept = given.out / f"trained-{key}.txt"
     if not kept.exists():
-        train_vocabulary(_shown_texts(source, bars), given.vocab_size).save(kept)
-    return load_vocabulary(kept)
+        texts = _shown_texts(source, bars)
+        train_vocabulary(texts, given.vocab_size, cased=given.cased).save(kept)
+    return read_vocabulary(kept, cased=given.cased)
 
 
 def _shown_texts(source: Source, bars: Bars) -> Iterator[str]:
@@ -137,7 +125,9 @@ def build(given: argparse.Namespace) -> tuple[TokenStore, dict[str, Any]]:
     """Build the store, return it and a record: counts, hashes, seconds, memory, machine."""
     started = time.perf_counter()
     source = source_of(given)
-    valid = TextFiles(given.valid, errors=given.errors, field=given.field) if given.valid else None
+    valid = valid_of(given)
+    if isinstance(source, TextFiles) and source.note:
+        print(source.note)
     peaks: dict[int, int] = {}
     unit = "examples" if given.dataset else "B"
     with Bars({"hash": "B", "tokens": unit, "vocabulary": unit}) as bars:
@@ -183,7 +173,8 @@ def build(given: argparse.Namespace) -> tuple[TokenStore, dict[str, Any]]:
 def describe(store: TokenStore, record: dict[str, Any]) -> str:
     """Return the outcome in a few lines."""
     lines = [
-        f"{store.folder}: rows of {store.length} tokens, documents {store.manifest['documents']}"
+        f"{printable(str(store.folder))}: rows of {store.length} tokens, documents "
+        f"{store.manifest['documents']}"
     ]
     for part, entry in store.manifest["parts"].items():
         line = (
@@ -195,6 +186,8 @@ def describe(store: TokenStore, record: dict[str, Any]) -> str:
         lines.append(line)
     if dropped := store.manifest.get("dropped", {}).get("documents"):
         lines.append(f"dropped from train: {dropped} documents that stand in the validation text")
+    if store.left_out:
+        lines.append(store.left_out)
     memory = record["peak_memory_bytes"]
     if record["built"]:
         lines.append(

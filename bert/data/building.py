@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bert.data.encoding import Encoder
+from bert.data.manifest import BUILDING_NAME
 from bert.data.parts import PARTS, Parts
 from bert.data.reading import DataError
 from bert.data.text import Source, digest_is_validation
@@ -26,7 +27,6 @@ from swe.base.files import json_digest, read_json, write_json
 from swe.base.interrupt import Interrupted
 from swe.base.lock import LOCK_NAME, exclusive
 
-BUILDING_NAME = "building.json"
 CHUNK = 1 << 20  # characters of text encoded at once: bounds the memory, feeds a worker
 CHECKPOINT_SECONDS = 20.0
 
@@ -288,9 +288,10 @@ def difference(inputs: dict[str, Any], recorded: dict[str, Any]) -> str | None:
 def _changed_file(now: Any, before: Any) -> str:
     if not (isinstance(now, dict) and isinstance(before, dict)):
         return ""
-    for name in ("errors", "field"):
+    for name in ("errors", "field", "document_per_line", "format"):
         if now.get(name) != before.get(name):
-            return f" ({name} {before.get(name)}, now {now.get(name)})"
+            option = name.replace("_", "-")
+            return f" ({option} {before.get(name)}, now {now.get(name)})"
     old = {entry["name"]: entry["sha256"] for entry in before.get("files", [])}
     new = {entry["name"]: entry["sha256"] for entry in now.get("files", [])}
     for name in [*new, *old]:

@@ -70,7 +70,7 @@ class Encoder(Generic[T]):
     def _in_workers(
         self, chunks: Iterable[tuple[list[str], T]]
     ) -> Generator[tuple[Encoded, T], None, None]:
-        arguments = (self._vocabulary.tokens,)
+        arguments = (self._vocabulary.tokens, self._vocabulary.cased)
         with Workers[list[str], Encoded](self._jobs, _start_worker, *arguments) as workers:
             try:
                 yield from workers.in_order(chunks)
@@ -91,6 +91,6 @@ def _encode(vocabulary: Vocabulary, texts: list[str]) -> Encoded:
     )
 
 
-def _start_worker(tokens: tuple[str, ...]) -> Callable[[list[str]], Encoded]:
+def _start_worker(tokens: tuple[str, ...], cased: bool) -> Callable[[list[str]], Encoded]:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    return partial(_encode, Vocabulary(tokens))
+    return partial(_encode, Vocabulary(tokens, cased=cased))

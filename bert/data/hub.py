@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from bert.data.reading import DataError, Piece, cut, text_of_record
+from bert.data.reading import DataError, Piece, cut
+from bert.data.records import text_of_record
 from bert.data.text import Hashing
 
 

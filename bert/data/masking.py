@@ -45,6 +45,18 @@ def masked_per_row(length: int, rate: float = 0.15) -> int:
     return max(1, round(rate * length))
 
 
+def maskable(
+    rows: NDArray[np.integer], vocabulary: Vocabulary, rate: float = 0.15
+) -> NDArray[np.bool_]:
+    """Tell which of `rows` (B, S) hold the M ordinary tokens that `mask_rows` hides; (B,).
+
+    An id outside the vocabulary counts as its last token: that fault is `mask_rows`'s to tell.
+    """
+    known_BS = np.minimum(rows, vocabulary.size - 1)
+    ordinary_B = np.count_nonzero(vocabulary.is_ordinary[known_BS], axis=1)
+    return np.asarray(ordinary_B >= masked_per_row(rows.shape[1], rate))
+
+
 def mask_rows(
     rows: NDArray[np.integer],
     vocabulary: Vocabulary,
@@ -66,8 +78,8 @@ def mask_rows(
     A pure function of its arguments: (seed, step) seeds the generator, `rows` is not changed.
 
     Raises:
-        DataError: a row has fewer than M ordinary tokens, or an id outside the vocabulary; the
-            message names the row.
+        DataError: a row has fewer than M ordinary tokens (see `maskable`), or an id outside the
+            vocabulary; the message names the row.
         ValueError: `rows` is not 2-D, or the rate is outside (0, 1].
     """
     if rows.ndim != 2:

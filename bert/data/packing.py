@@ -8,6 +8,9 @@ across: the stream of all documents, [SEP] between them, is cut into pieces. Not
   Liu et al. 2019) found about as good as rows within one document.
 apart: a row holds one document only. A document's last row ends with the document, so it repeats
   some tokens of the row before; a document shorter than a row is left out. Both are counted.
+
+A row with fewer ordinary tokens than a masked batch hides (all [UNK]: letters that the vocabulary
+lacks) could teach nothing and is dropped, which is counted too.
 """
 
 from __future__ import annotations
@@ -21,13 +24,16 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from bert.data.masking import maskable
 from bert.data.vocab import Vocabulary
 
 Documents = Literal["across", "apart"]
 DOCUMENTS: tuple[Documents, ...] = ("across", "apart")
 BATCH_TOKENS = 1 << 20  # packed and written at once
 _HEADER_BYTES = 128
-_COUNTS = ("documents", "tokens", "words", "rows", "repeated", "left_out")
+UNMASKABLE = "unmaskable"
+"""Rows that were dropped; absent from a manifest without any, as from those of earlier versions."""
+_COUNTS = ("documents", "tokens", "words", "rows", "repeated", "left_out", UNMASKABLE)
 
 
 class GrowingArray:
@@ -124,7 +130,7 @@ class Packer:
             starts = state["starts"]
         self._pending_tokens = sum(map(len, self._pending))
         self._separator = np.array([vocabulary.sep_id], dtype=vocabulary.dtype)
-        self._new_starts: list[int] = []
+        self._new_starts: list[int] = []  # rows before a document among the pending ones
         keep = None if state is None else self._counts["rows"]
         self._rows = GrowingArray(
             stem.with_name(f"{stem.name}.npy"), vocabulary.dtype, length, keep=keep
@@ -154,7 +160,7 @@ class Packer:
             if len(ids) < width:
                 counts["left_out"] += len(ids)
             else:
-                self._new_starts.append(counts["rows"] + self._pending_tokens // width)
+                self._new_starts.append(self._pending_tokens // width)
                 full, rest = divmod(len(ids), width)
                 self._keep(ids[: full * width])
                 if rest:
@@ -184,7 +190,8 @@ class Packer:
     def finish(self) -> dict[str, Any]:
         """Write the last full rows and the final headers; return the part's manifest entry."""
         self._flush()
-        entry = {**self._counts, "sha256": self._rows.finish()}
+        counts = {name: n for name, n in self._counts.items() if n or name != UNMASKABLE}
+        entry = {**counts, "sha256": self._rows.finish()}
         if self._starts is not None:
             entry["starts_sha256"] = self._starts.finish()
         return entry
@@ -200,15 +207,13 @@ class Packer:
         self._pending_tokens += len(ids)
 
     def _flush(self) -> None:
-        if self._starts is not None and self._new_starts:
-            self._starts.append(np.array(self._new_starts))
-            self._new_starts = []
         if not self._pending:
             return
         stream = self._pending[0] if len(self._pending) == 1 else np.concatenate(self._pending)
         self._pending = []
         width = self._length - 2
         full = len(stream) // width
+        kept = np.ones(full, dtype=bool)
         step = -(-BATCH_TOKENS // width)  # rows at once: a long document is not copied whole
         for begin in range(0, full, step):
             tokens = stream[begin * width : min(begin + step, full) * width].reshape(-1, width)
@@ -216,7 +221,15 @@ class Packer:
             rows[:, 0] = self._vocabulary.cls_id
             rows[:, 1:-1] = tokens
             rows[:, -1] = self._vocabulary.sep_id
-            self._rows.append(rows)
-        self._counts["rows"] += full
+            kept[begin : begin + step] = here = maskable(rows, self._vocabulary)
+            self._rows.append(rows if here.all() else rows[here])
+        if self._starts is not None and self._new_starts:
+            # A document all of whose rows are dropped begins where the next one does: no start.
+            before = np.concatenate(([0], kept.cumsum()))[[*self._new_starts, full]]
+            has_rows = np.diff(before) > 0
+            self._starts.append(self._counts["rows"] + before[:-1][has_rows])
+            self._new_starts = []
+        self._counts["rows"] += int(kept.sum())
+        self._counts[UNMASKABLE] += int(full - kept.sum())
         rest = stream[full * width :].copy()  # not a view, which would keep the whole stream
         self._pending, self._pending_tokens = [rest], len(rest)

@@ -16,12 +16,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bert.data.masking import maskable
 from bert.data.text import DataError
 from bert.data.vocab import Vocabulary
 
 # Last word of the seed, so that pairs share no random stream with rows and masks.
 _STREAM = int.from_bytes(b"pair", "big")
 _ENDS = (".", "?", "!")
+_ATTEMPTS = 1000
 
 
 class PairBatch(NamedTuple):
@@ -33,6 +35,37 @@ class PairBatch(NamedTuple):
     tokens: NDArray[np.int64]
     segments: NDArray[np.int64]
     follows: NDArray[np.int64]
+
+
+def pairs_to_mask(
+    rows: NDArray[np.unsignedinteger],
+    starts: NDArray[np.int64] | None,
+    chosen: NDArray[np.int64],
+    vocabulary: Vocabulary,
+    seed: int,
+    step: int,
+) -> PairBatch:
+    """As `pair_rows`, but a pair without enough tokens to mask is drawn anew, of any row.
+
+    Two rows that can be masked may make a pair that cannot: it takes a part of each.
+
+    Raises:
+        DataError: as `pair_rows`; or no pair of many that were drawn can be masked.
+    """
+    pairs = pair_rows(rows, starts, chosen, vocabulary, seed, step)
+    for attempt in range(1, _ATTEMPTS):
+        poor = np.flatnonzero(~maskable(pairs.tokens, vocabulary))
+        if not len(poor):
+            return pairs
+        rng = np.random.default_rng(np.random.SeedSequence([seed, step, _STREAM, attempt]))
+        others = rng.integers(len(rows), size=len(poor))
+        again = pair_rows(rows, starts, others, vocabulary, int(rng.integers(2**63)), step)
+        for old, new in zip(pairs, again, strict=True):
+            old[poor] = new
+    raise DataError(
+        "no pair has enough tokens to mask; the vocabulary does not know this text: build the "
+        "store with another"
+    )
 
 
 def pair_rows(

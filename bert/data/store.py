@@ -19,17 +19,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bert.data.building import Build, Progress, Role, difference, tidy, unfinished
-from bert.data.packing import DOCUMENTS, Documents
+from bert.data.finding import PathLike
+from bert.data.manifest import FORMAT as FORMAT
+from bert.data.manifest import MANIFEST_NAME as MANIFEST_NAME
+from bert.data.manifest import VOCABULARY_NAME as VOCABULARY_NAME
+from bert.data.masking import masked_per_row
+from bert.data.packing import DOCUMENTS, UNMASKABLE, Documents
 from bert.data.parts import PARTS
-from bert.data.text import DataError, Hashing, PathLike, Source, TextFiles
+from bert.data.text import DataError, Hashing, Source, TextFiles
+from bert.data.too_little import require_rows
 from bert.data.vocab import Vocabulary
 from swe.base.config import require
 from swe.base.files import write_json
 from swe.base.interrupt import Interrupted
 
-FORMAT = "share-then-unshare tokens 2"
-MANIFEST_NAME = "store.json"
-VOCABULARY_NAME = "vocab.txt"
 _HEADER_KEYS = (
     "format",
     "length",
@@ -53,12 +56,15 @@ class TokenStore:
         train_starts, valid_starts: first row of every document that has rows, int64; None where
             rows go across documents.
         manifest: what it was made from: format, length, documents (across or apart), per_mille,
-            vocabulary_sha256 and vocabulary_size, text and valid_text (names, sizes and sha256 of
-            the files), documents_sha256 (a chain over all documents), and per part documents,
-            tokens and blank-separated words (of the documents, before packing), rows, tokens that
-            are repeated or left out (see bert.data.packing), file, sha256 of the rows' bytes. With
-            a valid_text also repeats_of_valid ("dropped": see bert.data.parts) and dropped, the
-            documents, tokens and words of the text that stand in the validation text too.
+            vocabulary_sha256 and vocabulary_size (and cased, where it is), text and valid_text
+            (names, sizes and sha256 of the files), documents_sha256 (a chain over all documents),
+            and per part documents, tokens and blank-separated words (of the documents, before
+            packing), rows, tokens that are repeated or left out (see bert.data.packing), file,
+            sha256 of the rows' bytes. With a valid_text also repeats_of_valid ("dropped": see
+            bert.data.parts) and dropped, the documents, tokens and words of the text that stand in
+            the validation text too. Where there are any: per part unmaskable (see
+            bert.data.packing), and passed_over, files that were not read, by reason (see
+            bert.data.finding).
     """
 
     folder: Path
@@ -72,6 +78,22 @@ class TokenStore:
     def length(self) -> int:
         """Tokens per row, [CLS] and [SEP] included."""
         return int(self.manifest["length"])
+
+    @property
+    def left_out(self) -> str:
+        """Say which rows were dropped because nothing in them can be masked; "" where none was."""
+        dropped = [
+            f"{entry[UNMASKABLE]} of {part}"
+            for part, entry in self.manifest["parts"].items()
+            if entry.get(UNMASKABLE)
+        ]
+        least = masked_per_row(self.length)
+        return (
+            f"rows left out, for fewer than {least} of their tokens are words of the vocabulary: "
+            f"{' and '.join(dropped)}"
+            if dropped
+            else ""
+        )
 
     @classmethod
     def open(
@@ -166,6 +188,8 @@ def build_store(
         "text": source.describe(hashed),
         "valid_text": None if valid_source is None else valid_source.describe(hashed),
     }
+    if vocabulary.cased:
+        inputs["cased"] = True
     if valid_source is not None:  # tells these stores from older ones, which kept the repeats
         inputs["repeats_of_valid"] = "dropped"
     previous: TokenStore | None = None
@@ -190,10 +214,12 @@ def build_store(
     if peaks is not None:
         peaks.update(build.peaks)
     try:
-        _refuse_too_little(inputs, entries)
+        require_rows(inputs, entries)
     except DataError:
         tidy(folder, set() if previous is None else _array_names(previous.manifest))
         raise
+    if isinstance(source, TextFiles) and source.passed_over:
+        entries["passed_over"] = source.passed_over
     vocabulary.save(folder / VOCABULARY_NAME)
     write_json(folder / MANIFEST_NAME, inputs | entries)
     tidy(folder, _array_names(inputs | entries))
@@ -204,25 +230,6 @@ def _source(text: Source | PathLike | Iterable[PathLike]) -> Source:
     if isinstance(text, str | os.PathLike):
         return TextFiles(text)
     return TextFiles(text) if isinstance(text, Iterable) else text
-
-
-def _refuse_too_little(inputs: dict[str, Any], entries: dict[str, Any]) -> None:
-    parts, dropped = entries["parts"], entries.get("dropped", {}).get("documents", 0)
-    where = inputs["text"].get("name", "text")
-    if not any(entry["documents"] for entry in parts.values()):
-        raise DataError(f"{where}: the text is empty (no document)")
-    wanted = {
-        "train": inputs["per_mille"] < 1000,
-        "valid": inputs["per_mille"] > 0 or inputs["valid_text"] is not None,
-    }
-    for part, entry in parts.items():
-        if wanted[part] and not entry["rows"]:
-            raise DataError(
-                f"{where}: too little text for one {part} row of {inputs['length']} tokens "
-                f"({entry['documents']} documents, {entry['tokens']} tokens"
-                + (f"; {dropped} stand in the validation text too" if dropped else "")
-                + ")"
-            )
 
 
 def _array_names(manifest: dict[str, Any]) -> set[str]:

@@ -1,26 +1,28 @@
-"""Text in: a stream of documents out of plain, compressed or JSON-lines files, never whole files.
+"""Text in: a stream of documents out of plain, packed, JSON or table files, never whole files.
 
 Three things are decided here, because every later step relies on them: what a document is
-(blank-line separated, or one JSON line), which documents are validation (a hash of their text), and
-which files a data set was made from (a fingerprint of names and contents).
+(blank-line separated, a line, or one record), which documents are validation (a hash of their
+text), and which files a data set was made from (a fingerprint of names and contents). Which files
+those are: bert.data.finding.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from bert.data.reading import ERRORS, Errors, Piece, file_pieces
-from bert.data.reading import DataError as DataError  # the name that other modules import from here
+from bert.data.errors import DataError as DataError  # the name that other modules import from here
+from bert.data.files import file_pieces
+from bert.data.finding import Finder, PathLike
+from bert.data.formats import FORMATS, Format
+from bert.data.reading import ERRORS, Errors, Piece
 from swe.base.config import require
 
 HASHED = 1 << 20  # bytes hashed between two reports: a millisecond's work
-SUFFIXES = (".txt", ".jsonl", ".gz", ".xz", ".zst")
-PathLike = str | os.PathLike[str]
 Hashing = Callable[[int, int], None]
 """Called as hashing(bytes read, bytes in all); what it raises ends the reading."""
 
@@ -39,11 +41,35 @@ class Source(Protocol):
         """Stream the documents in pieces, from a place that an earlier piece named."""
 
 
-class TextFiles:
-    """Text files and folders as a `Source`.
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How text is read; ConfigError for an unknown value."""
 
-    Raises DataError when a path is missing or unknown (as `source_files`), ConfigError for an
-    unknown way with encoding errors.
+    errors: Errors = "strict"
+    """Bytes that are not UTF-8: refuse the file, drop them, or read them as Latin-1."""
+    field: str = "text"
+    """Key or column of the text in JSON, CSV, Parquet."""
+    document_per_line: bool = False
+    """In text files every line is a document, instead of what lies between blank lines."""
+    format: Format | None = None
+    """What files hold whose suffix does not say it; None: they are not read."""
+
+    def __post_init__(self) -> None:
+        require(self.errors in ERRORS, "errors", self.errors, f"one of {', '.join(ERRORS)}")
+        known = (None, *FORMATS)
+        require(self.format in known, "format", self.format, f"one of {', '.join(FORMATS)}")
+
+    def describe(self) -> dict[str, Any]:
+        """Return what decides the documents; the later options only where they are used."""
+        more = {"document_per_line": self.document_per_line, "format": self.format}
+        return {"errors": self.errors, "field": self.field} | {k: v for k, v in more.items() if v}
+
+
+class TextFiles:
+    """Text files and folders as a `Source`; `vocabulary` is a file in them that is no text.
+
+    `reading`, or its `errors` and `field` alone. Raises DataError when a path is missing or unknown
+    (as `source_files`), ConfigError for an unknown way of reading.
     """
 
     def __init__(
@@ -52,17 +78,27 @@ class TextFiles:
         *,
         errors: Errors = "strict",
         field: str = "text",
+        reading: Reading | None = None,
+        vocabulary: Path | None = None,
     ) -> None:
-        require(errors in ERRORS, "errors", errors, f"one of {', '.join(ERRORS)}")
-        self._named = _named_files(paths)
-        self._errors, self._field = errors, field
+        self._reading = reading or Reading(errors=errors, field=field)
+        finder = Finder(
+            paths,
+            errors=self._reading.errors,
+            field=self._reading.field,
+            format=self._reading.format,
+            vocabulary=vocabulary,
+        )
+        self._found = finder.found
+        self.passed_over = {reason: len(names) for reason, names in finder.passed_over.items()}
+        self.note = finder.note
         self._described: dict[str, Any] | None = None
         self._stamps: list[tuple[int, int]] = []
 
     @property
     def total(self) -> int:
         """Bytes of all files as they lie on disk."""
-        return sum(file.stat().st_size for _, file in self._named)
+        return sum(found.file.stat().st_size for found in self._found)
 
     def describe(self, hashing: Hashing | None = None) -> dict[str, Any]:
         """Names, sizes and sha256 of the files, their fingerprint, and how they are read.
@@ -70,22 +106,21 @@ class TextFiles:
         Reads all files, once. Raises DataError when one cannot be read.
         """
         if self._described is None:
-            stamps = [_stamp(file) for _, file in self._named]
+            stamps = [_stamp(found.file) for found in self._found]
             total, before = sum(size for size, _ in stamps), 0
             digests = []
-            for (name, file), (size, _) in zip(self._named, stamps, strict=True):
+            for found, (size, _) in zip(self._found, stamps, strict=True):
                 tell = hashing and partial(_tell, hashing, before, total)
-                digests.append((name, file_sha256(file, tell)))
+                digests.append((found.raw_name, file_sha256(found.file, tell)))
                 before += size
             self._stamps = stamps
             files = [
-                {"name": name, "bytes": stamp[0], "sha256": digest.hex()}
-                for (name, digest), stamp in zip(digests, self._stamps, strict=True)
+                {"name": found.name, "bytes": stamp[0], "sha256": digest.hex()}
+                for found, (_, digest), stamp in zip(self._found, digests, stamps, strict=True)
             ]
             self._described = {
                 "fingerprint": _fingerprint(digests),
-                "errors": self._errors,
-                "field": self._field,
+                **self._reading.describe(),
                 "files": files,
             }
         return self._described
@@ -101,7 +136,7 @@ class TextFiles:
                 yield "".join(held)
                 held = []
         if not found:
-            first, count = self._named[0][1], len(self._named)
+            first, count = self._found[0].file, len(self._found)
             raise DataError(f"{first}: the text is empty (no document in {count} file(s))")
 
     def pieces(self, start: tuple[int, ...] | None = None) -> Iterator[Piece]:
@@ -110,10 +145,18 @@ class TextFiles:
         Raises DataError for a fault in a file, or when a file changed after `describe`.
         """
         first, offset, lines = start or (0, 0, 0)
-        before = sum(file.stat().st_size for _, file in self._named[:first])
-        for number, (_, file) in enumerate(self._named[first:], first):
+        before = sum(found.file.stat().st_size for found in self._found[:first])
+        reading = self._reading
+        for number, (_, _, file, form) in enumerate(self._found[first:], first):
             here = (offset, lines) if number == first else (0, 0)
-            for piece in file_pieces(file, here, errors=self._errors, field=self._field):
+            for piece in file_pieces(
+                file,
+                here,
+                format=form,
+                errors=reading.errors,
+                field=reading.field,
+                document_per_line=reading.document_per_line,
+            ):
                 yield piece._replace(place=(number, *piece.place), read=before + piece.read)
             if self._stamps and _stamp(file) != self._stamps[number]:
                 raise DataError(f"{file}: changed while it was read")
@@ -125,18 +168,20 @@ def documents(
 ) -> Iterator[str]:
     r"""Stream the documents of files and folders, in the order given, folders sorted by path.
 
-    Text files (``.txt``, ``.gz``, ``.xz``, ``.zst``) separate documents by one or more blank lines
-    (white space counts as blank); a document is its lines joined by ``"\n"``, trailing white space
-    removed. A ``.jsonl`` file (or ``.jsonl.gz``, ``.jsonl.xz``, ``.jsonl.zst``) holds one document
-    per line under the key `field`; blank texts are skipped. A folder is read recursively and its
-    files with other suffixes are passed over; a file named directly must have a known suffix. One
-    document is held in memory at a time. All paths must exist before the first document is read.
+    Text files (``.txt``) separate documents by one or more blank lines (white space counts as
+    blank); a document is its lines joined by ``"\n"``, trailing white space removed. A ``.jsonl``
+    or ``.ndjson`` file holds one document per line under the key `field`, a ``.json`` file the
+    same or one array of records, a ``.csv``, ``.tsv`` or ``.parquet`` file a column `field`; blank
+    texts are skipped. All but Parquet may be packed (``.gz``, ``.xz``, ``.zst`` behind the
+    suffix), and text may be UTF-16 or UTF-32 with its mark. Which files of a folder are read:
+    bert.data.finding. One document is held in memory at a time (and a JSON array). All paths must
+    exist before the first document is read.
 
     Raises:
         DataError: a path is missing or of unknown suffix; a file is binary (a NUL byte, invalid
-            UTF-8 unless `errors` allows it), a damaged archive, or a JSON line without a string
-            under `field`; or there is no document at all. It is raised while iterating, after the
-            documents before the fault.
+            UTF-8 unless `errors` allows it), a damaged archive, a pointer to a file that was not
+            fetched, a vocabulary, or a record without a string under `field`; or there is no
+            document at all. It is raised while iterating, after the documents before the fault.
     """
     yield from TextFiles(paths, errors=errors, field=field).documents()
 
@@ -148,7 +193,7 @@ def source_files(paths: PathLike | Iterable[PathLike]) -> list[Path]:
         DataError: a path does not exist, a file has an unknown suffix, or a folder (or the list)
             holds no text file.
     """
-    return [file for _, file in _named_files(paths)]
+    return [found.file for found in Finder(paths).found]
 
 
 def fingerprint(paths: PathLike | Iterable[PathLike], hashing: Hashing | None = None) -> str:
@@ -207,11 +252,11 @@ def _tell(hashing: Hashing, before: int, total: int, done: int) -> None:
     hashing(before + done, total)
 
 
-def _fingerprint(digests: Iterable[tuple[str, bytes]]) -> str:
+def _fingerprint(digests: Iterable[tuple[bytes, bytes]]) -> str:
     total = hashlib.sha256()
     for name, digest in digests:
         # Hash of hashes: no concatenation of names and contents can imitate another one.
-        total.update(hashlib.sha256(name.encode()).digest())
+        total.update(hashlib.sha256(name).digest())
         total.update(digest)
     return total.hexdigest()
 
@@ -222,28 +267,3 @@ def _stamp(file: Path) -> tuple[int, int]:
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror})") from None
     return found.st_size, found.st_mtime_ns
-
-
-def _named_files(paths: PathLike | Iterable[PathLike]) -> list[tuple[str, Path]]:
-    listed = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    if not listed:
-        raise DataError("no text given: the list of paths is empty")
-    named: list[tuple[str, Path]] = []
-    for entry in map(Path, listed):
-        if entry.is_dir():
-            inside = sorted(
-                (file.relative_to(entry).as_posix(), file)
-                for file in entry.rglob("*")
-                if file.is_file() and file.name.endswith(SUFFIXES) and file.name[0] != "."
-            )
-            if not inside:
-                suffixes = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
-                raise DataError(f"{entry}: the folder holds no {suffixes} file")
-            named += inside
-        elif not entry.exists():
-            raise DataError(f"{entry}: no such file or folder")
-        elif not entry.name.endswith(SUFFIXES):
-            raise DataError(f"{entry}: unknown suffix, expected one of {', '.join(SUFFIXES)}")
-        else:
-            named.append((entry.name, entry))
-    return named

@@ -1,4 +1,4 @@
-"""WordPiece vocabularies: training one that repeats exactly, and reading BERT's.
+"""WordPiece vocabularies, uncased or cased: training one that repeats exactly, reading BERT's.
 
 The trainer of the ``tokenizers`` library alone does not repeat: it numbers the continuation letters
 ("##e") in the order of a hash table seeded at random, and breaks ties between equally frequent
@@ -16,6 +16,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from swe.base.files import atomic_open
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CONTINUATION = "##"
 MAX_WORD = 100  # characters; BERT's limit, longer words become [UNK]
+_BLANK = re.compile(r"[ \t\n\r]")
 _UNUSED = re.compile(r"\[unused\d+\]")
 _FEED = 1 << 16  # characters handed to the trainer at a time
 
@@ -35,11 +37,13 @@ class Vocabulary:
     """An ordered list of WordPiece tokens and the encoder that goes with it.
 
     Text is treated as in uncased BERT: lower case, accents stripped, split at white space and
-    punctuation, then greedy longest match. Special tokens written out in a text ("[MASK]") are
-    ordinary text here. Immutable; equal when the tokens are.
+    punctuation, then greedy longest match; `cased` keeps case and accents, as in cased BERT.
+    Special tokens written out in a text ("[MASK]") are ordinary text here. Immutable; equal when
+    the tokens and `cased` are.
 
     Attributes:
         tokens: the tokens, index = id.
+        cased: whether text keeps its case.
         size: number of tokens V.
         padded_size: V rounded up to a multiple of 64, for fast matrix products.
         pad_id, unk_id, cls_id, sep_id, mask_id: ids of the special tokens.
@@ -47,24 +51,31 @@ class Vocabulary:
         is_ordinary: (V,) bool, all but the specials and BERT's "[unusedN]" fillers.
         ordinary_ids: sorted int64 ids of the ordinary tokens.
         dtype: uint16, or uint32 when V > 65536; of encoded and stored tokens.
-        sha256: hex digest of the file that `save` writes.
+        sha256: hex digest of the file that `save` writes; cased, with the word behind it: the
+            same tokens make other rows of a text then.
 
     Raises:
-        DataError: no tokens; an empty token or one with white space; a token twice; or a special
-            token missing.
+        DataError: no tokens; an empty token or one with a blank in it (other Unicode white space
+            is let be: it never comes up in a text, and taking it out would shift all ids behind
+            it); a token twice; or a special token missing.
     """
 
-    def __init__(self, tokens: Sequence[str], *, source: str = "vocabulary") -> None:
-        self.tokens = tuple(tokens)
+    def __init__(
+        self, tokens: Sequence[str], *, source: str = "vocabulary", cased: bool = False
+    ) -> None:
+        self.tokens, self.cased = tuple(tokens), cased
         if not self.tokens:
             raise DataError(f"{source}: the vocabulary is empty")
         for index, token in enumerate(self.tokens):
-            if token.split() != [token]:
+            if not token or _BLANK.search(token):
                 raise DataError(f"{source}: token {index} is empty or has white space: {token!r}")
         ids = {token: index for index, token in enumerate(self.tokens)}
         if len(ids) < len(self.tokens):
             twice, _ = Counter(self.tokens).most_common(1)[0]
-            raise DataError(f"{source}: the token {twice!r} appears more than once")
+            first, second = self.tokens.index(twice), ids[twice]
+            raise DataError(
+                f"{source}: the token {twice!r} appears more than once (ids {first} and {second})"
+            )
         if missing := [token for token in SPECIALS if token not in ids]:
             raise DataError(f"{source}: the vocabulary lacks {', '.join(missing)}")
         self.size = len(self.tokens)
@@ -85,16 +96,18 @@ class Vocabulary:
         )
         self.ordinary_ids: NDArray[np.int64] = np.flatnonzero(self.is_ordinary)
         self.ordinary_ids.setflags(write=False)
-        self.sha256 = hashlib.sha256(self._file_bytes()).hexdigest()
+        self.sha256 = hashlib.sha256(self._file_bytes() + b"cased" * cased).hexdigest()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Vocabulary) and self.tokens == other.tokens
+        same = isinstance(other, Vocabulary) and self.tokens == other.tokens
+        return same and self.cased == cast(Vocabulary, other).cased
 
     def __hash__(self) -> int:
         return hash(self.sha256)
 
     def __repr__(self) -> str:
-        return f"Vocabulary(size={self.size}, sha256={self.sha256[:12]}...)"
+        case = ", cased=True" * self.cased
+        return f"Vocabulary(size={self.size}{case}, sha256={self.sha256[:12]}...)"
 
     def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.unsignedinteger]]:
         """Return one 1-D array of ids per text, without special tokens but [UNK]."""
@@ -135,13 +148,49 @@ class Vocabulary:
                 max_input_chars_per_word=MAX_WORD,
             )
         )
-        tokenizer.normalizer = _normalizer()
+        tokenizer.normalizer = _normalizer(self.cased)
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         return tokenizer
 
 
-def load_vocabulary(path: str | os.PathLike[str]) -> Vocabulary:
-    """Read an uncased BERT ``vocab.txt``: UTF-8, one token per line, line number = id.
+def load_vocabulary(path: str | os.PathLike[str], *, cased: bool = False) -> Vocabulary:
+    """Read a BERT ``vocab.txt`` that somebody brings along, to be used on text `cased` or not.
+
+    Raises:
+        DataError: as `read_vocabulary`; or the tokens are of the other kind, and half of them would
+            never come up.
+    """
+    vocabulary = read_vocabulary(path, cased=cased)
+    require_case(vocabulary, str(path))
+    return vocabulary
+
+
+def require_case(vocabulary: Vocabulary, source: str) -> None:
+    """Refuse capital letters in an uncased vocabulary, and a cased one without any (DataError).
+
+    One in a hundred is let pass: an uncased vocabulary may hold a stray letter or symbol.
+    """
+    capital = [
+        token
+        for token, ordinary in zip(vocabulary.tokens, vocabulary.is_ordinary, strict=True)
+        if ordinary and any(letter.isupper() for letter in token)
+    ]
+    if not vocabulary.cased and 100 * len(capital) > len(vocabulary.ordinary_ids):
+        raise DataError(
+            f"{source}: is a cased vocabulary ({len(capital)} tokens with capital letters, such as "
+            f"{capital[-1]!r}), and text is read uncased; --cased reads it as it stands"
+        )
+    if vocabulary.cased and not capital:
+        raise DataError(
+            f"{source}: is an uncased vocabulary (no token has a capital letter); leave --cased out"
+        )
+
+
+def read_vocabulary(path: str | os.PathLike[str], *, cased: bool = False) -> Vocabulary:
+    """Read a BERT ``vocab.txt``: UTF-8, one token per line, line number = id.
+
+    A byte-order mark is no part of the first token; blank lines at the end, with which some
+    vocabularies are padded to a round number, are no tokens.
 
     Raises:
         DataError: the file is missing, no UTF-8, or no complete vocabulary (see `Vocabulary`).
@@ -153,14 +202,21 @@ def load_vocabulary(path: str | os.PathLike[str]) -> Vocabulary:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     # Not splitlines(): BERT's vocabularies may hold other Unicode line ends as tokens.
-    tokens = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
-    return Vocabulary(tokens if text.strip() else [], source=str(path))
+    tokens = [line.removesuffix("\r") for line in text.removeprefix("\ufeff").split("\n")]
+    while tokens and not tokens[-1]:
+        tokens.pop()
+    return Vocabulary(tokens, source=str(path), cased=cased)
 
 
 def train_vocabulary(
-    documents: Iterable[str], size: int, *, alphabet: int = 256, min_count: int = 2
+    documents: Iterable[str],
+    size: int,
+    *,
+    alphabet: int = 256,
+    min_count: int = 2,
+    cased: bool = False,
 ) -> Vocabulary:
-    """Train an uncased WordPiece vocabulary of at most `size` tokens; the same text, the same ids.
+    """Train a WordPiece vocabulary of at most `size` tokens; the same text, the same ids.
 
     Specials come first, then the letters, then the letters as continuations, then the merges in
     the order learnt. The `alphabet` most frequent characters are kept (ties by code point); words
@@ -171,7 +227,7 @@ def train_vocabulary(
     Raises:
         DataError: no word in the documents, or `size` below specials and letters together.
     """
-    words = _count_words(documents)
+    words = _count_words(documents, cased)
     letters: Counter[str] = Counter()
     for word, count in words.items():
         for letter in word:
@@ -199,15 +255,15 @@ def train_vocabulary(
     )
     tokenizer.train_from_iterator(_repeated(words), trainer)
     ids = tokenizer.get_vocab()
-    return Vocabulary(sorted(ids, key=ids.__getitem__), source="trained vocabulary")
+    return Vocabulary(sorted(ids, key=ids.__getitem__), source="trained vocabulary", cased=cased)
 
 
-def _normalizer() -> normalizers.Normalizer:
-    return normalizers.BertNormalizer(lowercase=True, strip_accents=True)
+def _normalizer(cased: bool) -> normalizers.Normalizer:
+    return normalizers.BertNormalizer(lowercase=not cased, strip_accents=not cased)
 
 
-def _count_words(documents: Iterable[str]) -> dict[str, int]:
-    normalizer, splitter = _normalizer(), pre_tokenizers.BertPreTokenizer()
+def _count_words(documents: Iterable[str], cased: bool) -> dict[str, int]:
+    normalizer, splitter = _normalizer(cased), pre_tokenizers.BertPreTokenizer()
     chunks: Counter[str] = Counter()
     for document in documents:
         chunks.update(normalizer.normalize_str(document).split())

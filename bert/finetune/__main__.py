@@ -53,6 +53,7 @@ def run(options: argparse.Namespace, late: Stop) -> None:
         vocabulary=options.vocab,
         train=tuple(options.train),
         dev=options.dev,
+        errors=options.errors,
     )
     configs = [config_of(options, task) for task in options.task]
     for config in configs:
@@ -62,6 +63,7 @@ def run(options: argparse.Namespace, late: Stop) -> None:
             f"{config.task}: {len(config.rates)} rates x {config.seeds} seeds, {len(task.rows)} "
             f"rows, {steps} updates of {config.batch}"
         )
+        print("".join(f"{note}\n" for note in task.notes()), end="")
     with Bars(dict.fromkeys(options.task, "updates")) as bars, polite_stop() as asked:
         tables = [
             run_finetune(

@@ -233,6 +233,7 @@ def run_arms(
         "data": described,
         "pretraining_seeds": paired,
         "choosing_seeds": choosing,
+        **({"beyond_pretraining": beyond} if (beyond := task.beyond_pretraining) else {}),
         "environment": read_json(
             folder(runs.models[REFERENCE][paired[-1]], rates[REFERENCE], 0) / "environment.json"
         ),

@@ -81,12 +81,14 @@ def run(options: argparse.Namespace, late: Stop) -> None:
             vocabulary=options.vocab,
             train=tuple(options.train),
             dev=options.dev,
+            errors=options.errors,
         )
 
     configs = [config_of(options, task) for task in options.task]
     paired = list(runs.models[REFERENCE])
     for config in configs:  # fail here, before the first hour
-        build_task(sources(runs.models[REFERENCE][paired[0]]), config)
+        task = build_task(sources(runs.models[REFERENCE][paired[0]]), config)
+        print("".join(f"{note}\n" for note in task.notes()), end="")
     choosing = len(paired[: options.select])
     each = len(runs.models) * options.seeds
     count = each * (choosing * len(configs[0].rates) + len(paired) - choosing)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bert.data.options import add_reading
 from bert.finetune.learning.config import RATES, SQUAD, TASKS, FinetuneConfig
 from bert.study.options import add_device, add_other_code, add_speed_options, device_of, speed_of
 from evidence.commands import add_minutes, add_several
@@ -21,6 +22,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of GLUE or SQuAD files")
     parser.add_argument("--vocab", type=Path, help="vocab.txt (default: found above the model)")
+    add_reading(parser, texts=False)
     add_several(parser, "--train", type=Path, help="SQuAD: other files")
     parser.add_argument("--dev", type=Path, help="SQuAD: another file")
     add_device(parser)

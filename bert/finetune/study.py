@@ -19,6 +19,7 @@ from typing import Any, cast
 
 import torch
 
+from bert.data.reading import Errors
 from bert.data.text import DataError
 from bert.finetune.data.glue import find_file, read_part, task_folder
 from bert.finetune.data.squad import Version, read_squad
@@ -52,6 +53,8 @@ class Sources:
     """SQuAD: training files other than the official one, taken together."""
     dev: Path | None = None
     """SQuAD: development file other than the official one."""
+    errors: Errors = "strict"
+    """GLUE: what becomes of bytes that are not UTF-8 (see bert.data.reading)."""
 
 
 @functools.lru_cache(maxsize=1)
@@ -77,7 +80,7 @@ def open_task(
     )
     glue = glue_task(config.task)
     folder = task_folder(glue, sources.data)
-    found = {name: read_part(glue, folder, name) for name in glue.parts}
+    found = {name: read_part(glue, folder, name, sources.errors) for name in glue.parts}
     parts = {name: part for name, part in found.items() if part is not None}
     for name in ("train", "dev"):
         if name not in parts:
@@ -155,18 +158,26 @@ def run_finetune(
         for seed in range(config.seeds)
         for rate in config.rates
     ]
-    train_all(
-        build_task,
-        (sources, config),
-        todo,
-        run=partial(fine_tune, speed=speed),
-        jobs=jobs,
-        device=device,
-        report=report,
-        stop=stop,
-        warn=warn,
-        what=config.task,
-    )
+
+    def train(these: Sequence[Job], *, submitted: bool) -> None:
+        train_all(
+            build_task,
+            (sources, config),
+            these,
+            run=partial(fine_tune, speed=speed, submitted=submitted),
+            jobs=jobs,
+            device=device,
+            report=report,
+            stop=stop,
+            warn=warn,
+            what=config.task,
+        )
+
+    train(todo, submitted=False)
+    # Of the parts without labels the selected run's answers alone are read, so it alone is repeated
+    # when one of them has changed.
+    best = place / run_name(*submitted_run(task, place))
+    train([job for job in todo if job.folder == best], submitted=True)
     return write_table(task, place, out)
 
 
@@ -225,18 +236,35 @@ def train_all(
         torch.set_num_threads(threads)
 
 
-def write_table(task: SentenceTask | SpanTask, runs: Path, out: Path) -> dict[str, Any]:
-    """Gather the scores of a task's ``runs``, select, write the table and the submission."""
-    config = task.config
-    rows = [
+def submitted_run(task: SentenceTask | SpanTask, runs: Path) -> tuple[float, int]:
+    """Return rate and seed of the run whose answers are submitted: the best at the best rate."""
+    _, selected, best = _selected(task.config, _scores(task.config, runs))
+    return selected["rate"], best["seed"]
+
+
+def _scores(config: FinetuneConfig, runs: Path) -> list[dict[str, Any]]:
+    return [
         read_json(runs / run_name(rate, seed) / SCORE)
         for rate in config.rates
         for seed in range(config.seeds)
     ]
+
+
+def _selected(
+    config: FinetuneConfig, rows: Sequence[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
+    """Return the summaries of all rates, that of the selected one, and its best run."""
     rates = [_summary(rate, [row for row in rows if row["rate"] == rate]) for rate in config.rates]
     selected = max(rates, key=lambda entry: (entry["mean"], -entry["rate"]))
     mine = [row for row in rows if row["rate"] == selected["rate"]]
-    best = max(mine, key=lambda row: (_value(row), -row["seed"]))
+    return rates, selected, max(mine, key=lambda row: (_value(row), -row["seed"]))
+
+
+def write_table(task: SentenceTask | SpanTask, runs: Path, out: Path) -> dict[str, Any]:
+    """Gather the scores of a task's ``runs``, select, write the table and the submission."""
+    config = task.config
+    rows = _scores(config, runs)
+    rates, selected, best = _selected(config, rows)
     submitted = runs / run_name(best["rate"], best["seed"])
     table = {
         "task": config.task,
@@ -252,6 +280,8 @@ def write_table(task: SentenceTask | SpanTask, runs: Path, out: Path) -> dict[st
         "rates": rates,
         "selected": selected | {"submitted_seed": best["seed"]},
     }
+    if beyond := task.beyond_pretraining:
+        table["beyond_pretraining"] = beyond
     write_json(out / config.task / TABLE, table)
     _submit(submitted / "predictions", out, task)
     return table

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 from bert.data.text import DataError
 from bert.data.tokenizer_files import write_tokenizer
-from bert.data.vocab import Vocabulary, load_vocabulary
+from bert.data.vocab import Vocabulary, read_vocabulary
 from bert.huggingface.config import CLASSES, to_config_json
 from bert.huggingface.convert import Family, family_of, to_hugging_face
 from bert.huggingface.pretrained import WEIGHTS
@@ -34,12 +34,19 @@ from swe.sharing.layout import Layout
 
 
 def export_model(
-    model: Bert, vocabulary: Vocabulary, folder: Path | str, *, untie: bool = False
+    model: Bert,
+    vocabulary: Vocabulary,
+    folder: Path | str,
+    *,
+    untie: bool = False,
+    length: int | None = None,
 ) -> Family:
     """Write model.safetensors, config.json and tokenizer files; returns the family.
 
     ``folder`` appears whole or not at all and must not exist, or be empty. ``untie`` writes untied
-    copies where ALBERT would do. Tokens of the model and of ``vocabulary`` must be equally many.
+    copies where ALBERT would do. ``length``: tokens of a row in pre-training, which the tokenizer
+    then gives as the longest (``model_max_length``), for the positions behind are untrained. Tokens
+    of the model and of ``vocabulary`` must be equally many.
     Raises ConfigError or DataError.
     """
     folder, config, layout = Path(folder), model.config, model.stack.layout
@@ -75,7 +82,7 @@ def export_model(
                 sep_id=vocabulary.sep_id,
             ),
         )
-        write_tokenizer(vocabulary, partial, longest=config.positions)
+        write_tokenizer(vocabulary, partial, longest=length or config.positions)
         flush(partial / WEIGHTS)  # the others were written through swe.base.files
         flush(partial)
         os.replace(partial, folder)
@@ -128,6 +135,15 @@ def load_run(run: Path | str, *, unfinished: bool = False) -> tuple[Bert, str]:
     return model.eval(), digest
 
 
+def trained_length(run: Path | str) -> int | None:
+    """Return the tokens of a row in a run's pre-training; None where its folder does not say."""
+    try:
+        length = read_json(Path(run) / "config.json")["task"]["data"]["length"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return length if isinstance(length, int) else None
+
+
 def find_vocabulary(run: Path | str, digest: str, given: Path | None = None) -> Vocabulary:
     """Return the vocabulary with that sha256: the file given, or the study's, beside the run.
 
@@ -136,16 +152,20 @@ def find_vocabulary(run: Path | str, digest: str, given: Path | None = None) -> 
     the file given is another vocabulary.
     """
     if given is not None:
-        vocabulary = load_vocabulary(given)
-        if vocabulary.sha256 != digest:
+        known = _with_digest(given, digest)
+        if known is None:
             raise DataError(f"{given}: is not the vocabulary of {run} (sha256 differs)")
-        return vocabulary
+        return known
     run = Path(run).resolve()
     for folder in [run, *list(run.parents)[:5]]:
         for place in (folder, folder / "data"):
             for name in ("vocab.txt", f"vocab-{digest[:12]}.txt"):
-                if (place / name).is_file():
-                    vocabulary = load_vocabulary(place / name)
-                    if vocabulary.sha256 == digest:
-                        return vocabulary
+                if (place / name).is_file() and (known := _with_digest(place / name, digest)):
+                    return known
     raise DataError(f"{run}: vocab-{digest[:12]}.txt is not beside it; name it with --vocab")
+
+
+def _with_digest(file: Path, digest: str) -> Vocabulary | None:
+    """Return the vocabulary in a file, uncased or cased, whichever has that sha256; or None."""
+    both = (read_vocabulary(file, cased=cased) for cased in (False, True))
+    return next((one for one in both if one.sha256 == digest), None)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bert.data.order import row_order
-from bert.data.pairs import pair_rows
+from bert.data.pairs import pair_rows, pairs_to_mask
 from bert.model.config import BertConfig
 from bert.model.encoder import Bert, build_bert
 from bert.pretraining.task import VALIDATION_SEED, MaskedLanguageTask, tensors
@@ -110,7 +110,7 @@ class NextSentenceTask(MaskedLanguageTask):
         }
 
     def _pairs(self, part: str, rows: np.ndarray, seed: int, index: int) -> dict[str, Tensor]:
-        pairs = pair_rows(*self._parts()[part], rows, self.vocabulary, seed, index)
+        pairs = pairs_to_mask(*self._parts()[part], rows, self.vocabulary, seed, index)
         return tensors(self.masks(pairs.tokens, seed, index)) | {
             "segments": torch.from_numpy(pairs.segments),
             "follows": torch.from_numpy(pairs.follows),

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from bert.data.masking import MaskedBatch, mask_rows, masked_per_row
 from bert.data.order import row_order
+from bert.data.stand_ins import require_maskable, rows_to_mask
 from bert.data.store import TokenStore
 from bert.data.text import DataError
 from bert.data.vocab import Vocabulary
@@ -29,8 +30,9 @@ VALIDATION_SEED = 20211003848
 class MaskedLanguageTask(TokenPrediction):
     """Predict 15 % masked tokens of full rows of a token store.
 
-    Raises ConfigError when the rows are longer than the model's positions, and DataError when the
-    vocabulary is not the model's.
+    A row that cannot be masked, which only a store of an earlier version holds, is replaced (see
+    bert.data.stand_ins). Raises ConfigError when the rows are longer than the model's positions,
+    and DataError when the vocabulary is not the model's, or no row can be masked.
     """
 
     config: BertConfig
@@ -57,6 +59,8 @@ class MaskedLanguageTask(TokenPrediction):
                 f"vocabulary of {self.vocabulary.size} tokens, the model has "
                 f"{self.config.vocabulary}"
             )
+        for name, part in (("train", self.store.train), ("valid", self.store.valid)):
+            require_maskable(part, self.vocabulary, f"{self.store.folder}: {name}")
 
     @property
     def length(self) -> int:
@@ -82,7 +86,8 @@ class MaskedLanguageTask(TokenPrediction):
     def batch(self, seed: int, index: int) -> Batch:
         """Batch ``index``: rows by a permutation an epoch, masks by (seed, index)."""
         order = row_order(seed, index, self.rows, len(self.store.train))
-        return tensors(self.masks(self.store.train[order], seed, index))
+        rows = rows_to_mask(self.store.train, order, self.vocabulary)
+        return tensors(self.masks(rows, seed, index))
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
@@ -92,7 +97,9 @@ class MaskedLanguageTask(TokenPrediction):
         count = len(chosen)
         loss, correct, seen = 0.0, 0, 0
         for first in range(0, count, self.rows):
-            rows = self.store.valid[chosen[first : first + self.rows]]
+            rows = rows_to_mask(
+                self.store.valid, chosen[first : first + self.rows], self.vocabulary
+            )
             batch = {
                 name: tensor.to(device)
                 for name, tensor in tensors(self.masks(rows, VALIDATION_SEED, first)).items()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bert.data.text import Reading
 from bert.model.prediction import TokenPrediction
 from bert.study.arms import STUDIES, StudyConfig
 from bert.study.comparison import StudyData, build_task, prepare_data, run_study
@@ -55,6 +56,9 @@ class Place:
     """Runs at a time."""
     text: tuple[Path, ...] = ()
     vocab: Path | None = None
+    reading: Reading = Reading()  # noqa: RUF009 - frozen
+    valid: tuple[Path, ...] = ()
+    cased: bool = False
     speed: SpeedConfig = SpeedConfig()  # noqa: RUF009 - frozen
     late: Stop = never
     """Whether the time is up, beside what the signals say."""
@@ -228,8 +232,12 @@ def _prepare(study: StudyConfig, place: Place, bars: Bars, stop: Stop) -> StudyD
         place.out / "data",
         text=place.text,
         vocabulary_file=place.vocab,
+        reading=place.reading,
+        valid=place.valid,
+        cased=place.cased,
         jobs=place.jobs,
         report=stopping(bars, stop),
+        say=bars.say,
     )
 
 

@@ -6,7 +6,7 @@ at a time. Everything is resumable: finished runs are kept, interrupted ones con
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,14 +14,15 @@ from typing import Any
 
 from bert.data.harvest import harvest
 from bert.data.store import MANIFEST_NAME, VOCABULARY_NAME, TokenStore, build_store
-from bert.data.text import DataError, TextFiles
-from bert.data.vocab import Vocabulary, load_vocabulary, train_vocabulary
+from bert.data.text import DataError, Reading, TextFiles
+from bert.data.tokenizer_files import open_vocabulary
+from bert.data.vocab import Vocabulary, read_vocabulary, train_vocabulary
 from bert.pretraining.next_sentence import NextSentenceTask
 from bert.pretraining.task import MaskedLanguageTask
 from bert.study.arms import REFERENCE, StudyConfig
 from evidence.comparison import compare
 from swe.base.config import to_dict
-from swe.base.files import read_json, read_lines, write_json
+from swe.base.files import json_digest, read_json, read_lines, write_json
 from swe.run.loop import train
 from swe.run.pool import Job, Report, run_jobs
 from swe.run.record import commits_of
@@ -34,6 +35,7 @@ class StudyData:
 
     vocabulary_file: Path
     store: Path
+    cased: bool = False
 
 
 def prepare_data(
@@ -42,69 +44,97 @@ def prepare_data(
     *,
     text: Iterable[Path] = (),
     vocabulary_file: Path | None = None,
+    reading: Reading = Reading(),  # noqa: B008 - frozen
+    valid: Sequence[Path] = (),
+    cased: bool = False,
     jobs: int = 1,
     report: Report = lambda what, done, total: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> StudyData:
     """Harvest (when no text is given), train or load the vocabulary, build the token store.
 
     Everything lies in ``folder`` and is reused when it was made from the same inputs. A ``text``
     that is the folder of a finished store (see bert.data) is used as it is, with its vocabulary.
-    Raises DataError in one line for text, stores or vocabularies that cannot be used.
+    ``reading`` says how text is read, ``valid`` names a validation text, ``cased`` keeps capital
+    letters; ``say`` hears what was passed over, and of rows that were left out. Raises DataError in
+    one line for text, stores or vocabularies that cannot be used.
     """
     sources = list(text)
     if len(sources) == 1 and (sources[0] / MANIFEST_NAME).is_file():
-        return _stored(study, sources[0], vocabulary_file)
+        if valid:
+            raise DataError(f"{sources[0]}: a token store has its own validation part; no --valid")
+        return _stored(study, sources[0], vocabulary_file, cased)
     if not sources:
         sources = [
             harvest(folder / "docs", jobs=jobs, progress=lambda d, n: report("harvest", d, n))
         ]
-    source = TextFiles(sources)  # one for all: its files are hashed once
-    vocabulary = _vocabulary(study, folder, source, vocabulary_file, report)
+    # One for all: its files are hashed once.
+    source = TextFiles(sources, reading=reading, vocabulary=vocabulary_file)
+    held_out = TextFiles(valid, reading=reading, vocabulary=vocabulary_file) if valid else None
+    if source.note:
+        say(source.note)
+    vocabulary = _vocabulary(study, folder, source, vocabulary_file, cased, report)
     saved = folder / f"vocab-{vocabulary.sha256[:12]}.txt"
     if not saved.exists():
         vocabulary.save(saved)
     apart = "-apart" if study.documents == "apart" else ""
     store = folder / f"tokens-{study.length}{apart}"
-    build_store(
+    built = build_store(
         source,
         vocabulary,
         store,
         length=study.length,
         documents=study.documents,
+        valid=held_out,
         hashing=lambda done, total: report("hash", done, total),
         progress=lambda progress: report("tokens", progress.tokens, 0),
     )
-    return StudyData(saved, store)
+    if built.left_out:
+        say(built.left_out)
+    return StudyData(saved, store, vocabulary.cased)
 
 
-def _stored(study: StudyConfig, folder: Path, vocabulary_file: Path | None) -> StudyData:
+def _stored(
+    study: StudyConfig, folder: Path, vocabulary_file: Path | None, cased: bool
+) -> StudyData:
     """Check that a finished store is what the study asks for."""
     given = vocabulary_file or folder / VOCABULARY_NAME
-    manifest = TokenStore.open(folder, load_vocabulary(given)).manifest
+    held = TokenStore.open(folder).manifest.get("cased", False)
+    if cased and not held:
+        raise DataError(f"{folder}: the store was built of uncased text; leave --cased out")
+    manifest = TokenStore.open(folder, read_vocabulary(given, cased=held)).manifest
     for name, wanted in (("length", study.length), ("documents", study.documents)):
         if manifest[name] != wanted:
             raise DataError(f"{folder}: the store has {name} {manifest[name]}, asked for {wanted}")
-    return StudyData(given, folder)
+    return StudyData(given, folder, held)
 
 
 def _vocabulary(
-    study: StudyConfig, folder: Path, source: TextFiles, given: Path | None, report: Report
+    study: StudyConfig,
+    folder: Path,
+    source: TextFiles,
+    given: Path | None,
+    cased: bool,
+    report: Report,
 ) -> Vocabulary:
     if given is not None:
-        return load_vocabulary(given)
+        return open_vocabulary(given, cased=cased)
     described = source.describe(lambda done, total: report("hash", done, total))
-    key = f"{described['fingerprint'][:12]}-{study.vocabulary}"
-    cached = folder / f"trained-{key}.txt"
+    of_text = described["fingerprint"]
+    how = {name: value for name, value in described.items() if name not in ("files", "fingerprint")}
+    if cased or how != Reading().describe():  # read otherwise, it is another text
+        of_text = json_digest([described, cased])
+    cached = folder / f"trained-{of_text[:12]}-{study.vocabulary}.txt"
     if not cached.exists():
         report("vocabulary", 0, 1)
-        train_vocabulary(source.documents(), study.vocabulary).save(cached)
+        train_vocabulary(source.documents(), study.vocabulary, cased=cased).save(cached)
         report("vocabulary", 1, 1)
-    return load_vocabulary(cached)
+    return read_vocabulary(cached, cased=cased)
 
 
 def build_task(study: StudyConfig, data: StudyData) -> MaskedLanguageTask:
     """Open the prepared data as a task of the training core."""
-    vocabulary = load_vocabulary(data.vocabulary_file)
+    vocabulary = read_vocabulary(data.vocabulary_file, cased=data.cased)
     kind = NextSentenceTask if study.pairs == "next-sentence" else MaskedLanguageTask
     return kind(
         study.shape(vocabulary.size),

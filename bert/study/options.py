@@ -8,6 +8,7 @@ from typing import get_args
 
 import torch
 
+from bert.data.options import TEXT_HELP, add_reading
 from bert.study.language_study import LANGUAGES
 from evidence.begun import OTHER_CODE
 from evidence.commands import add_settings, add_several
@@ -62,12 +63,15 @@ def add_study_options(parser: argparse._ActionsContainer) -> None:
         "--text",
         type=Path,
         metavar="PATH",
-        help=".txt, .jsonl (.gz, .xz, .zst), folders, or a token store (default: the\n"
-        "documentation of the installed scientific packages)",
+        help=f"{TEXT_HELP}; or a token store\n"
+        "(default: the documentation of the installed scientific packages)",
     )
     parser.add_argument(
-        "--vocab", type=Path, help="a BERT vocab.txt (default: trained on the text)"
+        "--vocab",
+        type=Path,
+        help="a BERT vocab.txt or tokenizer.json (default: trained on the text)",
     )
+    add_reading(parser)
     parser.add_argument("--size", help='tiny, mini, small, base, large or "LxH" such as 12x64')
     parser.add_argument("--steps", type=int, help="updates of every run")
     add_settings(

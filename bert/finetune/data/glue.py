@@ -14,6 +14,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from bert.data.looks import require_fetched
+from bert.data.reading import Errors, decoded
 from bert.data.text import DataError
 from bert.finetune.data.tasks import Columns, GlueTask, Part
 
@@ -34,12 +36,29 @@ class Example:
 
 @dataclass(frozen=True)
 class Examples:
-    """A part of a task: rows in file order, where they came from, lines that were passed over."""
+    """A part of a task: rows in file order, and where they came from.
+
+    ``torn``: lines that were passed over; ``empty``: lines that were kept with an empty text.
+    """
 
     path: Path
     sha256: str
     rows: list[Example]
     torn: tuple[int, ...] = ()
+    empty: tuple[int, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """Say what was passed over and what is odd, in one line; "" where nothing is."""
+        told = [
+            f"{len(lines)} {what} (line {lines[0]}{', ...' * (len(lines) > 1)})"
+            for what, lines in (
+                ("torn rows passed over", self.torn),
+                ("rows with an empty text kept", self.empty),
+            )
+            if lines
+        ]
+        return f"{self.path}: {', '.join(told)}" if told else ""
 
 
 def find_file(folder: Path, names: tuple[str, ...]) -> Path | None:
@@ -50,6 +69,7 @@ def find_file(folder: Path, names: tuple[str, ...]) -> Path | None:
 
 def read_bytes(path: Path) -> bytes:
     """Return a file's content, unpacked. Raises DataError when it cannot be read."""
+    require_fetched(path)
     try:
         raw = path.read_bytes()
         unpack = _PACKED.get(path.suffix)
@@ -71,18 +91,21 @@ def task_folder(task: GlueTask, data: Path) -> Path:
     raise DataError(f"{data}: neither it nor {task.folder}/ in it holds {names[0]}")
 
 
-def read_part(task: GlueTask, folder: Path, part: str) -> Examples | None:
+def read_part(
+    task: GlueTask, folder: Path, part: str, errors: Errors = "strict"
+) -> Examples | None:
     """Read one part of a task; None when its file is not there.
 
     Raises DataError with file and line for a row with the wrong number of columns, an unknown
-    label, an empty sentence, text that is not UTF-8; and with the file for a header that lacks a
-    column or a file without rows.
+    label, an empty sentence (more of them than the task allows), text that is not UTF-8 (unless
+    ``errors`` allows it, see bert.data.reading); and with the file for a header that lacks a column
+    or a file without rows.
     """
     spec = task.parts[part]
     path = find_file(folder, spec.files)
     if path is None:
-        return _mrpc_from_raw(task, folder, part) if task.name == "mrpc" else None
-    lines = _lines(path)
+        return _mrpc_from_raw(task, folder, part, errors) if task.name == "mrpc" else None
+    lines = _lines(path, errors)
     return _examples(task, spec, path, lines, _digest(lines))
 
 
@@ -91,13 +114,16 @@ def _digest(lines: list[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Path, errors: Errors) -> list[str]:
     raw = read_bytes(path)
     try:
-        text = raw.decode("utf-8-sig")  # the MSR files begin with a byte-order mark
+        text = decoded(raw, errors)
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}: line {line}: not UTF-8 text") from None
+        raise DataError(
+            f"{path}: line {line}: not UTF-8 text; --errors latin-1 reads such bytes as Latin-1, "
+            "--errors replace drops them"
+        ) from None
     # Not splitlines(): a sentence may hold other Unicode line ends.
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     if lines and not lines[-1]:
@@ -112,6 +138,7 @@ def _examples(task: GlueTask, spec: Part, path: Path, lines: list[str], digest: 
     width = len(header) if header is not None else int(columns.count or 0)
     rows: list[Example] = []
     torn: list[int] = []
+    empty: list[int] = []
     for number, line in enumerate(lines, 1):
         if number == 1 and header is not None:
             continue
@@ -123,13 +150,19 @@ def _examples(task: GlueTask, spec: Part, path: Path, lines: list[str], digest: 
             raise DataError(f"{path}: line {number}: {len(fields)} columns, {width} expected")
         try:
             rows.append(_example(task, place, fields, len(rows)))
+            if "" in (rows[-1].first, rows[-1].second):
+                empty.append(number)
+                if not spec.empty_texts:
+                    raise DataError("an empty sentence")
         except DataError as error:
             raise DataError(f"{path}: line {number}: {error}") from None
     if not rows:
         raise DataError(f"{path}: holds no example")
     if len(torn) > max(1.0, spec.torn_rows * len(lines)):
         raise DataError(f"{path}: line {torn[0]}: too few columns, and so in {len(torn)} rows")
-    return Examples(path, digest, rows, tuple(torn))
+    if len(empty) > max(2.0, spec.empty_texts * len(lines)):
+        raise DataError(f"{path}: line {empty[0]}: an empty sentence, and so in {len(empty)} rows")
+    return Examples(path, digest, rows, tuple(torn), tuple(empty))
 
 
 def _places(columns: Columns, header: list[str] | None, path: Path) -> dict[str, int]:
@@ -152,8 +185,6 @@ def _places(columns: Columns, header: list[str] | None, path: Path) -> dict[str,
 
 def _example(task: GlueTask, place: dict[str, int], fields: list[str], count: int) -> Example:
     texts = [fields[place[name]].strip() for name in ("first", "second") if name in place]
-    if not all(texts):
-        raise DataError("an empty sentence")
     index = count
     if "index" in place:
         word = fields[place["index"]]
@@ -179,7 +210,7 @@ def _label(task: GlueTask, word: str) -> float:
     return value
 
 
-def _mrpc_from_raw(task: GlueTask, folder: Path, part: str) -> Examples | None:
+def _mrpc_from_raw(task: GlueTask, folder: Path, part: str, errors: Errors) -> Examples | None:
     """Read MRPC as Microsoft gives it: one training file, whose dev rows ``dev_ids.tsv`` names.
 
     The test file keeps its labels there; GLUE's copy hides them, and so does this.
@@ -187,7 +218,7 @@ def _mrpc_from_raw(task: GlueTask, folder: Path, part: str) -> Examples | None:
     path = find_file(folder, MRPC_RAW[1:] if part == "test" else MRPC_RAW[:1])
     if path is None:
         return None
-    lines = _lines(path)
+    lines = _lines(path, errors)
     spec = task.parts["dev"]
     if part == "test":
         found = _examples(task, spec, path, lines, _digest(lines))
@@ -196,7 +227,7 @@ def _mrpc_from_raw(task: GlueTask, folder: Path, part: str) -> Examples | None:
     ids_file = find_file(folder, (MRPC_DEV_IDS,))
     if ids_file is None:
         raise DataError(f"{folder}: {path.name} needs {MRPC_DEV_IDS}, which names the dev rows")
-    dev = {tuple(line.split("\t")) for line in _lines(ids_file)}
+    dev = {tuple(line.split("\t")) for line in _lines(ids_file, errors)}
     kept = [
         lines[0],
         *(line for line in lines[1:] if (tuple(line.split("\t")[1:3]) in dev) == (part == "dev")),

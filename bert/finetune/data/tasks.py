@@ -44,6 +44,8 @@ class Part:
     """Name of the file in a GLUE submission, without suffix; None for labelled parts."""
     torn_rows: float = 0.0
     """Largest share of rows with too few columns that is passed over (and counted), not refused."""
+    empty_texts: float = 0.0
+    """Largest share of rows with an empty text that is kept (and counted), not refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,13 +106,18 @@ def _cola() -> dict[str, Part]:
 
 
 def _qqp() -> dict[str, Part]:
-    """QQP's official train and dev files hold a few rows that a line break has torn."""
+    """QQP's official files hold a few rows that a line break has torn, and some empty questions.
+
+    Torn rows have lost a question or the label, and are passed over. A row with an empty question
+    is whole: it is kept, as the official scripts do, so that every part has their rows and scores.
+    """
     labelled = Columns(first="question1", second="question2", label="is_duplicate")
     bare = Columns(first="question1", second="question2", index="id")
+    few = 1e-3
     return {
-        "train": Part(files=("train.tsv",), columns=labelled, torn_rows=1e-3),
-        "dev": Part(files=("dev.tsv",), columns=labelled, torn_rows=1e-3),
-        "test": Part(files=("test.tsv",), columns=bare, submission="QQP"),
+        "train": Part(files=("train.tsv",), columns=labelled, torn_rows=few, empty_texts=few),
+        "dev": Part(files=("dev.tsv",), columns=labelled, torn_rows=few, empty_texts=few),
+        "test": Part(files=("test.tsv",), columns=bare, submission="QQP", empty_texts=few),
     }
 
 

@@ -2,7 +2,8 @@
 
 The run folder is that of the training core, plus ``score.json`` (last, so its presence means that
 the run is done) and ``predictions/``. The checkpoint goes when the score is there: 45 of them per
-task would fill a disk, and the run can be repeated exactly.
+task would fill a disk, and the run can be repeated exactly. It is, when a file that it only
+answered is another one now, or was not there: its answers would be to other questions.
 """
 
 from __future__ import annotations
@@ -43,15 +44,25 @@ def fine_tune(
     speed: SpeedConfig = SpeedConfig(),  # noqa: B008 - frozen
     stop: Callable[[], bool] = lambda: False,
     warn: Callable[[str], None] = print,
+    submitted: bool = False,
 ) -> dict[str, Any]:
     """Run one (task, rate, seed) to the end, going on where it was; returns its score record.
 
     Arguments and errors as ``swe.run.loop.train``; a loss that is not finite is a result here,
-    recorded as a degenerate run, for the highest rates may well diverge.
+    recorded as a degenerate run, for the highest rates may well diverge. A finished run is repeated
+    when a labelled part that it scored has changed, and if it is ``submitted`` also when a part
+    without labels has.
     """
-    run = RunFolder(folder, {"train": to_dict(config), "task": task.describe()})
+    described = {"train": to_dict(config), "task": task.describe()}
+    run = RunFolder(folder, described)
     if (folder / SCORE).exists():
-        return dict(read_json(folder / SCORE))
+        found = dict(read_json(folder / SCORE))
+        changed = stale_parts(task, found, submitted=submitted)
+        if not changed:
+            return found
+        warn(f"{folder}: {', '.join(changed)} changed since it was answered; the run is repeated")
+        shutil.rmtree(folder)
+        run = RunFolder(folder, described)
     head = {
         "task": task.config.task,
         "rate": config.optimizer.peak_lr,
@@ -83,10 +94,22 @@ def fine_tune(
         ):
             score = head | _score(task, model, folder / "predictions", torch.device(device))
         score |= {"seconds": summary["seconds"], "parameters": summary["parameters_at_end"]}
+    score["answered"] = {**task.other_parts(labelled=True), **task.other_parts(labelled=False)}
     score["commits"] = commits_of(folder)
     write_json(folder / SCORE, score)
     shutil.rmtree(run.checkpoints, ignore_errors=True)
     return score
+
+
+def stale_parts(
+    task: SentenceTask | SpanTask, score: dict[str, Any], *, submitted: bool
+) -> list[str]:
+    """Return the parts whose answers are not those of a finished run, as :func:`fine_tune` says."""
+    parts = task.other_parts(labelled=True)
+    if submitted:
+        parts |= task.other_parts(labelled=False)
+    answered = score.get("answered", {})
+    return [name for name, digest in parts.items() if answered.get(name) != digest]
 
 
 def _trained(

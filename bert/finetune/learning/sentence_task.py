@@ -50,12 +50,26 @@ class SentenceTask(FinetuneTask):
         return self.glue.outputs
 
     def sources(self) -> dict[str, Any]:
-        """Checksum, rows and torn rows of the parts that are learnt and selected from."""
+        """Checksum, rows, torn and empty rows of the parts that are learnt and selected from."""
         return {
             name: {"sha256": part.sha256, "rows": len(part.rows), "torn": len(part.torn)}
+            | ({"empty": len(part.empty)} if part.empty else {})
             for name, part in self.parts.items()
             if name in ("train", "dev")
         }
+
+    def other_parts(self, *, labelled: bool) -> dict[str, str]:
+        """Checksums of the parts that are only answered, those with labels or those without."""
+        return {
+            name: part.sha256
+            for name, part in self.parts.items()
+            if name not in ("train", "dev") and (part.rows[0].label is not None) == labelled
+        }
+
+    def notes(self) -> list[str]:
+        """What is odd about the files and the rows, a line each."""
+        told = [part.note for part in self.parts.values()]
+        return [note for note in [*told, *super().notes()] if note]
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """Cross-entropy in nats, or squared error on the scale 0 to 5 (STS-B)."""

@@ -11,8 +11,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from bert.data.text import DataError
+from bert.data.tokenizer_files import longest_row
 from bert.data.vocab import Vocabulary
-from bert.huggingface.export import find_vocabulary, load_run
+from bert.huggingface.export import find_vocabulary, load_run, trained_length
 from bert.huggingface.pretrained import load_pretrained
 from bert.model.config import BertConfig
 from bert.model.encoder import Bert
@@ -30,7 +31,8 @@ class StartingPoint:
     ``state``: parameters under the names of ``bert.model.encoder.Encoder``, each layer under its
     own number ("stack.blocks.7.inner.weight"), tied layers with the same tensor; other names may be
     there and are not used. ``layout``: what was tied at the end. ``origin``: JSON-able data that
-    identifies the weights, without a path.
+    identifies the weights, without a path. ``trained_length``: tokens of a row in pre-training, the
+    positions behind are as they were drawn; None where that is not known.
     """
 
     config: BertConfig
@@ -38,6 +40,7 @@ class StartingPoint:
     state: dict[str, Tensor]
     layout: Layout
     origin: dict[str, Any]
+    trained_length: int | None = None
 
     def __post_init__(self) -> None:
         if self.config.vocabulary != self.vocabulary.size:
@@ -51,7 +54,12 @@ class StartingPoint:
         return replace(self.config, dropout=dropout)
 
 
-def of_model(model: Bert, vocabulary: Vocabulary, origin: dict[str, Any]) -> StartingPoint:
+def of_model(
+    model: Bert,
+    vocabulary: Vocabulary,
+    origin: dict[str, Any],
+    trained_length: int | None = None,
+) -> StartingPoint:
     """Return the starting point that a model with masked-language head gives.
 
     ``origin`` should identify the weights; the layout and the vocabulary's checksum are added.
@@ -59,7 +67,8 @@ def of_model(model: Bert, vocabulary: Vocabulary, origin: dict[str, Any]) -> Sta
     layout = model.stack.layout
     state = {name: parameter.detach() for name, parameter in model.named_parameters()}
     known = origin | {"vocabulary_sha256": vocabulary.sha256, "layout": str(layout)}
-    return StartingPoint(model.config, vocabulary, expand_layers(state, layout), layout, known)
+    layers = expand_layers(state, layout)
+    return StartingPoint(model.config, vocabulary, layers, layout, known, trained_length)
 
 
 def expand_layers(state: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
@@ -97,10 +106,13 @@ def open_start(folder: Path, vocabulary_file: Path | None = None) -> StartingPoi
         assert found.vocabulary is not None, "the tokenizer is read by default"
         model, vocabulary = found.model, found.vocabulary
         kind: str = found.family
+        length = longest_row(folder, found.config.positions)
     else:
         model, digest = load_run(folder)
         kind, vocabulary = "run", find_vocabulary(folder, digest, vocabulary_file)
-    return of_model(model, vocabulary, {"kind": kind, "weights_sha256": weights_digest(model)})
+        length = trained_length(folder)
+    origin = {"kind": kind, "weights_sha256": weights_digest(model)}
+    return of_model(model, vocabulary, origin, length)
 
 
 def weights_digest(model: nn.Module) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -76,6 +77,31 @@ class FinetuneTask(abc.ABC):
             "pretrained": self.pretrained.origin,
             "data": self.sources(),
         }
+
+    def other_parts(self, *, labelled: bool) -> dict[str, str]:
+        """Checksums of the parts that are only answered: none."""
+        return {}
+
+    @property
+    def beyond_pretraining(self) -> dict[str, int]:
+        """Rows with positions that pre-training never saw: how long, how many; {} where none is."""
+        trained = self.pretrained.trained_length
+        longer = self.rows.lengths[self.rows.lengths > (trained or math.inf)]
+        if trained is None or not len(longer):
+            return {}
+        return {"trained": trained, "longest": int(longer.max()), "rows": len(longer)}
+
+    def notes(self) -> list[str]:
+        """What is odd about the rows, a line each."""
+        beyond = self.beyond_pretraining
+        if not beyond:
+            return []
+        return [
+            f"{self.config.task}: {beyond['rows']} of {len(self.rows)} training rows are longer "
+            f"than the {beyond['trained']} tokens of a row in pre-training (up to "
+            f"{beyond['longest']}): the positions behind start untrained; --max-length "
+            f"{beyond['trained']} cuts them, or pre-train with --set length={beyond['longest']}"
+        ]
 
     def build(self, seed: int) -> nn.Module:
         """Return the pre-trained encoder with a head that depends on the seed."""

@@ -16,7 +16,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bert.data import building, encoding, packing, reading
-from bert.data.building import BUILDING_NAME, BuildProgress, difference
+from bert.data.building import BuildProgress, difference
+from bert.data.manifest import BUILDING_NAME
 from bert.data.packing import Documents
 from bert.data.store import MANIFEST_NAME, TokenStore, build_store
 from bert.data.text import DataError, documents, is_validation

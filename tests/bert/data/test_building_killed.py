@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bert.data.building import BUILDING_NAME
+from bert.data.manifest import BUILDING_NAME
 from bert.data.store import MANIFEST_NAME, build_store
 from bert.data.vocab import Vocabulary
 from tests.bert.data.test_building import arrays, make_text

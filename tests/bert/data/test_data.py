@@ -176,7 +176,10 @@ def test_mixed_encodings_are_refused_or_read_as_told(
     options = ["--vocab", "vocab.txt", "--length", "16", "--per-mille", "0", "--out"]
     assert data.main(["mixed.txt", *options, "store"]) == 1
     *_, line = capsys.readouterr().err.splitlines()
-    assert line == "bert.data: mixed.txt: not UTF-8 text at byte 17 (line 1)"
+    assert line == (
+        "bert.data: mixed.txt: not UTF-8 text at byte 17 (line 1); --errors latin-1 reads such "
+        "bytes as Latin-1, --errors replace drops them"
+    )
     assert data.main(["plain.txt", *options, "plain"]) == 0
     rows = {}
     for errors in ("latin-1", "replace"):

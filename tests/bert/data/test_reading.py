@@ -17,8 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert.data import reading
-from bert.data.reading import DataError, Errors, Piece, file_pieces
+from bert.data import reading, records, unpacking
+from bert.data.files import file_pieces
+from bert.data.reading import DataError, Errors, Piece
 from bert.data.text import TextFiles, documents
 from bert.data.vocab import Vocabulary
 from swe.base.errors import ConfigError
@@ -26,7 +27,7 @@ from swe.base.errors import ConfigError
 
 def zstd_compress(data: bytes) -> bytes:
     """With a checksum, as the zstd command writes it; without one, no reader can see a change."""
-    zstd: Any = reading._zstd()
+    zstd: Any = unpacking.zstd_module()
     return bytes(zstd.compress(data, options={zstd.CompressionParameter.checksum_flag: 1}))
 
 
@@ -60,10 +61,12 @@ def test_pieces_make_up_the_documents(
         pieces = list(file_pieces(file))
         found, places, held = [], [], ""
         for one in pieces:
-            held += one.text
-            # Blanks before a line's first letter are held back: the line may be a blank one.
-            assert len(one.text.lstrip()) <= 3 * piece
+            # Blanks before a line's first letter are held back, for the line may be a blank one,
+            # and so is a word that has not ended.
             assert len(one.text) <= 3 * piece + 120
+            beside = (held[-1:], one.text[:1])
+            assert not all(letter.isalpha() for letter in beside) or "中" in beside
+            held += one.text
             if one.last:
                 found.append(held)
                 places.append(one.place)
@@ -161,7 +164,7 @@ def test_without_zstd_the_message_names_the_package(
 ) -> None:
     file = tmp_path / "a.txt.zst"
     file.write_bytes(zstd_compress(b"text"))
-    monkeypatch.setattr(reading, "_zstd", lambda: None)
+    monkeypatch.setattr(unpacking, "zstd_module", lambda: None)
     with pytest.raises(DataError, match=r"a\.txt\.zst: reading \.zst needs .* backports\.zstd"):
         list(documents(file))
 
@@ -182,7 +185,7 @@ def test_latin_letters_within_utf8(tmp_path: Path, errors: Errors, expected: str
     with pytest.raises(DataError) as caught:
         list(documents(file))
     at = MIXED.index(b"\xe9 au")
-    assert str(caught.value) == f"{file}: not UTF-8 text at byte {at} (line 2)"
+    assert str(caught.value).startswith(f"{file}: not UTF-8 text at byte {at} (line 2); --errors ")
     assert list(documents(file, errors=errors)) == [expected]
     with pytest.raises(ConfigError, match="errors = 'ignore': must be one of strict, replace"):
         TextFiles(file, errors="ignore")  # type: ignore[arg-type]
@@ -201,7 +204,7 @@ def test_the_byte_of_an_encoding_error_is_that_of_the_file(
         (b"\xef\xbb\xbf" + "é".encode() + b"\xff\nx", 5, 1),
     ):
         file.write_bytes(content)
-        with pytest.raises(DataError, match=rf"not UTF-8 text at byte {at} \(line {line}\)$"):
+        with pytest.raises(DataError, match=rf"not UTF-8 text at byte {at} \(line {line}\); "):
             list(documents(file))
     file.write_bytes("a é\nbcd".encode() + b"\0")
     with pytest.raises(DataError, match=r"NUL byte at byte 8 \(line 2\)"):
@@ -210,7 +213,7 @@ def test_the_byte_of_an_encoding_error_is_that_of_the_file(
 
 def test_a_long_json_line_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "PIECE", 10)
-    monkeypatch.setattr(reading, "LONGEST_JSON", 50)
+    monkeypatch.setattr(records, "LONGEST_JSON", 50)
     file = tmp_path / "a.jsonl"
     file.write_text(json.dumps({"text": "short"}) + "\n" + json.dumps({"text": "x" * 60}))
     with pytest.raises(DataError, match="line 2 is longer than 50 characters"):

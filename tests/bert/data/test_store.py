@@ -38,10 +38,15 @@ def packed(documents: list[str], vocabulary: Vocabulary, length: int) -> list[li
             stream.append(vocabulary.sep_id)
         stream += ids.tolist()
     width = length - 2
-    return [
+    rows = [
         [vocabulary.cls_id, *stream[start : start + width], vocabulary.sep_id]
         for start in range(0, len(stream) - width + 1, width)
     ]
+    return [row for row in rows if ordinary(row, vocabulary) >= max(1, round(0.15 * length))]
+
+
+def ordinary(row: list[int], vocabulary: Vocabulary) -> int:
+    return sum(vocabulary.tokens[token] not in (*SPECIALS, "[unused0]") for token in row)
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
@@ -291,9 +296,9 @@ def test_missing_store_and_other_vocabulary_are_refused(
 def test_too_little_text_is_told_and_leaves_nothing(tmp_path: Path, vocabulary: Vocabulary) -> None:
     text = write_text(tmp_path / "text.txt", ["the cat sat on the mat", "a b"])
     folder = tmp_path / "store"
-    with pytest.raises(DataError, match=r"too little text for one train row of 64 .*8 tokens\)"):
+    with pytest.raises(DataError, match=r"one train row of 64 tokens: 2 documents seen, 2 for"):
         build_store(text, vocabulary, folder, length=64, per_mille=0)
-    with pytest.raises(DataError, match=r"too little text for one valid row of 6 .*\(0 documents"):
+    with pytest.raises(DataError, match=r"one valid row of 6 tokens: .* 0 for valid, 0 tokens"):
         build_store(text, vocabulary, folder, length=6, per_mille=1)
     assert list(folder.iterdir()) == []
     store = build_store(text, vocabulary, folder, length=6, per_mille=1000)

@@ -10,9 +10,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import models
 
 from bert.data.text import DataError
-from bert.data.vocab import SPECIALS, Vocabulary, load_vocabulary, train_vocabulary
+from bert.data.tokenizer_files import open_vocabulary, read_tokenizer, write_tokenizer
+from bert.data.vocab import (
+    SPECIALS,
+    Vocabulary,
+    load_vocabulary,
+    read_vocabulary,
+    train_vocabulary,
+)
+from swe.base.files import read_json, write_json
 
 
 def text_full_of_ties(words: int = 3000) -> list[str]:
@@ -178,6 +187,7 @@ def test_save_and_load(vocabulary: Vocabulary, tmp_path: Path) -> None:
         (b"word\n", r"lacks \[PAD\], \[UNK\], \[CLS\], \[SEP\], \[MASK\]"),
         (b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\na\n", "the token 'a' appears more than once"),
         (b"[PAD]\n\n[UNK]\n", "token 1 is empty or has white space"),
+        (b"[PAD]\n[UNK]\n\n[CLS]\n", "token 2 is empty or has white space: ''"),
         (b"[PAD]\nin it\n", "token 1 is empty or has white space: 'in it'"),
         (b"[PAD]\n\xff\n", "not UTF-8 text at byte 6"),
     ],
@@ -196,3 +206,140 @@ def test_faulty_vocabulary_gives_one_line_that_names_it(
 def test_missing_vocabulary(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"vocab\.txt: cannot be read \(No such file"):
         load_vocabulary(tmp_path / "vocab.txt")
+
+
+PLAIN = b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\ncat\n##s\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "more"),
+    [
+        (b"\xef\xbb\xbf" + PLAIN, []),
+        (PLAIN.replace(b"\n", b"\r\n"), []),
+        (PLAIN + b"\n\n\n", []),
+        (PLAIN + b"\r\n\r\n", []),
+        (PLAIN.rstrip(), []),
+        (PLAIN + "\u2028\n\u2029\n\x85\n\u3000\n\xa0\nlast\n".encode(),
+         ["\u2028", "\u2029", "\x85", "\u3000", "\xa0", "last"]),
+    ],
+)  # fmt: skip
+def test_vocabularies_as_others_write_them(tmp_path: Path, content: bytes, more: list[str]) -> None:
+    """Against the ids of the stock tokenizers library, which reads the file by itself."""
+    path = tmp_path / "vocab.txt"
+    path.write_bytes(content)
+    vocabulary = load_vocabulary(path)
+    assert list(vocabulary.tokens) == [*PLAIN.decode().split(), *more]
+    stock = models.WordPiece.from_file(str(path), unk_token="[UNK]")
+    for token in ("the", "cat", "last")[: 3 if more else 2]:
+        assert vocabulary.tokens.index(token) == stock.token_to_id(token)
+    path.with_name("again.txt").write_bytes(b"")
+    vocabulary.save(path.with_name("again.txt"))
+    assert load_vocabulary(path.with_name("again.txt")) == vocabulary
+    assert vocabulary.encode_batch(["the\u2028cats"])[0].tolist() == [5, 6, 7]
+
+
+def test_a_doubled_token_is_named_with_both_ids(tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_bytes(PLAIN + b"[PAD]\n[PAD]\n")
+    with pytest.raises(DataError, match=r"'\[PAD\]' appears more than once \(ids 0 and 9\)"):
+        load_vocabulary(tmp_path / "vocab.txt")
+
+
+CASED = PLAIN + b"The\nCat\nA\n##S\n"
+
+
+def test_cased_and_uncased_are_not_taken_for_one_another(tmp_path: Path) -> None:
+    plain, cased = tmp_path / "plain.txt", tmp_path / "cased.txt"
+    plain.write_bytes(PLAIN)
+    cased.write_bytes(CASED)
+    with pytest.raises(DataError, match=r"cased\.txt: is a cased vocabulary \(4 tokens .* '##S'\)"):
+        load_vocabulary(cased)
+    with pytest.raises(
+        DataError, match=r"plain\.txt: is an uncased vocabulary .*leave --cased out"
+    ):
+        load_vocabulary(plain, cased=True)
+    found = load_vocabulary(cased, cased=True)
+    assert found.encode_batch(["The the CATS cats Á"])[0].tolist() == [8, 5, 1, 6, 7, 1]
+    uncased = read_vocabulary(cased)
+    assert uncased.encode_batch(["The the Cats á"])[0].tolist() == [5, 5, 6, 7, 1]
+    assert found != uncased
+    assert found.sha256 != uncased.sha256
+    assert uncased.sha256 == hashlib.sha256(CASED).hexdigest()
+    one_in_a_hundred = [*(f"w{n}" for n in range(99)), "Stray"]
+    plain.write_bytes(PLAIN + "".join(f"{word}\n" for word in one_in_a_hundred).encode())
+    assert load_vocabulary(plain).size == 108
+
+
+def test_a_cased_vocabulary_is_trained(tmp_path: Path) -> None:
+    texts = ["The Cat, the cát. "] * 9
+    cased, plain = train_vocabulary(texts, 60, cased=True), train_vocabulary(texts, 60)
+    assert {"The", "Cat", "cát"} <= set(cased.tokens)
+    assert cased.cased
+    assert {"the", "cat"} <= set(plain.tokens)
+    assert not any("T" in token for token in plain.tokens if token not in SPECIALS)
+    assert load_vocabulary(saved(plain, tmp_path / "plain.txt")) == plain
+    assert load_vocabulary(saved(cased, tmp_path / "cased.txt"), cased=True) == cased
+
+
+def saved(vocabulary: Vocabulary, path: Path) -> Path:
+    vocabulary.save(path)
+    return path
+
+
+def test_tokenizer_files_of_a_cased_vocabulary(tmp_path: Path) -> None:
+    """There and back, and as the stock tokenizer splits."""
+    transformers = pytest.importorskip("transformers")
+    tokens = [line for line in CASED.decode().split("\n") if line]
+    vocabulary = Vocabulary(tokens, cased=True)
+    write_tokenizer(vocabulary, tmp_path, longest=16)
+    texts = ["The the CATS cats Á", "The  cat"]
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    for text, ids in zip(texts, vocabulary.encode_batch(texts), strict=True):
+        assert theirs(text, add_special_tokens=False)["input_ids"] == ids.tolist()
+    assert read_tokenizer(tmp_path) == vocabulary
+    for path in (tmp_path, tmp_path / "tokenizer.json", tmp_path / "vocab.txt"):
+        assert open_vocabulary(path, cased=True) == vocabulary
+        with pytest.raises(DataError, match="cased"):
+            open_vocabulary(path)
+    (tmp_path / "vocab.txt").unlink()
+    assert read_tokenizer(tmp_path) == vocabulary
+    (tmp_path / "tokenizer.json").unlink()
+    vocabulary.save(tmp_path / "vocab.txt")
+    assert read_tokenizer(tmp_path) == vocabulary
+    (tmp_path / "tokenizer_config.json").unlink()
+    with pytest.raises(DataError, match=r"no tokenizer_config\.json beside it says"):
+        read_tokenizer(tmp_path)
+
+
+def test_files_that_contradict_one_another(vocabulary: Vocabulary, tmp_path: Path) -> None:
+    write_tokenizer(vocabulary, tmp_path, longest=16)
+    words, fast = tmp_path / "vocab.txt", tmp_path / "tokenizer.json"
+    assert open_vocabulary(words) == vocabulary
+
+    def refused(message: str) -> None:
+        for read in (read_tokenizer, lambda folder: open_vocabulary(folder / "vocab.txt")):
+            with pytest.raises(DataError, match=message) as caught:
+                read(tmp_path)
+            assert "\n" not in str(caught.value)
+
+    swapped = [*vocabulary.tokens[:-2], vocabulary.tokens[-1], vocabulary.tokens[-2]]
+    Vocabulary(swapped).save(words)
+    at = len(swapped) - 2
+    refused(
+        rf"tokenizer\.json: token {at} is 'café', in vocab\.txt beside it '\[unused0\]'; remove"
+    )
+    Vocabulary([*vocabulary.tokens, "more"]).save(words)
+    refused(rf"token {at + 2} is none, in vocab\.txt beside it 'more'")
+    vocabulary.save(words)
+    data = read_json(fast)
+    data["added_tokens"].append({"id": vocabulary.size, "content": "[NEW]"})
+    write_json(fast, data)
+    with pytest.raises(
+        DataError, match=rf"added token '\[NEW\]' has id {vocabulary.size}, which is"
+    ):
+        read_tokenizer(tmp_path)
+    fast.unlink()
+    write_json(tmp_path / "added_tokens.json", {"[NEW]": 3})
+    with pytest.raises(DataError, match=r"added_tokens\.json: the added token '\[NEW\]' has id 3"):
+        read_tokenizer(tmp_path)
+    with pytest.raises(DataError, match=r"tokenizer\.json: cannot be read \(No such file"):
+        open_vocabulary(fast)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from bert.data.text import DataError
+from bert.finetune import study as study_module
 from bert.finetune.data.tasks import glue_task
 from bert.finetune.learning import run as runs
 from bert.finetune.learning.config import RATES, FinetuneConfig, Held
@@ -22,7 +24,7 @@ from bert.finetune.learning.start import StartingPoint, of_model
 from bert.finetune.learning.task import Judged
 from bert.finetune.scoring import squad_metrics
 from bert.finetune.scoring.predictions import label_words
-from bert.finetune.study import Sources, open_task, run_name, write_table
+from bert.finetune.study import Sources, open_task, run_finetune, run_name, write_table
 from bert.model.encoder import build_bert
 from swe.base.config import from_dict, to_dict
 from swe.base.errors import ConfigError
@@ -245,3 +247,119 @@ def test_missing_parts_and_long_rows(start: StartingPoint, glue: Path, tmp_path:
 def test_on_a_gpu(start: StartingPoint, glue: Path, tmp_path: Path, precision: str) -> None:
     task = task_of(start, glue, precision=precision)
     assert run(task, 1e-2, tmp_path, device="cuda")["value"] > 95.0
+
+
+def short(start: StartingPoint, data: Path, **change: Any) -> SentenceTask | SpanTask:
+    """A task of a few updates."""
+    return task_of(start, data, epochs=0.2, **change)
+
+
+def with_test_file(glue: Path, folder: Path) -> Path:
+    shutil.copytree(glue / "SST-2", folder / "SST-2")
+    return folder / "SST-2" / "test.tsv"
+
+
+def test_a_test_file_that_changes_is_answered_again(
+    start: StartingPoint, glue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By repeating the run that is submitted, and no other: the same score, other answers."""
+    file = with_test_file(glue, tmp_path)
+    sources = Sources(pretrained=Path("none"), data=tmp_path)
+    config = replace(CONFIG, epochs=0.2)
+    seen: list[str] = []
+
+    def study() -> dict[str, Any]:
+        def build(sources: Sources, config: FinetuneConfig) -> SentenceTask | SpanTask:
+            return open_task(start, sources, config)
+
+        build.__module__ = open_task.__module__
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(study_module, "build_task", build)
+            return run_finetune(sources, config, tmp_path / "out", warn=seen.append)
+
+    def answers() -> list[str]:
+        lines = (tmp_path / "out" / "submission" / "SST-2.tsv").read_text().splitlines()
+        return [line.split("\t")[0] for line in lines[1:]]
+
+    first = study()
+    assert answers() == [str(n) for n in range(9)]
+    assert study()["rows"] == first["rows"]
+    assert seen == []
+    file.write_text("index\tsentence\n7\tthe cat\n8\tthe mat\n")
+    again = study()
+    assert answers() == ["7", "8"]
+    assert [line.split(": ")[1] for line in seen] == [
+        "test changed since it was answered; the run is repeated"
+    ]
+    assert seen[0].startswith(str(next((tmp_path / "out" / "runs").iterdir())))
+    assert [row["value"] for row in again["rows"]] == [row["value"] for row in first["rows"]]
+    assert study()["rows"] == again["rows"]
+    assert len(seen) == 1
+
+
+def test_a_labelled_part_that_changes_repeats_every_run(
+    start: StartingPoint, glue: Path, tmp_path: Path
+) -> None:
+    """It is scored, so all runs of the table would hold scores on another file."""
+    task = short(start, glue)
+    assert isinstance(task, SentenceTask)
+    more = replace(task, parts=task.parts | {"dev-mm": task.parts["dev"]})
+    spec = replace(task.glue, parts=task.glue.parts | {"dev-mm": task.glue.parts["dev"]})
+    more = replace(more, glue=spec)
+    before = run(task, 1e-2, tmp_path / "run")
+    assert before["other_parts"] == {}
+    assert run(task, 1e-2, tmp_path / "run") == before
+    after = run(more, 1e-2, tmp_path / "run")
+    assert after["other_parts"] == {"dev-mm": after["scores"]}
+    assert after["value"] == before["value"]
+    assert run(more, 1e-2, tmp_path / "run") == after
+    # Without labels it is another matter for all runs but the submitted one.
+    bare = replace(task.parts["test"], sha256="another")
+    unlabelled = replace(more, parts=more.parts | {"test": bare})
+    assert run(unlabelled, 1e-2, tmp_path / "run") == after
+    assert run(unlabelled, 1e-2, tmp_path / "run", submitted=True)["answered"]["test"] == "another"
+
+
+def test_rows_beyond_the_trained_positions_are_told(
+    start: StartingPoint, glue: Path, squad: Path, tmp_path: Path
+) -> None:
+    for task in (
+        short(replace(start, trained_length=8), glue),
+        short(replace(start, trained_length=8), squad, task="squad-2.0", stride=4, max_query=4),
+    ):
+        lengths = task.rows.lengths
+        assert task.beyond_pretraining == {
+            "trained": 8,
+            "longest": int(lengths.max()),
+            "rows": int((lengths > 8).sum()),
+        }
+        [note] = [note for note in task.notes() if "longer than the 8 tokens" in note]
+        assert "; --max-length 8 cuts them, or pre-train with --set length=" in note
+        cut = replace(task.config, max_length=8, max_query=4)
+        assert replace(task, config=cut).beyond_pretraining == {}
+    for length in (None, int(short(start, glue).rows.lengths.max())):
+        task = short(replace(start, trained_length=length), glue)
+        assert task.beyond_pretraining == {}
+        assert task.notes() == []
+
+
+def test_empty_texts_are_learnt_and_answered(start: StartingPoint, tmp_path: Path) -> None:
+    """QQP as released: a question of no tokens is a row like any other."""
+    head = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n"
+    rows = [f"{n}\t1\t2\tthe cat\t{'the mat' * (n != 3)}\t{n % 2}\n" for n in range(16)]
+    for name in ("train.tsv", "dev.tsv"):
+        (tmp_path / name).write_text(head + "".join(rows))
+    (tmp_path / "test.tsv").write_text("id\tquestion1\tquestion2\n0\t\tthe cat\n1\ta\tb\n")
+    task = task_of(start, tmp_path, task="qqp", epochs=1.0)
+    assert task.sources()["train"] == {
+        "sha256": task.sources()["dev"]["sha256"],
+        "rows": 16,
+        "torn": 0,
+        "empty": 1,
+    }
+    assert [note.split(": ")[1] for note in task.notes()] == [
+        f"1 rows with an empty text kept (line {line})" for line in (5, 5, 2)
+    ]
+    score = run(task, 1e-3, tmp_path / "run")
+    assert np.isfinite(score["loss"])
+    assert len((tmp_path / "run/predictions/QQP.tsv").read_text().splitlines()) == 3

@@ -253,7 +253,11 @@ def test_a_tensor_too_many_or_too_few(vocabulary: Vocabulary, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("file", "changes", "message"),
     [
-        ("tokenizer_config.json", {"do_lower_case": False}, "do_lower_case = False: only uncased"),
+        (
+            "tokenizer_config.json",
+            {"do_lower_case": False},
+            r"do_lower_case = False in tokenizer_config.json: must be True, as BERT and tokenizer",
+        ),
         ("tokenizer_config.json", {"mask_token": "<mask>"}, "mask_token = '<mask>'"),
         ("tokenizer.json", {"model": {"type": "BPE"}}, r"model\.type = 'BPE'"),
         ("tokenizer.json", {"pre_tokenizer": None}, r"pre_tokenizer\.type = None"),

@@ -207,3 +207,44 @@ def test_mrpc_as_microsoft_gives_it(tmp_path: Path) -> None:
     assert [row.first for row in read("mrpc", tmp_path, "dev").rows] == ["a2"]
     assert [row.first for row in read("mrpc", tmp_path, "train").rows] == ["a0", "a1", "a3"]
     assert [row.label for row in read("mrpc", tmp_path, "test").rows] == [None, None]
+
+
+QQP_HEAD = ["id", "qid1", "qid2", "question1", "question2", "is_duplicate"]
+
+
+def test_empty_questions_of_qqp_are_kept_and_counted(tmp_path: Path) -> None:
+    """As the official files have them: two rows in train. They keep their place and their label."""
+    rows = [[str(n), "1", "2", "Why?", "How?", str(n % 2)] for n in range(8)]
+    rows[2][4] = ""
+    rows[5][3] = " "
+    put(tmp_path / "train.tsv", QQP_HEAD, *rows)
+    found = read("qqp", tmp_path, "train")
+    assert (len(found.rows), found.torn, found.empty) == (8, (), (4, 7))
+    assert [row.label for row in found.rows] == [n % 2 for n in range(8)]
+    assert found.rows[2] == Example(2, "Why?", "", 0)
+    assert found.rows[5] == Example(5, "", "How?", 1)
+    assert found.note == f"{found.path}: 2 rows with an empty text kept (line 4, ...)"
+    put(tmp_path / "test.tsv", ["id", "question1", "question2"], ["7", "", "How?"], ["8", "a", "b"])
+    answered = read("qqp", tmp_path, "test")
+    assert ([row.index for row in answered.rows], answered.empty) == ([7, 8], (2,))
+    rows[6][3] = ""
+    put(tmp_path / "train.tsv", QQP_HEAD, *rows)
+    with pytest.raises(DataError, match="line 4: an empty sentence, and so in 3 rows"):
+        read("qqp", tmp_path, "train")
+
+
+def test_other_encodings_as_told(tmp_path: Path) -> None:
+    content = "sentence\tlabel\ncafé\t1\n".encode() + b"na\xefve\t0\n"
+    (tmp_path / "train.tsv").write_bytes(content)
+    with pytest.raises(DataError, match="line 3: not UTF-8 text; --errors latin-1 reads such"):
+        read("sst-2", tmp_path, "train")
+    for errors, word in (("latin-1", "naïve"), ("replace", "na\ufffdve")):
+        found = read_part(glue_task("sst-2"), tmp_path, "train", errors)  # type: ignore[arg-type]
+        assert found is not None
+        assert [row.first for row in found.rows] == ["café", word]
+
+
+def test_a_pointer_to_a_file_not_fetched_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "train.tsv").write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(DataError, match=r"train\.tsv: line 1: is a Git LFS pointer; git lfs pull"):
+        read("sst-2", tmp_path, "train")
