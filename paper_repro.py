@@ -10,8 +10,8 @@
 Results already there for the same configuration and code are kept; Ctrl-C loses nothing and the
 same command goes on. So it does after --max-minutes. Exit status: 0 it ran (whatever the verdicts;
 of check: all within their tolerances), 1 something broke (of check: something is not), 2 what was
-asked for is impossible, 75 the time was up and work is left, 130 interrupted, 141 the reader of the
-output has gone.
+asked for is impossible, 75 the time was up or a signal (SIGTERM, SIGHUP, SIGUSR1, SIGUSR2) asked
+for an end and work is left, 130 interrupted, 141 the reader of the output has gone.
 """
 
 from __future__ import annotations

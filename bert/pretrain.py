@@ -9,14 +9,15 @@ The same command continues a run that was stopped, also in another mode and on a
 ranks. Rank 0 alone prepares the data, writes and shows progress; ``--out`` must be seen by all.
 The run lies in OUT/ARM-sSEED, the prepared data in OUT/data, shared by the runs in OUT.
 
-Exit status: as evidence.commands has it; 75 (time is up) is 0 under torchrun, to which any other
-status is a failure to be restarted.
+Exit status: as evidence.commands has it; 75 (time is up, or a signal asked for an end) is 0 under
+torchrun, to which any other status is a failure to be restarted.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from typing import Any, get_args
 import torch
 
 from bert.study.arms import ARMS, REFERENCE, STUDIES, StudyConfig
-from bert.study.commands import UNITS, print_budget, stopping
+from bert.study.commands import UNITS, print_budget
 from bert.study.comparison import build_task, prepare_data, run_folder
 from bert.study.language_study import (
     LANGUAGES,
@@ -204,7 +205,8 @@ def _work(options: Options, world: World, bars: Bars, stop: Callable[[], bool]) 
             text=options.text,
             vocabulary_file=options.vocab,
             jobs=options.jobs,
-            report=stopping(bars, stop),
+            report=bars,
+            stop=stop,
         )
     )
     return build_task, (study, data)
@@ -226,15 +228,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.minutes is not None
             else never
         )
+        alone = options.parallel == "none"
         try:
             with polite_stop() as asked:
                 summary = pretrain(options, either(asked, late))
         except Interrupted:
-            # Whichever rank was late first: all stopped for it, unless a signal came.
-            if late is never or asked():
+            # Whichever rank had a reason first, all stopped for it: another's signal is none here.
+            if asked.signal == signal.SIGINT or (alone and late is never):
                 raise
-            say(f"\n{NAME}: time is up; the same command goes on from here")
-            return TIME_IS_UP if options.parallel == "none" else 0
+            why = f"stopped by {asked.signal.name}" if asked.signal else "time is up"
+            if late is never and not asked():
+                why = "stopped by another rank"
+            say(f"\n{NAME}: {why}; the same command goes on from here")
+            return TIME_IS_UP if alone else 0
         except OSError as error:  # a disk that one rank cannot reach is that rank's alone
             if rank:
                 print(f"rank {rank}: {NAME}: {error}", file=sys.stderr)

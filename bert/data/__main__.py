@@ -26,7 +26,7 @@ from evidence.commands import add_several, ended, require_apart
 from swe.base.config import require_count
 from swe.base.environment import host
 from swe.base.files import json_digest, read_json, write_json
-from swe.base.interrupt import Stop, polite_stop
+from swe.base.interrupt import Stop, attentively, polite_stop, until
 from swe.base.progress import Bars
 
 
@@ -114,15 +114,18 @@ def source_of(given: argparse.Namespace) -> Source:
     return TextFiles(given.text, errors=given.errors, field=given.field)
 
 
-def vocabulary_of(given: argparse.Namespace, source: Source, bars: Bars) -> Vocabulary:
+def vocabulary_of(given: argparse.Namespace, source: Source, bars: Bars, stop: Stop) -> Vocabulary:
     """Load the vocabulary, or train it on the text and keep it in the folder for the next call."""
     if given.vocab:
         return load_vocabulary(given.vocab)
     require_count("--vocab-size", given.vocab_size, 6)
-    key = json_digest([source.describe(partial(bars, "hash")), given.vocab_size])[:12]
-    kept = given.out / f"trained-{key}.txt"
+    described = attentively(lambda left: source.describe(partial(bars, "hash")), stop)
+    kept = given.out / f"trained-{json_digest([described, given.vocab_size])[:12]}.txt"
     if not kept.exists():
-        train_vocabulary(_shown_texts(source, bars), given.vocab_size).save(kept)
+        texts = _shown_texts(source, bars)
+        attentively(lambda left: train_vocabulary(until(texts, left), given.vocab_size), stop).save(
+            kept
+        )
     return load_vocabulary(kept)
 
 
@@ -145,9 +148,8 @@ def build(given: argparse.Namespace) -> tuple[TokenStore, dict[str, Any]]:
         def show(built: BuildProgress) -> None:
             bars("tokens", built.read, built.total or 0, f"{built.tokens / 1e6:.1f} M tokens")
 
-        # Outside polite_stop: nothing is lost when Ctrl-C or SIGTERM ends this at once.
-        vocabulary = vocabulary_of(given, source, bars)
         with polite_stop() as stop:
+            vocabulary = vocabulary_of(given, source, bars, stop)
             store = build_store(
                 source,
                 vocabulary,

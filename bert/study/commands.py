@@ -24,10 +24,9 @@ from evidence.begun import OtherCode, keyed_folder
 from swe.base.config import from_dict, to_dict
 from swe.base.errors import ConfigError
 from swe.base.files import json_digest, write_json
-from swe.base.interrupt import Stop, either, never, polite_stop, stop_if
+from swe.base.interrupt import Stop, either, never, polite_stop
 from swe.base.progress import Bars
 from swe.run import loop
-from swe.run.pool import Report
 from swe.run.speed import SpeedConfig
 from swe.run.task import Task
 
@@ -212,16 +211,6 @@ def arms_command(
     return {table: time.perf_counter() - started}
 
 
-def stopping(report: Report, stop: Stop) -> Report:
-    """Return ``report`` that then raises Interrupted if there is a reason: to stop the data."""
-
-    def report_or_stop(what: str, done: int, total: int) -> None:
-        report(what, done, total)
-        stop_if(stop)
-
-    return report_or_stop
-
-
 def _prepare(study: StudyConfig, place: Place, bars: Bars, stop: Stop) -> StudyData:
     return prepare_data(
         study,
@@ -229,7 +218,8 @@ def _prepare(study: StudyConfig, place: Place, bars: Bars, stop: Stop) -> StudyD
         text=place.text,
         vocabulary_file=place.vocab,
         jobs=place.jobs,
-        report=stopping(bars, stop),
+        report=bars,
+        stop=stop,
     )
 
 

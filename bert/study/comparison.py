@@ -22,6 +22,7 @@ from bert.study.arms import REFERENCE, StudyConfig
 from evidence.comparison import compare
 from swe.base.config import to_dict
 from swe.base.files import read_json, read_lines, write_json
+from swe.base.interrupt import Stop, attentively, never, stop_if, until
 from swe.run.loop import train
 from swe.run.pool import Job, Report, run_jobs
 from swe.run.record import commits_of
@@ -44,13 +45,16 @@ def prepare_data(
     vocabulary_file: Path | None = None,
     jobs: int = 1,
     report: Report = lambda what, done, total: None,
+    stop: Stop = never,
 ) -> StudyData:
     """Harvest (when no text is given), train or load the vocabulary, build the token store.
 
     Everything lies in ``folder`` and is reused when it was made from the same inputs. A ``text``
     that is the folder of a finished store (see bert.data) is used as it is, with its vocabulary.
-    Raises DataError in one line for text, stores or vocabularies that cannot be used.
+    Raises DataError in one line for text, stores or vocabularies that cannot be used, Interrupted
+    soon after ``stop()`` turned true.
     """
+    report = _stopping(report, stop)
     sources = list(text)
     if len(sources) == 1 and (sources[0] / MANIFEST_NAME).is_file():
         return _stored(study, sources[0], vocabulary_file)
@@ -59,7 +63,7 @@ def prepare_data(
             harvest(folder / "docs", jobs=jobs, progress=lambda d, n: report("harvest", d, n))
         ]
     source = TextFiles(sources)  # one for all: its files are hashed once
-    vocabulary = _vocabulary(study, folder, source, vocabulary_file, report)
+    vocabulary = _vocabulary(study, folder, source, vocabulary_file, report, stop)
     saved = folder / f"vocab-{vocabulary.sha256[:12]}.txt"
     if not saved.exists():
         vocabulary.save(saved)
@@ -87,8 +91,23 @@ def _stored(study: StudyConfig, folder: Path, vocabulary_file: Path | None) -> S
     return StudyData(given, folder)
 
 
+def _stopping(report: Report, stop: Stop) -> Report:
+    """Return ``report`` that then raises Interrupted if there is a reason."""
+
+    def report_or_stop(what: str, done: int, total: int) -> None:
+        report(what, done, total)
+        stop_if(stop)
+
+    return report_or_stop
+
+
 def _vocabulary(
-    study: StudyConfig, folder: Path, source: TextFiles, given: Path | None, report: Report
+    study: StudyConfig,
+    folder: Path,
+    source: TextFiles,
+    given: Path | None,
+    report: Report,
+    stop: Stop,
 ) -> Vocabulary:
     if given is not None:
         return load_vocabulary(given)
@@ -97,7 +116,9 @@ def _vocabulary(
     cached = folder / f"trained-{key}.txt"
     if not cached.exists():
         report("vocabulary", 0, 1)
-        train_vocabulary(source.documents(), study.vocabulary).save(cached)
+        attentively(
+            lambda left: train_vocabulary(until(source.documents(), left), study.vocabulary), stop
+        ).save(cached)
         report("vocabulary", 1, 1)
     return load_vocabulary(cached)
 

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
+import pty
+import select
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +22,7 @@ from bert.study.options import add_speed_options, speed_of
 from swe.base.files import read_json, read_lines
 from swe.base.interrupt import Interrupted
 from swe.run.checkpoint import latest
-from tests.processes import end_all, interrupt
+from tests.processes import interrupt
 from tests.swe.ranks.rank_runs import StopAfter
 from tests.swe.ranks.ranks import LIMIT, run_ranks
 
@@ -194,19 +200,67 @@ def test_bad_arguments_are_one_clear_line(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_schedulers_sigterm_saves_the_run(text: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    words = arguments(text, out)
+def long_run(text: Path, out: Path, *more: str) -> list[str]:
+    words = arguments(text, out, *more)
     words[words.index("--steps") + 1] = "100000"
-    ended = interrupt(
-        ["-m", "bert.pretrain", *words], (out / "swe-f-s0/metrics.jsonl").exists, end_all
-    )
-    assert ended.status == 130
-    assert "stopped; the same command goes on" in ended.errors
-    assert "Traceback" not in ended.errors
+    return words
+
+
+def saved_step(out: Path) -> int:
     found = latest(out / "swe-f-s0/checkpoints", pytest.fail)
     assert found is not None
-    assert found.step > 0
+    return found.step
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_a_schedulers_signal_saves_the_run(name: str, text: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def send(group: int) -> None:
+        os.killpg(group, signal.Signals[name])
+
+    rows = (out / "swe-f-s0/metrics.jsonl").exists
+    ended = interrupt(["-m", "bert.pretrain", *long_run(text, out)], rows, send)
+    assert ended.status == 75
+    assert f"stopped by {name}; the same command goes on" in ended.errors
+    assert "Traceback" not in ended.errors
+    assert saved_step(out) > 0
+
+
+def test_a_closed_terminal_saves_the_run(text: Path, tmp_path: Path) -> None:
+    """The kernel's own SIGHUP, after which every word to the terminal is an error."""
+    out = tmp_path / "out"
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+        os.execv(sys.executable, [sys.executable, "-m", "bert.pretrain", *long_run(text, out)])
+    until = time.monotonic() + LIMIT
+    while not (out / "swe-f-s0/metrics.jsonl").exists() and time.monotonic() < until:
+        if select.select([terminal], [], [], 0.02)[0]:
+            os.read(terminal, 1 << 16)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 75
+    assert saved_step(out) > 0
+
+
+def test_a_signal_while_a_vocabulary_is_trained(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the one long call of a library that asks for no reason to stop."""
+    out, release = tmp_path / "out", threading.Event()
+
+    def endless(documents: object, size: int) -> None:
+        os.kill(os.getpid(), signal.SIGUSR2)
+        release.wait(LIMIT)
+        raise AssertionError("waited for")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bert.study.comparison.train_vocabulary", endless)
+        assert main(arguments(text, out)) == 75
+    release.set()
+    assert "stopped by SIGUSR2; the same command goes on" in capsys.readouterr().err
+    assert not list((out / "data").glob("*.txt"))
+    assert main(arguments(text, out)) == 0
 
 
 @pytest.mark.slow
