@@ -24,6 +24,7 @@ from swe.base.platform import peak_resident_memory, require_device, require_posi
 from swe.ranks.distributed import world_of
 from swe.ranks.parallel import Replicated
 from swe.run import checkpoint
+from swe.run.due import Due
 from swe.run.engine import Engine
 from swe.run.record import RunFolder, Spectator, commits_of, environment
 from swe.run.run_config import TrainConfig
@@ -127,12 +128,14 @@ class _Loop:
             self.world.on_first(lambda: _as_begun(speed, folder)),
         )
         self._resume(warn)
+        self.due = Due(self.engine.speed.checkpoint_minutes)
 
     def run(self) -> dict[str, Any]:
         config = self.config
         self._describe()
         while self.step < config.steps:
-            if self.world.any(self.stop()):
+            stop, due = self._asked()
+            if stop:
                 self._save()
                 raise Interrupted(f"{self.folder.path}: stopped before update {self.step}")
             step = self.step
@@ -142,7 +145,8 @@ class _Loop:
             self._log_probe(step, batch if measure and config.split_probes else None)
             if event is not None:
                 self._log_event(event)
-            if event is not None or (step > 0 and step % config.checkpoint_interval == 0):
+            by_share = step > 0 and step % config.checkpoint_interval == 0
+            if event is not None or by_share or (due and step > 0):
                 self._save()
             loss, self.norm = self.engine.update(step, batch)
             self.loss_sum += loss
@@ -153,6 +157,16 @@ class _Loop:
             if self.step % config.eval_interval == 0 and self.step < config.steps:
                 self._evaluate()
         return self._finish()
+
+    def _asked(self) -> tuple[bool, bool]:
+        """Whether to stop (any rank's reasons), and whether to save (by the first rank's clock)."""
+        stop, due = self.stop(), self.world.is_first and self.due()
+        if self.world.size == 1:
+            return stop, due
+        both = self.world.total(
+            torch.tensor([int(stop), int(due)])
+        )  # one message for two questions
+        return bool(both[0]), bool(both[1])
 
     def _describe(self) -> None:
         spread = {"parallel": self.engine.parallel.mode, "ranks": self.world.size}
@@ -231,15 +245,16 @@ class _Loop:
             loss_sum=float(self.loss_sum),
             loss_count=self.loss_count,
         )
-        checkpoint.save(
-            self.folder.checkpoints,
-            self.step,
-            self.engine.model,
-            self.engine.optimizer,
-            to_dict(state),
-            keep=keep,
-            world=self.world,
-        )
+        with self.due.saving():
+            checkpoint.save(
+                self.folder.checkpoints,
+                self.step,
+                self.engine.model,
+                self.engine.optimizer,
+                to_dict(state),
+                keep=keep,
+                world=self.world,
+            )
         self.saved_step = self.step
 
     def _resume(self, warn: Callable[[str], None]) -> None:

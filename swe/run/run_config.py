@@ -44,7 +44,7 @@ class TrainConfig:
     split_probes: bool = False
     """Log each such probe for the two halves of its batch too: what tells gradient from noise."""
     checkpoint_interval: int = 500
-    """Updates between checkpoints; an untie writes one too."""
+    """Updates between checkpoints; an untie writes one too, and so does the clock (swe.run.due)."""
 
     def __post_init__(self) -> None:
         require_count("steps", self.steps)

@@ -183,6 +183,7 @@ def test_blocks_are_compiled_on_cuda_and_not_on_the_cpu() -> None:
         (("--set", "no=1"), "no = 1: must be absent; known:"),
         (("--max-minutes", "-1"), "--max-minutes = -1.0: must be in (0"),
         (("--prefetch", "-1"), "prefetch = -1: must be"),
+        (("--checkpoint-minutes", "0"), "--checkpoint-minutes = 0.0: must be in (0"),
         (("--parallel", "ddp", "--compile", "model"), "compile = 'model': must be none or blocks"),
         (("--parallel", "ddp"), "not set; start with torchrun"),
     ],
