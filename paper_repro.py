@@ -51,7 +51,14 @@ from bert.study.table_arms import TABLES
 from evidence import made
 from evidence.check import check
 from evidence.claim import Record, in_words
-from evidence.commands import add_minutes, ended, require_apart, require_free, settings_of
+from evidence.commands import (
+    add_minutes,
+    ended,
+    joined,
+    require_apart,
+    require_free,
+    settings_of,
+)
 from evidence.recorded_times import announced, time_on_record, times_record
 from evidence.results import missing_records, read_data, reading
 from figures.pages.report import build as build_report
@@ -59,6 +66,7 @@ from swe.base.config import require_count
 from swe.base.errors import ConfigError
 from swe.base.files import write_json
 from swe.base.interrupt import Stop, stop_if
+from swe.base.options import Parser
 from theory.claims.toys import toy_claims
 from theory.studies.results import RESULTS, compute_missing
 
@@ -89,9 +97,7 @@ WORK = (*list(VERBS)[:4], *TABLES)
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    line = argparse.ArgumentParser(
-        prog=NAME, description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    line = Parser(prog=NAME, description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     listed = "\n".join(
         f"{verb:<9} {what.replace(chr(10), chr(10) + ' ' * 10)}"
         for verb, what in (VERBS | ALONE).items()
@@ -163,8 +169,14 @@ def run(given: argparse.Namespace, late: Stop) -> int:
         return clean(given.out)
     verbs = asked_verbs(given)
     named = {"size": given.size, "steps": given.steps, "seeds": given.seeds}
-    named |= settings_of(given.set, lists=("arms", "only", "rates", "taus", "longer"))
-    settings = {name: value for name, value in named.items() if value is not None}
+    settings = joined(
+        named, settings_of(given.set, lists=("arms", "only", "rates", "taus", "longer"))
+    )
+    first = settings.get("first_seed", given.seed)
+    if given.seed not in (0, first):
+        raise ConfigError(
+            f"--seed {given.seed} and --set first_seed={first}: leave one of them out"
+        )
     asked = (given.scale, given.seed, settings, given.text)
     study = asked_study(*asked) if "bert" in verbs else None
     tables = {table: asked_table(table, *asked) for table in TABLES if table in verbs}

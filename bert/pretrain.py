@@ -29,7 +29,7 @@ import torch
 
 from bert.study.arms import ARMS, REFERENCE, STUDIES, StudyConfig
 from bert.study.commands import UNITS, print_budget
-from bert.study.comparison import build_task, prepare_data, run_folder
+from bert.study.comparison import StudyData, build_task, prepare_data, run_folder
 from bert.study.language_study import (
     LANGUAGES,
     LanguageStudy,
@@ -47,11 +47,14 @@ from bert.study.options import (
 from bert.study.tables import Work
 from evidence.begun import OtherCode, continued
 from evidence.closure import code_digest
-from evidence.commands import TIME_IS_UP, add_minutes, ended, require_apart, settings_of
+from evidence.commands import TIME_IS_UP, add_minutes, ended, joined, require_apart, settings_of
 from swe.base.config import from_dict, require, to_dict
+from swe.base.errors import ConfigError
 from swe.base.interrupt import Deadline, Interrupted, Stop, either, never, polite_stop
+from swe.base.lock import in_turn
+from swe.base.options import Parser
 from swe.base.progress import Bars
-from swe.ranks.distributed import process_group, world_of
+from swe.ranks.distributed import process_group, require_launched, speaking_rank, world_of
 from swe.run.loop import train
 from swe.run.speed import SpeedConfig
 from swe.sharing.placement import Mode, World
@@ -81,7 +84,7 @@ class Options:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    line = argparse.ArgumentParser(
+    line = Parser(
         prog="python -m bert.pretrain",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
@@ -113,8 +116,10 @@ def parser() -> argparse.ArgumentParser:
 def parse(arguments: Sequence[str]) -> Options:
     """Read the command line; ConfigError for impossible values, status 2 for a wrong form."""
     given = parser().parse_args(arguments)
-    named = {"size": given.size, "steps": given.steps, **settings_of(given.set)}
-    settings = {name: value for name, value in named.items() if value is not None}
+    settings = joined({"size": given.size, "steps": given.steps}, settings_of(given.set))
+    for name, option in (("arms", "--arm"), ("first_seed", "--seed")):
+        if name in settings:
+            raise ConfigError(f"--set {name}={settings[name]}: is said by {option}; leave it out")
     settings["arms"] = list(dict.fromkeys((REFERENCE, given.arm)))
     if given.language is None:
         fields = to_dict(STUDIES[given.scale]) | settings | {"first_seed": given.seed}
@@ -126,6 +131,7 @@ def parse(arguments: Sequence[str]) -> Options:
     device = device_of(given)
     speed = speed_of(given, device)
     speed.validate(given.parallel)
+    require_launched(given.parallel)
     return Options(
         study=study,
         arm=given.arm,
@@ -198,23 +204,26 @@ def _work(options: Options, world: World, bars: Bars, stop: Callable[[], bool]) 
     study = options.study
     if isinstance(study, LanguageStudy):
         return build_language_task, (study,)
-    data = world.on_first_patiently(
-        lambda: prepare_data(
-            study,
-            options.out / "data",
-            text=options.text,
-            vocabulary_file=options.vocab,
-            jobs=options.jobs,
-            report=bars,
-            stop=stop,
-        )
-    )
-    return build_task, (study, data)
+    folder = options.out / "data"
+
+    def prepare() -> StudyData:
+        with in_turn(folder, bars.say, stop):  # several arms may begin at once
+            return prepare_data(
+                study,
+                folder,
+                text=options.text,
+                vocabulary_file=options.vocab,
+                jobs=options.jobs,
+                report=bars,
+                stop=stop,
+            )
+
+    return build_task, (study, world.on_first_patiently(prepare))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    rank = int(os.environ.get("RANK", "0"))
+    rank = speaking_rank()
 
     def say(text: str) -> None:
         """Let rank 0 speak for all: errors are raised on every rank alike."""

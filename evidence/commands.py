@@ -13,7 +13,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -148,6 +148,21 @@ def settings_of(pairs: Iterable[str], lists: Sequence[str] = ()) -> dict[str, An
         )
         if found.setdefault(name, value) != value:
             raise ConfigError(f"--set {name}: is given two values, {found[name]} and {value}")
+    return found
+
+
+def joined(options: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that options name, those left at None aside, and those of --set.
+
+    ``options``: {name of the setting: value of the option}; an option is named as the setting is.
+    ConfigError where both name one and differ: neither is to win in silence.
+    """
+    found = {name: value for name, value in options.items() if value is not None}
+    for name, value in settings.items():
+        if found.setdefault(name, value) != value:
+            raise ConfigError(
+                f"--{name} {found[name]} and --set {name}={value}: leave one of them out"
+            )
     return found
 
 

@@ -27,12 +27,14 @@ from swe.base.config import require_count
 from swe.base.environment import host
 from swe.base.files import json_digest, read_json, write_json
 from swe.base.interrupt import Stop, attentively, polite_stop, until
+from swe.base.lock import in_turn
+from swe.base.options import Parser
 from swe.base.progress import Bars
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line; argparse ends the program with status 2 for bad arguments."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m bert.data",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -148,7 +150,7 @@ def build(given: argparse.Namespace) -> tuple[TokenStore, dict[str, Any]]:
         def show(built: BuildProgress) -> None:
             bars("tokens", built.read, built.total or 0, f"{built.tokens / 1e6:.1f} M tokens")
 
-        with polite_stop() as stop:
+        with polite_stop() as stop, in_turn(given.out, bars.say, stop):
             vocabulary = vocabulary_of(given, source, bars, stop)
             store = build_store(
                 source,
@@ -195,6 +197,8 @@ def describe(store: TokenStore, record: dict[str, Any]) -> str:
         if entry["repeated"] or entry["left_out"]:
             line += f" ({entry['repeated']} tokens repeated, {entry['left_out']} left out)"
         lines.append(line)
+        if not entry["rows"]:
+            lines.append(f"no {part} rows: pre-training refuses this store (--per-mille, --valid)")
     if dropped := store.manifest.get("dropped", {}).get("documents"):
         lines.append(f"dropped from train: {dropped} documents that stand in the validation text")
     memory = record["peak_memory_bytes"]

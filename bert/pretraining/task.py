@@ -30,7 +30,7 @@ class MaskedLanguageTask(TokenPrediction):
     """Predict 15 % masked tokens of full rows of a token store.
 
     Raises ConfigError when the rows are longer than the model's positions, and DataError when the
-    vocabulary is not the model's.
+    vocabulary is not the model's or a part of the store has no row.
     """
 
     config: BertConfig
@@ -57,6 +57,13 @@ class MaskedLanguageTask(TokenPrediction):
                 f"vocabulary of {self.vocabulary.size} tokens, the model has "
                 f"{self.config.vocabulary}"
             )
+        for part, rows in (("training", self.store.train), ("validation", self.store.valid)):
+            if not len(rows):
+                raise DataError(
+                    f"{self.store.folder}: the store has no {part} rows (--per-mille "
+                    f"{self.store.manifest['per_mille']}); build one with --per-mille 20, or with "
+                    "validation text of its own, --valid"
+                )
 
     @property
     def length(self) -> int:

@@ -25,6 +25,7 @@ from swe.base.config import from_dict, to_dict
 from swe.base.errors import ConfigError
 from swe.base.files import json_digest, write_json
 from swe.base.interrupt import Stop, either, never, polite_stop
+from swe.base.lock import in_turn
 from swe.base.progress import Bars
 from swe.run import loop
 from swe.run.speed import SpeedConfig
@@ -212,15 +213,17 @@ def arms_command(
 
 
 def _prepare(study: StudyConfig, place: Place, bars: Bars, stop: Stop) -> StudyData:
-    return prepare_data(
-        study,
-        place.out / "data",
-        text=place.text,
-        vocabulary_file=place.vocab,
-        jobs=place.jobs,
-        report=bars,
-        stop=stop,
-    )
+    folder = place.out / "data"
+    with in_turn(folder, bars.say, stop):
+        return prepare_data(
+            study,
+            folder,
+            text=place.text,
+            vocabulary_file=place.vocab,
+            jobs=place.jobs,
+            report=bars,
+            stop=stop,
+        )
 
 
 def print_budget(what: str, task: TokenPrediction, batches: int) -> None:

@@ -20,7 +20,7 @@ from bert.data import __main__ as data
 from bert.data.reading import DataError
 from bert.finetune import __main__ as finetune
 from bert.finetune import arms
-from evidence.commands import add_several, ended, settings_of
+from evidence.commands import add_several, ended, joined, settings_of
 from swe.base.errors import CheckpointError, ConfigError, SweError
 from swe.base.interrupt import ENDING, Interrupted, never, polite_stop, stop_if
 
@@ -161,6 +161,13 @@ def test_settings() -> None:
         settings_of(["tau"])
     with pytest.raises(ConfigError, match=r"--set tau: is given two values, 0.2 and 0.3"):
         settings_of(["tau=0.2", "tau=0.3"])
+
+
+def test_an_option_and_a_setting_of_one_name() -> None:
+    assert joined({"steps": 5, "size": None}, {"tau": 0.2, "steps": 5}) == {"steps": 5, "tau": 0.2}
+    assert joined({"size": None}, {"size": "2x16"}) == {"size": "2x16"}
+    with pytest.raises(ConfigError, match=r"--steps 5 and --set steps=6: leave one of them out"):
+        joined({"steps": 5}, {"steps": 6})
 
 
 def test_several_of_another_type() -> None:
