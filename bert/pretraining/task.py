@@ -16,8 +16,9 @@ from bert.data.store import TokenStore
 from bert.data.text import DataError
 from bert.data.vocab import Vocabulary
 from bert.model.config import BertConfig
-from bert.model.encoder import Bert
+from bert.model.encoder import Bert, build_bert
 from bert.model.prediction import TokenPrediction
+from bert.model.start import Start
 from swe.base.config import require, require_count
 from swe.run.task import Batch
 
@@ -42,6 +43,8 @@ class MaskedLanguageTask(TokenPrediction):
     """Mask whole words (the paper's runs on the XLNet data) instead of single pieces."""
     validation_rows: int = 256
     """Rows of the fixed validation set, spread evenly over the store's validation part."""
+    start: Start | None = None
+    """Weights that a run starts with; None: those that its seed draws."""
 
     def __post_init__(self) -> None:
         require_count("rows", self.rows)
@@ -84,7 +87,18 @@ class MaskedLanguageTask(TokenPrediction):
             "whole_word": self.whole_word,
             "validation_rows": self.validation_rows,
             "data": self.store.manifest,
+            **({"start": self.start.describe()} if self.start is not None else {}),
         }
+
+    def build(self, seed: int) -> nn.Module:
+        """Return the model, every layer with its own start: drawn, or as ``start`` has it."""
+        return self.started(build_bert(self.config, seed))
+
+    def started(self, model: Bert) -> Bert:
+        """Return ``model`` with the weights of ``start``, where there is one."""
+        if self.start is not None:
+            self.start.apply(model)
+        return model
 
     def batch(self, seed: int, index: int) -> Batch:
         """Batch ``index``: rows by a permutation an epoch, masks by (seed, index)."""

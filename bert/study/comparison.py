@@ -16,9 +16,11 @@ from bert.data.harvest import harvest
 from bert.data.store import MANIFEST_NAME, VOCABULARY_NAME, TokenStore, build_store
 from bert.data.text import DataError, TextFiles
 from bert.data.vocab import Vocabulary, load_vocabulary, train_vocabulary
+from bert.model.start import Start
 from bert.pretraining.next_sentence import NextSentenceTask
 from bert.pretraining.task import MaskedLanguageTask
 from bert.study.arms import REFERENCE, StudyConfig
+from bert.study.begun_run import BegunRun
 from evidence.comparison import compare
 from swe.base.config import to_dict
 from swe.base.files import read_json, read_lines, write_json
@@ -46,13 +48,15 @@ def prepare_data(
     jobs: int = 1,
     report: Report = lambda what, done, total: None,
     stop: Stop = never,
+    begun: BegunRun | None = None,
 ) -> StudyData:
     """Harvest (when no text is given), train or load the vocabulary, build the token store.
 
     Everything lies in ``folder`` and is reused when it was made from the same inputs. A ``text``
     that is the folder of a finished store (see bert.data) is used as it is, with its vocabulary.
     Raises DataError in one line for text, stores or vocabularies that cannot be used, Interrupted
-    soon after ``stop()`` turned true.
+    soon after ``stop()`` turned true, and ConfigError where a run that was ``begun`` is of another
+    text or vocabulary, before a store is built.
     """
     report = _stopping(report, stop)
     sources = list(text)
@@ -63,7 +67,12 @@ def prepare_data(
             harvest(folder / "docs", jobs=jobs, progress=lambda d, n: report("harvest", d, n))
         ]
     source = TextFiles(sources)  # one for all: its files are hashed once
+    if begun is not None:
+        hashing = partial(report, "hash")
+        begun.check_text(source.describe(hashing), None)
     vocabulary = _vocabulary(study, folder, source, vocabulary_file, report, stop)
+    if begun is not None:
+        begun.check_vocabulary(vocabulary)
     saved = folder / f"vocab-{vocabulary.sha256[:12]}.txt"
     if not saved.exists():
         vocabulary.save(saved)
@@ -123,17 +132,20 @@ def _vocabulary(
     return load_vocabulary(cached)
 
 
-def build_task(study: StudyConfig, data: StudyData) -> MaskedLanguageTask:
-    """Open the prepared data as a task of the training core."""
+def build_task(
+    study: StudyConfig, data: StudyData, start: Start | None = None
+) -> MaskedLanguageTask:
+    """Open the prepared data as a task of the training core; ``start`` also says the shape."""
     vocabulary = load_vocabulary(data.vocabulary_file)
     kind = NextSentenceTask if study.pairs == "next-sentence" else MaskedLanguageTask
     return kind(
-        study.shape(vocabulary.size),
+        study.shape(vocabulary.size) if start is None else start.config,
         vocabulary,
         TokenStore.open(data.store, vocabulary),
         study.rows,
         study.whole_word,
         study.validation_rows,
+        start,
     )
 
 

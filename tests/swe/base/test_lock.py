@@ -15,7 +15,8 @@ from swe.base.lock import TURN_NAME, in_turn
 def test_the_second_waits_and_says_for_whom(tmp_path: Path) -> None:
     """Of five at once, each alone; locks of one process's descriptors exclude one another too."""
     folder = tmp_path / "data"
-    inside, most, said = 0, 0, []
+    inside, most = 0, 0
+    said: list[str] = []
     gate = threading.Barrier(5)
 
     def work() -> None:
