@@ -10,8 +10,8 @@
 Results already there for the same configuration and code are kept; Ctrl-C loses nothing and the
 same command goes on. So it does after --max-minutes. Exit status: 0 it ran (whatever the verdicts;
 of check: all within their tolerances), 1 something broke (of check: something is not), 2 what was
-asked for is impossible, 75 the time was up and work is left, 130 interrupted, 141 the reader of the
-output has gone.
+asked for is impossible, 75 the time was up or a signal (SIGTERM, SIGHUP, SIGUSR1, SIGUSR2) asked
+for an end and work is left, 130 interrupted, 141 the reader of the output has gone.
 """
 
 from __future__ import annotations
@@ -52,7 +52,14 @@ from bert.study.table_arms import TABLES
 from evidence import made
 from evidence.check import check
 from evidence.claim import Record, in_words
-from evidence.commands import add_minutes, ended, require_apart, require_free, settings_of
+from evidence.commands import (
+    add_minutes,
+    ended,
+    joined,
+    require_apart,
+    require_free,
+    settings_of,
+)
 from evidence.recorded_times import announced, time_on_record, times_record
 from evidence.results import missing_records, read_data, reading
 from figures.pages.report import build as build_report
@@ -60,6 +67,7 @@ from swe.base.config import require_count
 from swe.base.errors import ConfigError
 from swe.base.files import write_json
 from swe.base.interrupt import Stop, stop_if
+from swe.base.options import Parser
 from theory.claims.toys import toy_claims
 from theory.studies.results import RESULTS, compute_missing
 
@@ -90,9 +98,7 @@ WORK = (*list(VERBS)[:4], *TABLES)
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    line = argparse.ArgumentParser(
-        prog=NAME, description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    line = Parser(prog=NAME, description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     listed = "\n".join(
         f"{verb:<9} {what.replace(chr(10), chr(10) + ' ' * 10)}"
         for verb, what in (VERBS | ALONE).items()
@@ -164,8 +170,14 @@ def run(given: argparse.Namespace, late: Stop) -> int:
         return clean(given.out)
     verbs = asked_verbs(given)
     named = {"size": given.size, "steps": given.steps, "seeds": given.seeds}
-    named |= settings_of(given.set, lists=("arms", "only", "rates", "taus", "longer"))
-    settings = {name: value for name, value in named.items() if value is not None}
+    settings = joined(
+        named, settings_of(given.set, lists=("arms", "only", "rates", "taus", "longer"))
+    )
+    first = settings.get("first_seed", given.seed)
+    if given.seed not in (0, first):
+        raise ConfigError(
+            f"--seed {given.seed} and --set first_seed={first}: leave one of them out"
+        )
     asked = (given.scale, given.seed, settings, given.text)
     study = asked_study(*asked) if "bert" in verbs else None
     tables = {table: asked_table(table, *asked) for table in TABLES if table in verbs}

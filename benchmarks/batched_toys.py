@@ -10,7 +10,6 @@ step at rates at which it does not. Process time, interleaved, medians. Writes a
     python -m benchmarks.batched_toys --out records/batched_toys.json
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ from torch import Tensor
 
 from swe.base.environment import host
 from swe.base.files import write_json
+from swe.base.options import Parser
 from swe.sharing.schedule import SweFixed
 from swe.sharing.stack import SharedStack
 from theory.numerics.domain import Array
@@ -134,7 +134,7 @@ def family(setting: Setting, networks: int, repeats: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="JSON record to write")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=100)

@@ -12,7 +12,6 @@ the one variable that our analysis leaves (zas-1, the harder opponent). Writes a
     python benchmarks/closed_form.py --out records/closed_form.json
 """
 
-import argparse
 import json
 import math
 import platform
@@ -27,6 +26,7 @@ import scipy
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
+from swe.base.options import Parser
 from theory.linear import shared_flow, zas_flow
 
 Array = NDArray[np.float64]
@@ -148,7 +148,7 @@ def measure(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="JSON record to write")
     parser.add_argument("--sample", type=int, default=40, help="depths integrated per repeat")
     parser.add_argument("--repeats", type=int, default=5)

@@ -27,6 +27,7 @@ from bert.data.masking import masked_per_row
 from bert.model.config import BertConfig, named_config
 from bert.model.encoder import build_bert
 from swe.base.files import write_json
+from swe.base.options import Parser
 from swe.ranks.distributed import process_group, world_of
 from swe.ranks.parallel import Replicated
 from swe.run.engine import Engine
@@ -134,7 +135,7 @@ def measure(options: argparse.Namespace, device: torch.device) -> dict[str, Any]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="JSON record to write")
     parser.add_argument("--size", default="base", help="as in bert.model.config")
     parser.add_argument("--rows", type=int, default=1, help="rows of each rank")

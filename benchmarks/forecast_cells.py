@@ -6,7 +6,6 @@ one JSON line a cell, as it is finished; cells that are there already are not ru
     python -m benchmarks.forecast_cells --out cells.jsonl --seed 0 --each 60 --jobs 2
 """
 
-import argparse
 import json
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,6 +17,7 @@ from tqdm import tqdm
 
 from swe.base.environment import host
 from swe.base.files import append_line, read_lines, write_json
+from swe.base.options import Parser
 from swe.sharing.seeds import derive_seed
 from theory.toys.cells import FITTED, UNSEEN, Cell, drawn, measure
 
@@ -34,7 +34,7 @@ def one(work: tuple[int, Cell]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="JSON lines to write or continue")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--each", type=int, default=60, help="cells of each family")

@@ -8,11 +8,11 @@ where its cells were measured. `--judge` writes how often it and simpler rules a
 that it was not fitted to.
 """
 
-import argparse
 from pathlib import Path
 
 from swe.base.environment import host
 from swe.base.files import read_json, read_lines, write_json
+from swe.base.options import Parser
 from swe.predict.calibration import SHIPPED, load, save
 from swe.predict.measured import SHARES
 from theory.toys.cells import FITTED
@@ -20,7 +20,7 @@ from theory.toys.forecasting import calibration, scores
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--fit", type=Path, help="cells to fit the calibration to, JSON lines")
     parser.add_argument("--judge", type=Path, help="cells to judge it on")
     parser.add_argument("--name", default="forecasts", help="of the judging's record")

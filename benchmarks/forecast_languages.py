@@ -8,7 +8,6 @@ line a cell, as it is finished; cells that are there already are not run again.
     python -m benchmarks.forecast_languages --out results/languages.jsonl --jobs 2
 """
 
-import argparse
 import math
 from collections.abc import Callable
 from functools import partial
@@ -27,6 +26,7 @@ from bert.languages.task import LanguageTask
 from bert.model.config import Placement, named_config
 from swe.base.environment import host
 from swe.base.files import append_line, read_lines, write_json
+from swe.base.options import Parser
 from swe.predict.measured import ARMS as MEASURED
 from swe.predict.measured import LEAST, lengths
 from swe.probes.curvature import curvature
@@ -122,7 +122,7 @@ def one(work: tuple[str, Placement, int]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="JSON lines to write or continue")
     parser.add_argument("--seeds", type=int, default=4, help="starts on which a cell is judged")
     parser.add_argument("--jobs", type=int, default=1)

@@ -7,7 +7,6 @@ Processor seconds of whole processes, in turn, so that the machine's drift meets
 
 from __future__ import annotations
 
-import argparse
 import resource
 import statistics
 import subprocess
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from swe.base.environment import host
 from swe.base.files import write_json
+from swe.base.options import Parser
 
 PROGRAMS = {
     "nothing": "pass",
@@ -35,7 +35,7 @@ def processor_seconds(program: str) -> float:
 
 def main() -> None:
     """Measure and write the record."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = Parser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--runs", type=int, default=20, help="runs of each program")
     parser.add_argument("--out", type=Path, required=True, help="JSON record to write")
     options = parser.parse_args()

@@ -9,7 +9,6 @@ runs in a process of its own.
     python benchmarks/memory.py --device cuda --out records/memory-cuda.json
 """
 
-import argparse
 import gc
 import multiprocessing
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch.nn import functional
 from bert.model.config import named_config
 from bert.model.encoder import Bert, build_bert
 from swe.base.files import write_json
+from swe.base.options import Parser
 from swe.run.optimizer import OptimizerConfig, build_adamw
 from swe.run.record import environment
 from swe.sharing.schedule import AlwaysShared, NeverShared
@@ -85,7 +85,7 @@ def measure(size: str, kind: str, device_name: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--size", default="large", help='named size or "LxH" (see bert.model.config)'
     )

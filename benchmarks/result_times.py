@@ -9,7 +9,6 @@ was ended at a lower limit. ``paper_repro.py`` says the sum before it starts.
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import os
 import resource
@@ -23,6 +22,7 @@ from tqdm import tqdm
 
 from swe.base.environment import host
 from swe.base.files import read_json, write_json
+from swe.base.options import Parser
 from theory.numerics.scales import SCALES
 from theory.studies.results import RESULTS
 
@@ -57,7 +57,7 @@ def _compute(pipe: Connection, area: str, name: str, seed: int, scale: str, limi
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="JSON record to write")
     parser.add_argument("--scale", choices=SCALES, default="full")
     parser.add_argument("--seed", type=int, default=0)

@@ -44,6 +44,7 @@ from benchmarks.side_by_side.worker import serve
 from figures.pages.throughput import table
 from swe.base.errors import ConfigError
 from swe.base.files import read_json, write_json
+from swe.base.options import Parser
 
 FORMAT = "share-then-unshare throughput"
 
@@ -188,9 +189,7 @@ class Comparison:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--size", default="12x64", help='named size or "LxH"')
     parser.add_argument("--length", type=int, default=64, help="tokens in a row")

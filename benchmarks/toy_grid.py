@@ -7,7 +7,6 @@ Writes a JSON record, setting by setting; what is there already is not run again
     python -m benchmarks.toy_grid --out records/toys/grid.json
 """
 
-import argparse
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from tqdm import tqdm
 
 from swe.base.environment import host
 from swe.base.files import read_json, write_json
+from swe.base.options import Parser
 from theory.toys.judged import SCALES, Setting, judge_all
 
 GAMMAS, DEVIATIONS, UPDATES = (1.0, 0.3), (0.3, 1.0), (200, 400, 800)
@@ -35,7 +35,7 @@ def grid() -> list[Setting]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="JSON record to write or continue")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

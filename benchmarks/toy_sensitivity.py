@@ -11,7 +11,6 @@ grid.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from tqdm import tqdm
 
 from swe.base.environment import host
 from swe.base.files import read_json, write_json
+from swe.base.options import Parser
 from theory.toys import deep_linear as toy_deep_linear
 from theory.toys import teacher_student as toy_teacher_student
 
@@ -60,7 +60,7 @@ def students(seed: int, seeds: int, steps: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="JSON record to write")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)

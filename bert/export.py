@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,11 +19,12 @@ from bert.huggingface.export import (
 from evidence.commands import ended
 from swe.base.errors import ConfigError
 from swe.base.interrupt import Stop
+from swe.base.options import Parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Export one run folder; returns the exit status (see evidence.commands)."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m bert.export",
         description="Write a trained model as a folder for the stock transformers classes.",
     )

@@ -5,18 +5,24 @@
         --parallel fsdp --out runs
     python -m bert.pretrain --language composition --arm swe-f --out runs
 
-The same command continues a run that was stopped, also in another mode and on another number of
-ranks. Rank 0 alone prepares the data, writes and shows progress; ``--out`` must be seen by all.
-The run lies in OUT/ARM-sSEED, the prepared data in OUT/data, shared by the runs in OUT.
+    python -m bert.pretrain --text my.txt --start-from bert-base --arm swe-f --out runs
+    python -m bert.pretrain ... --steps 2000 --extend
 
-Exit status: as evidence.commands has it; 75 (time is up) is 0 under torchrun, to which any other
-status is a failure to be restarted.
+The same command continues a run that was stopped, also in another mode and on another number of
+ranks; --extend takes it, or a finished one, on to more --steps, at a rate that its record states.
+--start-from starts with the weights of a run, of an export of one or of a Hugging Face folder.
+Rank 0 alone prepares the data, writes and shows progress; ``--out`` must be seen by all. The run
+lies in OUT/ARM-sSEED, the prepared data in OUT/data, shared by the runs in OUT.
+
+Exit status: as evidence.commands has it; 75 (time is up, or a signal asked for an end) is 0 under
+torchrun, to which any other status is a failure to be restarted.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,9 +34,12 @@ import torch
 
 from bert.data.options import reading_of
 from bert.data.text import Reading
+from bert.model.prediction import TokenPrediction
+from bert.model.start import Start
 from bert.study.arms import ARMS, REFERENCE, STUDIES, StudyConfig
-from bert.study.commands import UNITS, print_budget, stopping
-from bert.study.comparison import build_task, prepare_data, run_folder
+from bert.study.begun_run import BegunRun, begun_run
+from bert.study.commands import UNITS, print_budget
+from bert.study.comparison import StudyData, build_task, prepare_data, run_folder
 from bert.study.language_study import (
     LANGUAGES,
     LanguageStudy,
@@ -45,15 +54,21 @@ from bert.study.options import (
     device_of,
     speed_of,
 )
+from bert.study.starting import Source, open_source, tie_of
 from bert.study.tables import Work
 from evidence.begun import OtherCode, continued
 from evidence.closure import code_digest
-from evidence.commands import TIME_IS_UP, add_minutes, ended, require_apart, settings_of
+from evidence.commands import TIME_IS_UP, add_minutes, ended, joined, require_apart, settings_of
 from swe.base.config import from_dict, require, to_dict
+from swe.base.errors import ConfigError
 from swe.base.interrupt import Deadline, Interrupted, Stop, either, never, polite_stop
+from swe.base.lock import in_turn
+from swe.base.options import Parser
 from swe.base.progress import Bars
-from swe.ranks.distributed import process_group, world_of
+from swe.ranks.distributed import process_group, require_launched, speaking_rank, world_of
+from swe.run.extend import extend
 from swe.run.loop import train
+from swe.run.run_config import TrainConfig, described
 from swe.run.speed import SpeedConfig
 from swe.sharing.placement import Mode, World
 
@@ -81,11 +96,17 @@ class Options:
     jobs: int
     other_code: OtherCode = "refuse"
     """What to do with the run when other code left it half done."""
+    extend: bool = False
+    """Whether a run of fewer updates is to go on to those of the study."""
+    source: Source | None = None
+    """The model to start from."""
+    start: Start | None = None
+    """What of it the arm starts with."""
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    line = argparse.ArgumentParser(
+    line = Parser(
         prog="python -m bert.pretrain",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
@@ -99,6 +120,25 @@ def parser() -> argparse.ArgumentParser:
     add_study_options(line)
     line.add_argument(
         "--language", choices=LANGUAGES, help="no text, but a language of known truth"
+    )
+    line.add_argument(
+        "--extend",
+        action="store_true",
+        help="take the run that is there on to more --steps: from its last checkpoint the rate\n"
+        "climbs, over as many updates as its warm-up, to the line of the longer run",
+    )
+    line.add_argument(
+        "--start-from",
+        type=Path,
+        metavar="FOLDER",
+        help="start with the weights of a run, an export or a Hugging Face folder, with its\n"
+        "shape and its vocabulary",
+    )
+    line.add_argument(
+        "--start-tie",
+        metavar="HOW",
+        help="what layers that share start with there: average (default), their mean, or the\n"
+        "number of the one that all take, from 0",
     )
     add_device(line)
     line.add_argument(
@@ -117,8 +157,17 @@ def parser() -> argparse.ArgumentParser:
 def parse(arguments: Sequence[str]) -> Options:
     """Read the command line; ConfigError for impossible values, status 2 for a wrong form."""
     given = parser().parse_args(arguments)
-    named = {"size": given.size, "steps": given.steps, **settings_of(given.set)}
-    settings = {name: value for name, value in named.items() if value is not None}
+    settings = joined({"size": given.size, "steps": given.steps}, settings_of(given.set))
+    for name, option in (("arms", "--arm"), ("first_seed", "--seed")):
+        if name in settings:
+            raise ConfigError(f"--set {name}={settings[name]}: is said by {option}; leave it out")
+    source = None
+    if given.start_from is not None:
+        require(given.language is None, "--start-from", given.start_from, "without --language")
+        source = open_source(given.start_from, given.vocab)
+        settings |= source.settings(settings)
+    tied = given.start_tie is not None
+    require(not tied or source is not None, "--start-tie", given.start_tie, "with --start-from")
     settings["arms"] = list(dict.fromkeys((REFERENCE, given.arm)))
     if given.language is None:
         fields = to_dict(STUDIES[given.scale]) | settings | {"first_seed": given.seed}
@@ -131,6 +180,7 @@ def parse(arguments: Sequence[str]) -> Options:
     device = device_of(given)
     speed = speed_of(given, device)
     speed.validate(given.parallel)
+    require_launched(given.parallel)
     return Options(
         study=study,
         arm=given.arm,
@@ -147,6 +197,11 @@ def parse(arguments: Sequence[str]) -> Options:
         minutes=given.max_minutes,
         jobs=given.jobs,
         other_code=given.other_code,
+        extend=given.extend,
+        source=source,
+        start=None
+        if source is None
+        else source.start(study, given.arm, tie_of(given.start_tie or "average")),
     )
 
 
@@ -160,9 +215,9 @@ def ranks(options: Options) -> Iterator[tuple[World, torch.device]]:
             yield world_of(options.parallel), device
 
 
-def record_code(folder: Path, other_code: OtherCode, module: str) -> None:
+def record_code(folder: Path, other_code: OtherCode, module: str, *, extend: bool) -> None:
     """Record this code in an unfinished run's folder; ConfigError where other code began it."""
-    if not (folder / "summary.json").exists():
+    if extend or not (folder / "summary.json").exists():
         code = code_digest([module, train.__module__])
         begun = (folder / "config.json").exists()
         continued(
@@ -175,57 +230,109 @@ def record_code(folder: Path, other_code: OtherCode, module: str) -> None:
 
 def pretrain(options: Options, stop: Callable[[], bool]) -> dict[str, Any]:
     """Prepare the data, train or continue the run; returns its summary."""
-    study = options.study
+    study, folder = options.study, run_folder(options.out, options.arm, options.seed)
     with ranks(options) as (world, device), Bars(UNITS, quiet=not world.is_first) as bars:
-        work = _work(options, world, bars, stop)
+        begun = world.on_first(lambda: _begun(options, folder))
+        work = _work(options, world, bars, stop, begun)
         task = world.all_or_none(lambda: work[0](*work[1]))
-        folder = run_folder(options.out, options.arm, options.seed)
-        world.on_first(lambda: record_code(folder, options.other_code, work[0].__module__))
+        config = study.train_config(options.arm, options.seed)
+        longer = False
+        if begun is not None:
+            config = begun.asked(study, options.arm, options.seed)
+            longer = study.steps > config.steps
+            here = {"train": described(config), "task": task.describe()}
+            world.on_first(lambda: begun.check(here))
+        module = work[0].__module__
+        world.on_first(lambda: record_code(folder, options.other_code, module, extend=longer))
+        if longer:
+            config = world.on_first(lambda: extend(folder, study.steps, bars.say))
         if world.is_first:
-            print_budget(
-                f"{folder}: {study.steps} updates on {world.size} {device.type} rank(s), "
-                f"{options.parallel}",
-                task,
-                study.steps * study.accumulation,
-            )
+            _announce(options, folder, config, task, world, device)
         return train(
             task,
-            study.train_config(options.arm, options.seed),
+            config,
             folder,
             device=device,
             parallel=options.parallel,
             speed=options.speed,
             stop=stop,
             warn=bars.say,
-            progress=lambda step, row: bars("train", step, study.steps),
+            progress=lambda step, row: bars("train", step, config.steps),
         )
 
 
-def _work(options: Options, world: World, bars: Bars, stop: Callable[[], bool]) -> Work:
+def _begun(options: Options, folder: Path) -> BegunRun | None:
+    """Return the run that is there, compared with what is asked for as far as that is known."""
+    begun = begun_run(folder)
+    if begun is not None:
+        begun.check_study(options.study, options.arm, options.seed, extend=options.extend)
+        begun.check({"task": {"start": options.start and options.start.describe()}})
+    elif options.extend and not (folder / "config.json").exists():
+        raise ConfigError(f"--extend: {folder} holds no run; without it one is begun there")
+    return begun
+
+
+def _announce(
+    options: Options,
+    folder: Path,
+    config: TrainConfig,
+    task: TokenPrediction,
+    world: World,
+    device: torch.device,
+) -> None:
+    """Say what is about to be computed, and what is unusual about it."""
+    print_budget(
+        f"{folder}: {config.steps} updates on {world.size} {device.type} rank(s), "
+        f"{options.parallel}",
+        task,
+        config.steps * config.accumulation,
+    )
+    for at, before in zip(config.extended_at, config.extended_from, strict=True):
+        print(f"extended at update {at} of {before}: from there the rate is the longer run's")
+    if options.source is not None and options.source.headless:
+        print(f"{options.source.folder}: has no masked-language head; it is drawn")
+
+
+def _work(
+    options: Options,
+    world: World,
+    bars: Bars,
+    stop: Callable[[], bool],
+    begun: BegunRun | None,
+) -> Work:
     """Return what makes the task, after rank 0 has prepared a text's data."""
     study = options.study
     if isinstance(study, LanguageStudy):
         return build_language_task, (study,)
-    data = world.on_first_patiently(
-        lambda: prepare_data(
-            study,
-            options.out / "data",
-            text=options.text,
-            vocabulary_file=options.vocab,
-            reading=options.reading,
-            valid=options.valid,
-            cased=options.cased,
-            jobs=options.jobs,
-            report=stopping(bars, stop),
-            say=bars.say,
-        )
-    )
-    return build_task, (study, data)
+    folder, source = options.out / "data", options.source
+
+    def prepare() -> StudyData:
+        with in_turn(folder, bars.say, stop):  # several arms may begin at once
+            vocabulary_file = options.vocab
+            if source is not None:
+                vocabulary_file = folder / f"vocab-{source.vocabulary.sha256[:12]}.txt"
+                source.vocabulary.save(vocabulary_file)
+            return prepare_data(
+                study,
+                folder,
+                text=options.text,
+                vocabulary_file=vocabulary_file,
+                reading=options.reading,
+                valid=options.valid,
+                cased=options.cased,
+                jobs=options.jobs,
+                report=bars,
+                say=bars.say,
+                stop=stop,
+                begun=begun,
+            )
+
+    return build_task, (study, world.on_first_patiently(prepare), options.start)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    rank = int(os.environ.get("RANK", "0"))
+    rank = speaking_rank()
 
     def say(text: str) -> None:
         """Let rank 0 speak for all: errors are raised on every rank alike."""
@@ -239,15 +346,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.minutes is not None
             else never
         )
+        alone = options.parallel == "none"
         try:
             with polite_stop() as asked:
                 summary = pretrain(options, either(asked, late))
         except Interrupted:
-            # Whichever rank was late first: all stopped for it, unless a signal came.
-            if late is never or asked():
+            # Whichever rank had a reason first, all stopped for it: another's signal is none here.
+            if asked.signal == signal.SIGINT or (alone and late is never):
                 raise
-            say(f"\n{NAME}: time is up; the same command goes on from here")
-            return TIME_IS_UP if options.parallel == "none" else 0
+            why = f"stopped by {asked.signal.name}" if asked.signal else "time is up"
+            if late is never and not asked():
+                why = "stopped by another rank"
+            say(f"\n{NAME}: {why}; the same command goes on from here")
+            return TIME_IS_UP if alone else 0
         except OSError as error:  # a disk that one rank cannot reach is that rank's alone
             if rank:
                 print(f"rank {rank}: {NAME}: {error}", file=sys.stderr)

@@ -1,8 +1,9 @@
 """What the project's commands share: exit statuses, one line for an error, options that add up.
 
 Exit status of every command: 0 it ran, whatever came out; 1 something broke; 2 what was asked for
-is impossible; 75 (EX_TEMPFAIL: try again) the time of --max-minutes is up and work is left; 130
-interrupted; 141 who read the output has gone (``| head``).
+is impossible; 75 (EX_TEMPFAIL: try again) the time of --max-minutes is up, or SIGTERM, SIGHUP,
+SIGUSR1 or SIGUSR2 asked for an end, and work is left; 130 interrupted by Ctrl-C; 141 who read the
+output has gone (``| head``).
 """
 
 from __future__ import annotations
@@ -10,13 +11,23 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from swe.base.errors import ConfigError, SweError
-from swe.base.interrupt import Deadline, Interrupted, Stop, never
+from swe.base.interrupt import (
+    Deadline,
+    Interrupted,
+    Stop,
+    Told,
+    last_signal,
+    never,
+    told_at_once,
+)
 from swe.base.platform import require_posix
 
 TIME_IS_UP, INTERRUPTED, NOBODY_READS = 75, 130, 141
@@ -34,13 +45,32 @@ def ended(
     ``late`` says whether ``minutes`` (of --max-minutes) are over. ``say`` prints a line, to
     standard error by default. Errors that nobody raised on purpose are bugs and get through.
     """
-    say = say or (lambda text: print(text, file=sys.stderr))
+    said = say or (lambda text: print(text, file=sys.stderr))
+
+    def say_if_heard(text: str) -> None:
+        with suppress(OSError):  # a terminal that was closed (SIGHUP) hears nothing any more
+            said(text)
+
+    try:
+        status = _ended(name, work, minutes, say_if_heard)
+    finally:
+        _let_go_of_what_is_closed()
+    return status
+
+
+def _ended(
+    name: str,
+    work: Callable[[Stop], int | None],
+    minutes: float | None,
+    say: Callable[[str], None],
+) -> int:
     late: Stop = never
     try:
         require_posix("this command")
         if minutes is not None:
             late = Deadline(minutes, name="--max-minutes")
-        status = work(late)
+        with told_at_once():
+            status = work(late)
         sys.stdout.flush()
         return status or 0
     except BrokenPipeError:
@@ -49,14 +79,31 @@ def ended(
         return NOBODY_READS
     except (KeyboardInterrupt, Interrupted) as reason:
         up = isinstance(reason, Interrupted) and late()
-        say(f"\n{name}: {'time is up' if up else 'stopped'}; the same command goes on from here")
-        return TIME_IS_UP if up else INTERRUPTED
+        came = last_signal()
+        asked = came is not None and came != signal.SIGINT and not _is_ctrl_c(reason)
+        why = f"stopped by {came.name}" if came and asked else "time is up" if up else "stopped"
+        say(f"\n{name}: {why}; the same command goes on from here")
+        return TIME_IS_UP if up or asked else INTERRUPTED
     except SweError as error:
         say(f"{name}: {error}")
         return error.status
     except OSError as error:
         say(f"{name}: {error}")
         return 1
+
+
+def _is_ctrl_c(reason: BaseException) -> bool:
+    return isinstance(reason, KeyboardInterrupt) and not isinstance(reason, Told)
+
+
+def _let_go_of_what_is_closed() -> None:
+    """Keep the interpreter's last flush from failing, which would end it with status 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):  # a stream without a descriptor needs none
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def add_minutes(parser: argparse._ActionsContainer) -> None:
@@ -101,6 +148,21 @@ def settings_of(pairs: Iterable[str], lists: Sequence[str] = ()) -> dict[str, An
         )
         if found.setdefault(name, value) != value:
             raise ConfigError(f"--set {name}: is given two values, {found[name]} and {value}")
+    return found
+
+
+def joined(options: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that options name, those left at None aside, and those of --set.
+
+    ``options``: {name of the setting: value of the option}; an option is named as the setting is.
+    ConfigError where both name one and differ: neither is to win in silence.
+    """
+    found = {name: value for name, value in options.items() if value is not None}
+    for name, value in settings.items():
+        if found.setdefault(name, value) != value:
+            raise ConfigError(
+                f"--{name} {found[name]} and --set {name}={value}: leave one of them out"
+            )
     return found
 
 

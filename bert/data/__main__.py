@@ -28,13 +28,15 @@ from evidence.commands import ended, require_apart
 from swe.base.config import require_count
 from swe.base.environment import host
 from swe.base.files import json_digest, read_json, write_json
-from swe.base.interrupt import Stop, polite_stop
+from swe.base.interrupt import Stop, attentively, polite_stop, until
+from swe.base.lock import in_turn
+from swe.base.options import Parser
 from swe.base.progress import Bars
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line; argparse ends the program with status 2 for bad arguments."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m bert.data",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -100,17 +102,21 @@ def source_of(given: argparse.Namespace) -> Source:
     return TextFiles(given.text, reading=reading_of(given), vocabulary=given.vocab)
 
 
-def vocabulary_of(given: argparse.Namespace, source: Source, bars: Bars) -> Vocabulary:
+def vocabulary_of(given: argparse.Namespace, source: Source, bars: Bars, stop: Stop) -> Vocabulary:
     """Load the vocabulary, or train it on the text and keep it in the folder for the next call."""
     if given.vocab:
         return open_vocabulary(given.vocab, cased=given.cased)
     require_count("--vocab-size", given.vocab_size, 6)
-    inputs = [source.describe(partial(bars, "hash")), given.vocab_size]
-    key = json_digest(inputs + ["cased"] * given.cased)[:12]
+    described = attentively(lambda left: source.describe(partial(bars, "hash")), stop)
+    key = json_digest([described, given.vocab_size] + ["cased"] * given.cased)[:12]
     kept = given.out / f"trained-{key}.txt"
     if not kept.exists():
         texts = _shown_texts(source, bars)
-        train_vocabulary(texts, given.vocab_size, cased=given.cased).save(kept)
+
+        def trained(left: Stop) -> Vocabulary:
+            return train_vocabulary(until(texts, left), given.vocab_size, cased=given.cased)
+
+        attentively(trained, stop).save(kept)
     return read_vocabulary(kept, cased=given.cased)
 
 
@@ -135,9 +141,8 @@ def build(given: argparse.Namespace) -> tuple[TokenStore, dict[str, Any]]:
         def show(built: BuildProgress) -> None:
             bars("tokens", built.read, built.total or 0, f"{built.tokens / 1e6:.1f} M tokens")
 
-        # Outside polite_stop: nothing is lost when Ctrl-C or SIGTERM ends this at once.
-        vocabulary = vocabulary_of(given, source, bars)
-        with polite_stop() as stop:
+        with polite_stop() as stop, in_turn(given.out, bars.say, stop):
+            vocabulary = vocabulary_of(given, source, bars, stop)
             store = build_store(
                 source,
                 vocabulary,
@@ -184,6 +189,8 @@ def describe(store: TokenStore, record: dict[str, Any]) -> str:
         if entry["repeated"] or entry["left_out"]:
             line += f" ({entry['repeated']} tokens repeated, {entry['left_out']} left out)"
         lines.append(line)
+        if not entry["rows"]:
+            lines.append(f"no {part} rows: pre-training refuses this store (--per-mille, --valid)")
     if dropped := store.manifest.get("dropped", {}).get("documents"):
         lines.append(f"dropped from train: {dropped} documents that stand in the validation text")
     if store.left_out:

@@ -21,6 +21,7 @@ from bert.finetune.options import RESULTS, add_options, config_of, machine
 from bert.finetune.study import Sources, build_task, run_finetune
 from evidence.commands import ended
 from swe.base.interrupt import Stop, either, polite_stop
+from swe.base.options import Parser
 from swe.base.progress import Bars
 
 NAME = "bert.finetune"
@@ -28,7 +29,7 @@ NAME = "bert.finetune"
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line; argparse ends the program with status 2 for bad arguments."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"python -m {NAME}", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(

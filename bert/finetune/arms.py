@@ -27,6 +27,7 @@ from evidence.commands import add_several, ended
 from swe.base.config import require_count
 from swe.base.files import write_json
 from swe.base.interrupt import Stop, either, polite_stop
+from swe.base.options import Parser
 from swe.base.progress import Bars
 
 NAME = "bert.finetune.arms"
@@ -34,7 +35,7 @@ NAME = "bert.finetune.arms"
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line; argparse ends the program with status 2 for bad arguments."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"python -m {NAME}", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("table", choices=TABLES, help=f"table: {', '.join(TABLES)}")

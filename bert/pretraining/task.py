@@ -17,8 +17,9 @@ from bert.data.store import TokenStore
 from bert.data.text import DataError
 from bert.data.vocab import Vocabulary
 from bert.model.config import BertConfig
-from bert.model.encoder import Bert
+from bert.model.encoder import Bert, build_bert
 from bert.model.prediction import TokenPrediction
+from bert.model.start import Start
 from swe.base.config import require, require_count
 from swe.run.task import Batch
 
@@ -32,7 +33,8 @@ class MaskedLanguageTask(TokenPrediction):
 
     A row that cannot be masked, which only a store of an earlier version holds, is replaced (see
     bert.data.stand_ins). Raises ConfigError when the rows are longer than the model's positions,
-    and DataError when the vocabulary is not the model's, or no row can be masked.
+    and DataError when the vocabulary is not the model's, a part of the store has no row, or none
+    that can be masked.
     """
 
     config: BertConfig
@@ -44,6 +46,8 @@ class MaskedLanguageTask(TokenPrediction):
     """Mask whole words (the paper's runs on the XLNet data) instead of single pieces."""
     validation_rows: int = 256
     """Rows of the fixed validation set, spread evenly over the store's validation part."""
+    start: Start | None = None
+    """Weights that a run starts with; None: those that its seed draws."""
 
     def __post_init__(self) -> None:
         require_count("rows", self.rows)
@@ -59,8 +63,15 @@ class MaskedLanguageTask(TokenPrediction):
                 f"vocabulary of {self.vocabulary.size} tokens, the model has "
                 f"{self.config.vocabulary}"
             )
-        for name, part in (("train", self.store.train), ("valid", self.store.valid)):
-            require_maskable(part, self.vocabulary, f"{self.store.folder}: {name}")
+        parts = {"training": self.store.train, "validation": self.store.valid}
+        for name, rows in parts.items():
+            if not len(rows):
+                raise DataError(
+                    f"{self.store.folder}: the store has no {name} rows (--per-mille "
+                    f"{self.store.manifest['per_mille']}); build one with --per-mille 20, or with "
+                    "validation text of its own, --valid"
+                )
+            require_maskable(rows, self.vocabulary, f"{self.store.folder}: {name}")
 
     @property
     def length(self) -> int:
@@ -81,7 +92,18 @@ class MaskedLanguageTask(TokenPrediction):
             "whole_word": self.whole_word,
             "validation_rows": self.validation_rows,
             "data": self.store.manifest,
+            **({"start": self.start.describe()} if self.start is not None else {}),
         }
+
+    def build(self, seed: int) -> nn.Module:
+        """Return the model, every layer with its own start: drawn, or as ``start`` has it."""
+        return self.started(build_bert(self.config, seed))
+
+    def started(self, model: Bert) -> Bert:
+        """Return ``model`` with the weights of ``start``, where there is one."""
+        if self.start is not None:
+            self.start.apply(model)
+        return model
 
     def batch(self, seed: int, index: int) -> Batch:
         """Batch ``index``: rows by a permutation an epoch, masks by (seed, index)."""

@@ -25,10 +25,10 @@ from evidence.begun import OtherCode, keyed_folder
 from swe.base.config import from_dict, to_dict
 from swe.base.errors import ConfigError
 from swe.base.files import json_digest, write_json
-from swe.base.interrupt import Stop, either, never, polite_stop, stop_if
+from swe.base.interrupt import Stop, either, never, polite_stop
+from swe.base.lock import in_turn
 from swe.base.progress import Bars
 from swe.run import loop
-from swe.run.pool import Report
 from swe.run.speed import SpeedConfig
 from swe.run.task import Task
 
@@ -216,29 +216,22 @@ def arms_command(
     return {table: time.perf_counter() - started}
 
 
-def stopping(report: Report, stop: Stop) -> Report:
-    """Return ``report`` that then raises Interrupted if there is a reason: to stop the data."""
-
-    def report_or_stop(what: str, done: int, total: int) -> None:
-        report(what, done, total)
-        stop_if(stop)
-
-    return report_or_stop
-
-
 def _prepare(study: StudyConfig, place: Place, bars: Bars, stop: Stop) -> StudyData:
-    return prepare_data(
-        study,
-        place.out / "data",
-        text=place.text,
-        vocabulary_file=place.vocab,
-        reading=place.reading,
-        valid=place.valid,
-        cased=place.cased,
-        jobs=place.jobs,
-        report=stopping(bars, stop),
-        say=bars.say,
-    )
+    folder = place.out / "data"
+    with in_turn(folder, bars.say, stop):
+        return prepare_data(
+            study,
+            folder,
+            text=place.text,
+            vocabulary_file=place.vocab,
+            reading=place.reading,
+            valid=place.valid,
+            cased=place.cased,
+            jobs=place.jobs,
+            report=bars,
+            say=bars.say,
+            stop=stop,
+        )
 
 
 def print_budget(what: str, task: TokenPrediction, batches: int) -> None:

@@ -17,12 +17,15 @@ from bert.data.store import MANIFEST_NAME, VOCABULARY_NAME, TokenStore, build_st
 from bert.data.text import DataError, Reading, TextFiles
 from bert.data.tokenizer_files import open_vocabulary
 from bert.data.vocab import Vocabulary, read_vocabulary, train_vocabulary
+from bert.model.start import Start
 from bert.pretraining.next_sentence import NextSentenceTask
 from bert.pretraining.task import MaskedLanguageTask
 from bert.study.arms import REFERENCE, StudyConfig
+from bert.study.begun_run import BegunRun
 from evidence.comparison import compare
 from swe.base.config import to_dict
 from swe.base.files import json_digest, read_json, read_lines, write_json
+from swe.base.interrupt import Stop, attentively, never, stop_if, until
 from swe.run.loop import train
 from swe.run.pool import Job, Report, run_jobs
 from swe.run.record import commits_of
@@ -50,6 +53,8 @@ def prepare_data(
     jobs: int = 1,
     report: Report = lambda what, done, total: None,
     say: Callable[[str], None] = lambda line: None,
+    stop: Stop = never,
+    begun: BegunRun | None = None,
 ) -> StudyData:
     """Harvest (when no text is given), train or load the vocabulary, build the token store.
 
@@ -57,8 +62,11 @@ def prepare_data(
     that is the folder of a finished store (see bert.data) is used as it is, with its vocabulary.
     ``reading`` says how text is read, ``valid`` names a validation text, ``cased`` keeps capital
     letters; ``say`` hears what was passed over, and of rows that were left out. Raises DataError in
-    one line for text, stores or vocabularies that cannot be used.
+    one line for text, stores or vocabularies that cannot be used, Interrupted soon after ``stop()``
+    turned true, and ConfigError where a run that was ``begun`` is of another text or vocabulary,
+    before a store is built.
     """
+    report = _stopping(report, stop)
     sources = list(text)
     if len(sources) == 1 and (sources[0] / MANIFEST_NAME).is_file():
         if valid:
@@ -73,7 +81,13 @@ def prepare_data(
     held_out = TextFiles(valid, reading=reading, vocabulary=vocabulary_file) if valid else None
     if source.note:
         say(source.note)
-    vocabulary = _vocabulary(study, folder, source, vocabulary_file, cased, report)
+    if begun is not None:
+        hashing = partial(report, "hash")
+        valid_text = None if held_out is None else held_out.describe(hashing)
+        begun.check_text(source.describe(hashing), valid_text)
+    vocabulary = _vocabulary(study, folder, source, vocabulary_file, cased, report, stop)
+    if begun is not None:
+        begun.check_vocabulary(vocabulary)
     saved = folder / f"vocab-{vocabulary.sha256[:12]}.txt"
     if not saved.exists():
         vocabulary.save(saved)
@@ -109,6 +123,16 @@ def _stored(
     return StudyData(given, folder, held)
 
 
+def _stopping(report: Report, stop: Stop) -> Report:
+    """Return ``report`` that then raises Interrupted if there is a reason."""
+
+    def report_or_stop(what: str, done: int, total: int) -> None:
+        report(what, done, total)
+        stop_if(stop)
+
+    return report_or_stop
+
+
 def _vocabulary(
     study: StudyConfig,
     folder: Path,
@@ -116,6 +140,7 @@ def _vocabulary(
     given: Path | None,
     cased: bool,
     report: Report,
+    stop: Stop,
 ) -> Vocabulary:
     if given is not None:
         return open_vocabulary(given, cased=cased)
@@ -127,22 +152,29 @@ def _vocabulary(
     cached = folder / f"trained-{of_text[:12]}-{study.vocabulary}.txt"
     if not cached.exists():
         report("vocabulary", 0, 1)
-        train_vocabulary(source.documents(), study.vocabulary, cased=cased).save(cached)
+
+        def trained(left: Stop) -> Vocabulary:
+            return train_vocabulary(until(source.documents(), left), study.vocabulary, cased=cased)
+
+        attentively(trained, stop).save(cached)
         report("vocabulary", 1, 1)
     return read_vocabulary(cached, cased=cased)
 
 
-def build_task(study: StudyConfig, data: StudyData) -> MaskedLanguageTask:
-    """Open the prepared data as a task of the training core."""
+def build_task(
+    study: StudyConfig, data: StudyData, start: Start | None = None
+) -> MaskedLanguageTask:
+    """Open the prepared data as a task of the training core; ``start`` also says the shape."""
     vocabulary = read_vocabulary(data.vocabulary_file, cased=data.cased)
     kind = NextSentenceTask if study.pairs == "next-sentence" else MaskedLanguageTask
     return kind(
-        study.shape(vocabulary.size),
+        study.shape(vocabulary.size) if start is None else start.config,
         vocabulary,
         TokenStore.open(data.store, vocabulary),
         study.rows,
         study.whole_word,
         study.validation_rows,
+        start,
     )
 
 

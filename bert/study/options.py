@@ -18,7 +18,7 @@ from swe.run.speed import SpeedConfig
 
 
 def add_speed_options(parser: argparse._ActionsContainer) -> None:
-    """Add --compile and --prefetch, which :func:`speed_of` reads."""
+    """Add --compile, --prefetch and --checkpoint-minutes, which :func:`speed_of` reads."""
     parser.add_argument(
         "--compile",
         choices=("auto", *get_args(CompileMode)),
@@ -31,6 +31,13 @@ def add_speed_options(parser: argparse._ActionsContainer) -> None:
         type=int,
         metavar="N",
         help="batches built ahead by a thread (default: 2 on CUDA, 0 on the CPU)",
+    )
+    parser.add_argument(
+        "--checkpoint-minutes",
+        type=float,
+        metavar="M",
+        help="save every run that often, beside every fifth of it and every untie (default: 10,\n"
+        "or as many more as keep saving under 2 %% of the time)",
     )
 
 
@@ -51,7 +58,11 @@ def speed_of(given: argparse.Namespace, device: str) -> SpeedConfig:
     if chosen == "auto":
         chosen = "blocks" if device == "cuda" else "none"
     try:
-        return SpeedConfig(compile=chosen, prefetch=given.prefetch)
+        return SpeedConfig(
+            compile=chosen,
+            prefetch=given.prefetch,
+            checkpoint_minutes=given.checkpoint_minutes,
+        )
     except ConfigError as error:
         raise ConfigError(f"--{error}") from None
 

@@ -27,6 +27,7 @@ from figures.base.tables import markdown, write_csv
 from figures.base.wording import fixed, listing, plain
 from swe.base.errors import ResultError
 from swe.base.files import write_text
+from swe.base.options import Parser
 
 HEADINGS = {
     "task": "Task",
@@ -205,7 +206,7 @@ def write(out: Path) -> list[Path]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write figure and tables of one results folder."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m figures.bert.finetune",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,

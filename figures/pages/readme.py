@@ -10,7 +10,6 @@ the pages show, out of a results folder; it fills the pages of the default run.
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,6 +37,7 @@ from figures.pages import (
     throughput,
 )
 from swe.base.files import atomic_open, write_json, write_text
+from swe.base.options import Parser
 
 BLOCK = re.compile(r"<!-- begin: (\S+) -->.*?<!-- end: (\S+) -->", re.DOTALL)
 PICTURE = re.compile(r"!\[[^\]]*\]\(((?:docs/)?images/[\w.-]+)\)")
@@ -194,7 +194,7 @@ def _records(page: Path) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Rewrite the pages in place."""
-    parser = argparse.ArgumentParser(prog="python -m figures.pages.readme", description=__doc__)
+    parser = Parser(prog="python -m figures.pages.readme", description=__doc__)
     parser.add_argument("--records", type=Path, help="folder of the records (default: by page)")
     parser.add_argument("--pages", type=Path, nargs="+", help="default: all")
     parser.add_argument("--from", dest="results", type=Path, help="results folder to take from")

@@ -8,13 +8,13 @@ and is nobody's business.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from evidence.results import LANGUAGES, Table, own_languages, own_tables
 from figures.bert.table_results import TITLES
 from swe.base.files import atomic_open, plain_name, write_json
+from swe.base.options import Parser
 
 
 def without_folders(command: str) -> str:
@@ -55,7 +55,7 @@ def take(results: Path, name: str, records: Path, tables: Sequence[str] = ()) ->
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m figures.pages.studies", description=__doc__)
+    parser = Parser(prog="python -m figures.pages.studies", description=__doc__)
     parser.add_argument("results", type=Path, help="results folder of paper_repro.py")
     parser.add_argument("name", help="of the study, such as 12x64")
     parser.add_argument("--tables", nargs="+", choices=[*TITLES, *LANGUAGES], default=[])

@@ -8,7 +8,6 @@ CUDA) and then summed up by median and range, so that a slow spell of the machin
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from evidence.results import read_json, reading
 from figures.base.tables import markdown
 from figures.base.wording import plain
 from swe.base.errors import ResultError
+from swe.base.options import Parser
 
 HEADINGS = {
     "name": "Contestant",
@@ -202,7 +202,7 @@ def table(record: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table of each record."""
-    parser = argparse.ArgumentParser(prog="python -m figures.pages.throughput", description=__doc__)
+    parser = Parser(prog="python -m figures.pages.throughput", description=__doc__)
     parser.add_argument("records", type=Path, nargs="+")
     for path in parser.parse_args(arguments).records:
         try:

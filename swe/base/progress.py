@@ -1,14 +1,16 @@
 """Progress with an estimate of the time left: a bar on a terminal, a line now and then in a log.
 
 Fed by plain reports (what, done, total). A log gets a line when something begins and ends and at
-most one every ``EVERY`` seconds between: a bar's states would fill it with control characters.
+most one every ``EVERY`` seconds between: a bar's states would fill it with control characters. A
+terminal that is closed meanwhile (SIGHUP) ends the showing and not the work: that is to be saved.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 EVERY = 30.0
@@ -59,6 +61,10 @@ class Bars:
         """
         if self._quiet:
             return
+        with self._while_heard():
+            self._show(what, done, total, note)
+
+    def _show(self, what: str, done: int, total: int, note: str) -> None:
         if self._shown is None or what != self._name or done < self._done:
             self._close()
             self._name = what
@@ -70,17 +76,28 @@ class Bars:
 
     def say(self, text: str) -> None:
         """Print a line above what is under way."""
-        if self._terminal and self._shown is not None:
-            from tqdm import tqdm
+        with self._while_heard():
+            if self._terminal and self._shown is not None:
+                from tqdm import tqdm
 
-            tqdm.write(text)
-        else:
-            print(text, flush=True)
+                tqdm.write(text)
+            else:
+                print(text, flush=True)
+
+    @contextmanager
+    def _while_heard(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:  # who read the output has gone: the command ends by it
+            raise
+        except OSError:
+            self._quiet, self._shown = True, None
 
     def _close(self) -> None:
-        if self._shown is not None:
-            self._shown.close()
-        self._shown = None
+        shown, self._shown = self._shown, None
+        if shown is not None:
+            with self._while_heard():
+                shown.close()
 
 
 class _Bar:

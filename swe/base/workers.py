@@ -3,15 +3,18 @@
 The pools of the standard library share queues and locks among their workers. One that is killed
 inside (out of memory, a scheduler's SIGTERM to every process) leaves half a message or a held lock,
 and the parent waits for ever. Here each worker has a pipe of its own: its end is the worker's end,
-and for the worker that of its parent. SIGINT and SIGTERM are the parent's to answer.
+and for the worker that of its parent. Ctrl-C and what asks for an end are the parent's to answer.
+No worker outlives its parent by more than a stated grace, whatever it is doing when that is killed.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import queue
 import signal
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -22,13 +25,13 @@ from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
 from swe.base.errors import WorkerDiedError
-from swe.base.interrupt import stop_if
+from swe.base.interrupt import ENDING, stop_if
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 Label = TypeVar("Label")
 
-_PARENTS = (signal.SIGINT, signal.SIGTERM)
+_PARENTS = (signal.SIGINT, *ENDING)
 _SECONDS_TO_END = 10.0
 _SECONDS_TO_NOTICE = 0.2
 
@@ -38,11 +41,15 @@ class Workers(Generic[Item, Answer]):
 
     ``start`` must be importable and all that passes between the processes picklable. Leaving the
     block drops the waiting items and ends the processes: after those being worked on, or, when an
-    error leaves it, at once.
+    error leaves it, at once. A worker whose parent died has ``grace`` seconds to save and end.
     """
 
     def __init__(
-        self, count: int, start: Callable[..., Callable[[Item], Answer]], *arguments: Any
+        self,
+        count: int,
+        start: Callable[..., Callable[[Item], Answer]],
+        *arguments: Any,
+        grace: float = 0.0,
     ) -> None:
         self._count = count
         self._idle: queue.SimpleQueue[Connection] = queue.SimpleQueue()
@@ -50,13 +57,17 @@ class Workers(Generic[Item, Answer]):
         context = multiprocessing.get_context("spawn")
         self._processes: list[Any] = []
         self._pipes: list[Connection] = []
-        resource_tracker.ensure_running()  # or the first start would unblock the signals
         # Blocked from birth: a signal to the whole group finds no worker that still dies of it.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _PARENTS)
         try:
+            # Born here, the tracker keeps them blocked. It unblocks two of them in this process.
+            resource_tracker.ensure_running()
+            signal.pthread_sigmask(signal.SIG_BLOCK, _PARENTS)
             for _ in range(count):
                 mine, other = context.Pipe()
-                process = context.Process(target=_work, args=(other, start, arguments), daemon=True)
+                process = context.Process(
+                    target=_work, args=(other, start, arguments, grace), daemon=True
+                )
                 process.start()
                 other.close()
                 self._processes.append(process)
@@ -159,7 +170,10 @@ def _send(pipe: Connection, message: tuple[Any, Any]) -> None:
         pipe.send(message)
 
 
-def _work(pipe: Connection, start: Callable[..., Callable[[Any], Any]], arguments: Any) -> None:
+def _work(
+    pipe: Connection, start: Callable[..., Callable[[Any], Any]], arguments: Any, grace: float
+) -> None:
+    _end_with_the_parent(grace)
     for number in _PARENTS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _PARENTS)
@@ -175,3 +189,19 @@ def _work(pipe: Connection, start: Callable[..., Callable[[Any], Any]], argument
                 error.add_note(f"in a worker process:\n{traceback.format_exc()}")
                 answer = False, error
             _send(pipe, answer)
+
+
+def _end_with_the_parent(grace: float) -> None:
+    """End this process ``grace`` seconds after its parent's end, in the middle of whatever it does.
+
+    The pipe's end is met only between two items, which may be minutes apart.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "not in a worker"
+
+    def watch() -> None:
+        parent.join()
+        time.sleep(grace)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

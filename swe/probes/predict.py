@@ -8,7 +8,6 @@ whatever it says; 2 for what cannot be done, in one line; 130 interrupted.
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 import sys
@@ -17,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from swe.base.errors import ConfigError, SweError
+from swe.base.options import Parser
 from swe.base.progress import Bars
 from swe.predict.forecast import Forecast, forecast
 from swe.predict.measured import SHARES
@@ -74,7 +74,7 @@ def in_words(found: Forecast, updates: int, floor: float) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     assert __doc__ is not None
-    parser = argparse.ArgumentParser(prog="predict", description=__doc__.splitlines()[0])
+    parser = Parser(prog="predict", description=__doc__.splitlines()[0])
     parser.add_argument("run", metavar="FILE.py:FUNCTION", help="makes the run: returns a swe.Run")
     parser.add_argument("--updates", type=int, required=True, help="updates of the whole run")
     parser.add_argument(

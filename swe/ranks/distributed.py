@@ -43,6 +43,59 @@ def world_of(mode: Mode) -> World:
     return World(dist.get_rank(), dist.get_world_size())
 
 
+def require_launched(mode: Mode, environment: Mapping[str, str] = os.environ) -> None:
+    """Raise ConfigError unless the environment is that of a process of a run in ``mode``.
+
+    Torchrun's is; so is, for one process, one that says nothing of ranks, or of the only one.
+    """
+    numbers = {name: _number(name, environment) for name in (*_COUNTED, "MASTER_PORT")}
+    rank, size = numbers["RANK"], numbers["WORLD_SIZE"]
+    if mode == "none":
+        if (size or 1) > 1:
+            raise ConfigError(
+                f"WORLD_SIZE = {size}: with --parallel none each of them would train this run; "
+                "take --parallel ddp or fsdp under torchrun, or unset WORLD_SIZE and RANK"
+            )
+        if rank:
+            raise ConfigError(
+                f"RANK = {rank}: is no rank of a run of one process; unset it, or start with "
+                "torchrun and --parallel ddp or fsdp"
+            )
+        return
+    missing = [name for name in _ENVIRONMENT if not environment.get(name)]
+    if missing:
+        raise ConfigError(
+            f"parallel: {', '.join(missing)} not set; start with "
+            "torchrun --nproc-per-node N -m MODULE ..."
+        )
+    if rank is not None and size is not None and rank >= size:
+        raise ConfigError(f"RANK = {rank}: must be below WORLD_SIZE = {size}; start with torchrun")
+
+
+def speaking_rank(environment: Mapping[str, str] = os.environ) -> int:
+    """Return this process's rank; 0, which speaks, where the environment is not torchrun's."""
+    try:
+        require_launched("ddp", environment)
+    except ConfigError:
+        return 0
+    return int(environment["RANK"])
+
+
+_COUNTED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+
+
+def _number(name: str, environment: Mapping[str, str]) -> int | None:
+    """Return a variable's value, None where it is not set. ConfigError where it is no count."""
+    text = environment.get(name)
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal()):
+        raise ConfigError(
+            f"{name} = {text!r}: must be an integer, at least 0; unset it, or start with torchrun"
+        )
+    return int(text)
+
+
 @contextmanager
 def process_group(
     device: str = "cpu",
@@ -57,12 +110,7 @@ def process_group(
     ConfigError when the environment is not torchrun's or the node has fewer CUDA devices than
     processes.
     """
-    missing = [name for name in _ENVIRONMENT if not environment.get(name)]
-    if missing:
-        raise ConfigError(
-            f"parallel: {', '.join(missing)} not set; start with "
-            "torchrun --nproc-per-node N -m MODULE ..."
-        )
+    require_launched("ddp", environment)
     chosen = torch.device(device)
     if chosen.type == "cuda":
         # Told to all ranks of the node alike, whether theirs has a device or not.

@@ -163,7 +163,7 @@ class Engine:
         total = self.world.mean(total)
         norm = self.swe.finish_gradients()
         self._guard(step, total, norm)
-        set_learning_rate(self.optimizer, config.optimizer.learning_rate(step, config.steps))
+        set_learning_rate(self.optimizer, config.learning_rate(step))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return total, norm

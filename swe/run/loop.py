@@ -24,9 +24,10 @@ from swe.base.platform import peak_resident_memory, require_device, require_posi
 from swe.ranks.distributed import world_of
 from swe.ranks.parallel import Replicated
 from swe.run import checkpoint
+from swe.run.due import Due
 from swe.run.engine import Engine
 from swe.run.record import RunFolder, Spectator, commits_of, environment
-from swe.run.run_config import TrainConfig
+from swe.run.run_config import TrainConfig, described
 from swe.run.saved_state import Rows, SavedState
 from swe.run.speed import SpeedConfig
 from swe.run.task import Batch, Task
@@ -67,7 +68,7 @@ def train(
     world = world_of(parallel)
     speed.validate(parallel)
     config.schedule.validate(task.depth, config.steps)
-    run = _open(folder, {"train": to_dict(config), "task": task.describe()}, world)
+    run = _open(folder, {"train": described(config), "task": task.describe()}, world)
     summary = world.on_first(lambda: run.summary)
     if summary is not None:
         return summary
@@ -115,6 +116,8 @@ class _Loop:
         self.started = time.perf_counter()
         self.seconds_before = 0.0
         self.step, self.saved_step = 0, -1
+        self.extends = False
+        """Whether it begins from a checkpoint of the run that it was before it was extended."""
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.loss_count = 0
         self.world = parallel.world
@@ -127,12 +130,16 @@ class _Loop:
             self.world.on_first(lambda: _as_begun(speed, folder)),
         )
         self._resume(warn)
+        self.due = Due(self.engine.speed.checkpoint_minutes)
 
     def run(self) -> dict[str, Any]:
         config = self.config
         self._describe()
+        if self.extends and self.step in config.former_ends:
+            self._evaluate()  # the row of the run's former end, which was behind its checkpoint
         while self.step < config.steps:
-            if self.world.any(self.stop()):
+            stop, due = self._asked()
+            if stop:
                 self._save()
                 raise Interrupted(f"{self.folder.path}: stopped before update {self.step}")
             step = self.step
@@ -142,7 +149,8 @@ class _Loop:
             self._log_probe(step, batch if measure and config.split_probes else None)
             if event is not None:
                 self._log_event(event)
-            if event is not None or (step > 0 and step % config.checkpoint_interval == 0):
+            by_share = step > 0 and step % config.checkpoint_interval == 0
+            if event is not None or by_share or (due and step > 0):
                 self._save()
             loss, self.norm = self.engine.update(step, batch)
             self.loss_sum += loss
@@ -150,9 +158,20 @@ class _Loop:
             self.step = step + 1
             if self.step % config.log_interval == 0:
                 self._log_training()
-            if self.step % config.eval_interval == 0 and self.step < config.steps:
+            by_interval = self.step % config.eval_interval == 0
+            if (by_interval and self.step < config.steps) or self.step in config.former_ends:
                 self._evaluate()
         return self._finish()
+
+    def _asked(self) -> tuple[bool, bool]:
+        """Whether to stop (any rank's reasons), and whether to save (by the first rank's clock)."""
+        stop, due = self.stop(), self.world.is_first and self.due()
+        if self.world.size == 1:
+            return stop, due
+        both = self.world.total(
+            torch.tensor([int(stop), int(due)])
+        )  # one message for two questions
+        return bool(both[0]), bool(both[1])
 
     def _describe(self) -> None:
         spread = {"parallel": self.engine.parallel.mode, "ranks": self.world.size}
@@ -231,15 +250,16 @@ class _Loop:
             loss_sum=float(self.loss_sum),
             loss_count=self.loss_count,
         )
-        checkpoint.save(
-            self.folder.checkpoints,
-            self.step,
-            self.engine.model,
-            self.engine.optimizer,
-            to_dict(state),
-            keep=keep,
-            world=self.world,
-        )
+        with self.due.saving():
+            checkpoint.save(
+                self.folder.checkpoints,
+                self.step,
+                self.engine.model,
+                self.engine.optimizer,
+                to_dict(state),
+                keep=keep,
+                world=self.world,
+            )
         self.saved_step = self.step
 
     def _resume(self, warn: Callable[[str], None]) -> None:
@@ -262,6 +282,7 @@ class _Loop:
         self.loss_count = saved.loss_count
         self.seconds_before = saved.seconds
         self.step = self.saved_step = found.step
+        self.extends = saved.config != self.folder.digest
 
     def _saved_state(self, found: checkpoint.Checkpoint) -> SavedState:
         """Read what :meth:`_save` left; CheckpointError for a checkpoint that is not this run's."""
@@ -269,7 +290,7 @@ class _Loop:
             saved = from_dict(SavedState, found.state)
         except ConfigError as error:
             raise CheckpointError(f"{found.path}: of another run ({error})") from None
-        if saved.config != self.folder.digest or found.step > self.config.steps:
+        if saved.config not in self.folder.digests or found.step > self.config.steps:
             raise CheckpointError(
                 f"{found.path}: of another run (of update {found.step}, configuration "
                 f"{saved.config[:12]}, not {self.folder.digest[:12]})"
@@ -296,6 +317,11 @@ class _Loop:
             "weights": engine.weight_energies(),
             "commits": self.world.on_first(lambda: commits_of(self.folder.path)),
         }
+        if config.extended_at:
+            summary |= {
+                "extended_at": list(config.extended_at),
+                "extended_from": list(config.extended_from),
+            }
         self.world.on_first(lambda: self.folder.finish(summary))
         return self.world.on_first(lambda: summary)
 

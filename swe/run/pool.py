@@ -2,6 +2,7 @@
 
 Results do not depend on how many run at a time. A worker saves and ends when its parent is gone or
 when it gets a SIGTERM (a scheduler sends one to every process); killed, it fails the call at once.
+One that cannot save in the minute after its parent's death ends without.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from swe.run.run_config import TrainConfig
 
 Report = Callable[[str, int, int], None]
 """Called as report(what, done, total)."""
+
+
+_SECONDS_TO_SAVE = 60.0
 
 
 class WorkerKilledError(WorkerDiedError):
@@ -87,7 +91,8 @@ def run_jobs(
             halt.value = 1
 
     one = partial(_train_one, run, build, arguments, device)
-    with Workers(min(processes, len(jobs)), _start_worker, one, halt, os.getpid()) as workers:
+    count = min(processes, len(jobs))
+    with Workers(count, _start_worker, one, halt, os.getpid(), grace=_SECONDS_TO_SAVE) as workers:
         for job, future in workers.outcomes(jobs, look):
             error = future.exception()
             if diverged is not None and isinstance(error, NonFiniteLossError):

@@ -3,8 +3,9 @@
 ``config.json`` (everything that decides the outcome), ``environment.json`` (versions, hardware,
 command, every commit that worked on the run: what may change the speed or the last digit),
 ``metrics.jsonl`` (rows of kind train, valid, probe), ``events.jsonl`` (changes of layout),
-``summary.json`` (written once, at the end), ``checkpoints/``. What a killed process left half
-written goes when the run is continued.
+``summary.json`` (written once, at the end), ``checkpoints/``; of a run that was extended also what
+it was before, ``config.N.json`` and ``summary.N.json``. What a killed process left half written
+goes when the run is continued.
 """
 
 from __future__ import annotations
@@ -65,6 +66,20 @@ def commits_of(folder: Path) -> list[dict[str, Any]]:
         return []
 
 
+def earlier_digests(folder: Path) -> frozenset[str]:
+    """Return the digests of what a run's configuration was before it was extended.
+
+    Raises RunFolderError for one that cannot be read.
+    """
+    found = set()
+    for path in folder.glob("config.*.json"):
+        try:
+            found.add(json_digest(read_json(path)))
+        except (OSError, ValueError) as error:
+            raise RunFolderError(f"{path}: cannot be read ({one_line(error)})") from None
+    return frozenset(found)
+
+
 class RunFolder:
     """One run's folder. Opening it for a configuration other than its own raises ConfigError."""
 
@@ -89,6 +104,8 @@ class RunFolder:
         difference = first_difference(stored, dict(config))
         if difference:
             raise ConfigError(f"{path}: holds a run of another configuration ({difference})")
+        self.digests = frozenset({self.digest}) | earlier_digests(path)
+        """What its checkpoints may call its configuration."""
 
     @contextmanager
     def held(self, warn: Callable[[str], None]) -> Iterator[None]:

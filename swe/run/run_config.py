@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-from swe.base.config import require, require_count
+from swe.base.config import require, require_count, to_dict
 from swe.run.optimizer import OptimizerConfig
 from swe.sharing.gradients import Convention
 from swe.sharing.schedule import NeverShared, Schedule
@@ -44,7 +44,12 @@ class TrainConfig:
     split_probes: bool = False
     """Log each such probe for the two halves of its batch too: what tells gradient from noise."""
     checkpoint_interval: int = 500
-    """Updates between checkpoints; an untie writes one too."""
+    """Updates between checkpoints; an untie writes one too, and so does the clock (swe.run.due)."""
+
+    extended_at: tuple[int, ...] = ()
+    """Updates from which the run was extended (swe.run.extend), ascending."""
+    extended_from: tuple[int, ...] = ()
+    """The steps that it had before each of them, ascending."""
 
     def __post_init__(self) -> None:
         require_count("steps", self.steps)
@@ -62,3 +67,56 @@ class TrainConfig:
             value = getattr(self, name)
             require(value in options, name, value, f"one of {', '.join(options)}")
         self.optimizer.warmup_steps(self.steps)
+        require(
+            len(self.extended_at) == len(self.extended_from),
+            "extended_at",
+            self.extended_at,
+            f"as many as extended_from, {len(self.extended_from)}",
+        )
+        first, lengths = 0, [*self.extended_from, self.steps]
+        for at, before, after in zip(self.extended_at, lengths[:-1], lengths[1:], strict=True):
+            require_count("extended_from", before)
+            require_count("extended_at", at, max(1, first), before)
+            require(before < after, "extended_from", before, f"below {after}")
+            first = at
+
+    @property
+    def former_ends(self) -> tuple[int, ...]:
+        """Updates at which the run was finished before it was extended."""
+        pairs = zip(self.extended_at, self.extended_from, strict=True)
+        return tuple(at for at, steps in pairs if at == steps)
+
+    def learning_rate(self, step: int) -> float:
+        """Rate of update ``step`` (from 0): the optimiser's, of a run of ``steps`` updates.
+
+        Of a run extended from N to M updates at E, with W updates of warm-up: r_N(t) for t < E;
+        then r_M(t), to which it climbs from r_N(E) in W shares: at t = E + k - 1, k < W, it is
+        r_N(E) + (r_M(t) - r_N(E)) k / W. At E = N, the end of a finished run, r_N(E) = 0.
+        """
+        return self._rate(step, len(self.extended_at))
+
+    def _rate(self, step: int, extensions: int) -> float:
+        lengths = (*self.extended_from, self.steps)
+        own = self.optimizer.learning_rate(step, lengths[extensions])
+        if extensions == 0:
+            return own
+        at = self.extended_at[extensions - 1]
+        if step < at:
+            return self._rate(step, extensions - 1)
+        climb = self.optimizer.warmup_steps(lengths[0])
+        done = step - at + 1
+        if done >= climb:
+            return own
+        before = self._rate(at, extensions - 1)
+        return before + (own - before) * done / climb
+
+
+def described(config: TrainConfig) -> dict[str, Any]:
+    """Return a configuration as a run folder holds it: what says of extensions only where some are.
+
+    So a run of an earlier version, which knew of none, is the same run.
+    """
+    found = to_dict(config)
+    if not config.extended_at:
+        del found["extended_at"], found["extended_from"]
+    return found

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import torch
 
-from swe.base.config import require, require_count
+from swe.base.config import require, require_between, require_count
 from swe.run.attention import CHOICES
 from swe.run.compiling import CompileMode
 from swe.sharing.placement import Mode
 
+LONGEST_MINUTES = 1e7
 _BACKENDS = ("inductor", "aot_eager", "eager")
 
 
@@ -34,6 +35,9 @@ class SpeedConfig:
     prefetch: int | None = None
     """Batches built ahead by a thread; 0: none; None: 2 on CUDA, 0 on the CPU, whose cores the
     update itself needs."""
+    checkpoint_minutes: float | None = None
+    """Minutes between checkpoints, beside those by share of the run and at every untie; None: 10,
+    or as many more as keep saving under 2 % of the time (swe.run.due)."""
 
     def __post_init__(self) -> None:
         modes = ("none", "blocks", "model")
@@ -46,6 +50,10 @@ class SpeedConfig:
         )
         if self.prefetch is not None:
             require_count("prefetch", self.prefetch, 0, 64)
+        if self.checkpoint_minutes is not None:
+            require_between(
+                "checkpoint-minutes", self.checkpoint_minutes, 0, LONGEST_MINUTES, open_low=True
+            )
 
     def validate(self, parallel: Mode) -> None:
         """Raise ConfigError for what does not work when the model is spread by ``parallel``."""

@@ -154,6 +154,7 @@ class SweFixed(Schedule):
     def validate(self, depth: int, steps: int) -> None:
         """Also refuse a tau outside 1..steps-1."""
         super().validate(depth, steps)
+        require(steps >= 2, "steps", steps, f"at least 2: {self.kind} unties after an update")
         if isinstance(self.until, float):
             require_between("until", self.until, 0, 1, open_low=True, open_high=True)
         else:

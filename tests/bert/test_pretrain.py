@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import os
+import pty
+import select
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from bert.data.__main__ import main as build_data
 from bert.pretrain import main, parse, pretrain
 from bert.study.options import add_speed_options, speed_of
 from swe.base.files import read_json, read_lines
-from swe.base.interrupt import Interrupted
+from swe.base.interrupt import Interrupted, never
+from swe.base.lock import in_turn
+from swe.base.progress import Bars
 from swe.run.checkpoint import latest
-from tests.processes import end_all, interrupt
+from tests.processes import interrupt
 from tests.swe.ranks.rank_runs import StopAfter
 from tests.swe.ranks.ranks import LIMIT, run_ranks
 
@@ -177,8 +186,12 @@ def test_blocks_are_compiled_on_cuda_and_not_on_the_cpu() -> None:
         (("--set", "no=1"), "no = 1: must be absent; known:"),
         (("--max-minutes", "-1"), "--max-minutes = -1.0: must be in (0"),
         (("--prefetch", "-1"), "prefetch = -1: must be"),
+        (("--checkpoint-minutes", "0"), "--checkpoint-minutes = 0.0: must be in (0"),
         (("--parallel", "ddp", "--compile", "model"), "compile = 'model': must be none or blocks"),
         (("--parallel", "ddp"), "not set; start with torchrun"),
+        (("--set", "steps=1"), "--steps 12 and --set steps=1: leave one of them out"),
+        (("--set", "first_seed=1"), "--set first_seed=1: is said by --seed; leave it out"),
+        (("--set", "arms=swe-a"), "--set arms=swe-a: is said by --arm; leave it out"),
     ],
 )
 def test_bad_arguments_are_one_clear_line(
@@ -188,25 +201,153 @@ def test_bad_arguments_are_one_clear_line(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(arguments(text, tmp_path / "out", *wrong)) == 2
+    given = arguments(text, tmp_path / "out")
+    if wrong[0] == "--size":
+        given[given.index(wrong[0]) + 1] = wrong[1]
+    else:
+        given += wrong
+    assert main(given) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert words in line
     assert not (tmp_path / "out").exists()
 
 
-def test_a_schedulers_sigterm_saves_the_run(text: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    words = arguments(text, out)
+def long_run(text: Path, out: Path, *more: str) -> list[str]:
+    words = arguments(text, out, *more)
     words[words.index("--steps") + 1] = "100000"
-    ended = interrupt(
-        ["-m", "bert.pretrain", *words], (out / "swe-f-s0/metrics.jsonl").exists, end_all
-    )
-    assert ended.status == 130
-    assert "stopped; the same command goes on" in ended.errors
-    assert "Traceback" not in ended.errors
+    return words
+
+
+def saved_step(out: Path) -> int:
     found = latest(out / "swe-f-s0/checkpoints", pytest.fail)
     assert found is not None
-    assert found.step > 0
+    return found.step
+
+
+def test_arms_begun_at_once_wait_for_the_data(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another process is at the data; when it is done, they are there and not made again."""
+    out = tmp_path / "out"
+    assert main(arguments(text, out)) == 0
+    data = {path: path.stat().st_mtime_ns for path in (out / "data").rglob("*.*")}
+    held, said = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with in_turn(out / "data", lambda line: None, never):
+            held.set()
+            said.wait(LIMIT)
+
+    class Told(Bars):
+        def say(self, text: str) -> None:
+            super().say(text)
+            said.set()
+
+    monkeypatch.setattr("bert.pretrain.Bars", Told)
+    thread = threading.Thread(target=other)
+    thread.start()
+    held.wait(LIMIT)
+    assert main(arguments(text, out, "--seed", "1")) == 0
+    thread.join()
+    assert f"{out}/data: is being made by process " in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in (out / "data").rglob("*.*")} == data
+
+
+def test_one_update_is_too_few_before_any_data(
+    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = arguments(text, tmp_path / "out")
+    words[words.index("--steps") + 1] = "1"
+    assert main(words) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "steps = 1: must be at least 2: swe-f unties after an update" in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [("RANK", "1", "RANK = 1: is no"), ("RANK", "abc", "'abc'"), ("WORLD_SIZE", "2", "= 2: with")],
+)
+def test_a_launchers_variable_alone_is_refused(
+    name: str,
+    value: str,
+    told: str,
+    text: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert main(arguments(text, tmp_path / "out")) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert told in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("per_mille", "part"), [(0, "validation"), (1000, "training")])
+def test_a_store_without_a_part_is_refused(
+    per_mille: int, part: str, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, out = tmp_path / "store", tmp_path / "out"
+    built = ["--vocab-size", "200", "--length", "16", "--per-mille", str(per_mille)]
+    assert build_data([str(text), *built, "--out", str(store)]) == 0
+    short = {"training": "train", "validation": "valid"}[part]
+    assert f"no {short} rows: pre-training refuses this store" in capsys.readouterr().out
+    assert main(arguments(store, out)) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert f"store: the store has no {part} rows (--per-mille {per_mille}); build one" in line
+    assert not (out / "swe-f-s0").exists()
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_a_schedulers_signal_saves_the_run(name: str, text: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def send(group: int) -> None:
+        os.killpg(group, signal.Signals[name])
+
+    rows = (out / "swe-f-s0/metrics.jsonl").exists
+    ended = interrupt(["-m", "bert.pretrain", *long_run(text, out)], rows, send)
+    assert ended.status == 75
+    assert f"stopped by {name}; the same command goes on" in ended.errors
+    assert "Traceback" not in ended.errors
+    assert saved_step(out) > 0
+
+
+def test_a_closed_terminal_saves_the_run(text: Path, tmp_path: Path) -> None:
+    """The kernel's own SIGHUP, after which every word to the terminal is an error."""
+    out = tmp_path / "out"
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+        os.execv(sys.executable, [sys.executable, "-m", "bert.pretrain", *long_run(text, out)])
+    until = time.monotonic() + LIMIT
+    while not (out / "swe-f-s0/metrics.jsonl").exists() and time.monotonic() < until:
+        if select.select([terminal], [], [], 0.02)[0]:
+            os.read(terminal, 1 << 16)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 75
+    assert saved_step(out) > 0
+
+
+def test_a_signal_while_a_vocabulary_is_trained(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the one long call of a library that asks for no reason to stop."""
+    out, release = tmp_path / "out", threading.Event()
+
+    def endless(documents: object, size: int) -> None:
+        os.kill(os.getpid(), signal.SIGUSR2)
+        release.wait(LIMIT)
+        raise AssertionError("waited for")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bert.study.comparison.train_vocabulary", endless)
+        assert main(arguments(text, out)) == 75
+    release.set()
+    assert "stopped by SIGUSR2; the same command goes on" in capsys.readouterr().err
+    assert not list((out / "data").glob("*.txt"))
+    assert main(arguments(text, out)) == 0
 
 
 @pytest.mark.slow

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +20,9 @@ from bert.data import __main__ as data
 from bert.data.reading import DataError
 from bert.finetune import __main__ as finetune
 from bert.finetune import arms
-from evidence.commands import add_several, ended, settings_of
+from evidence.commands import add_several, ended, joined, settings_of
 from swe.base.errors import CheckpointError, ConfigError, SweError
-from swe.base.interrupt import Interrupted
+from swe.base.interrupt import ENDING, Interrupted, never, polite_stop, stop_if
 
 ROOT = Path(paper_repro.__file__).parent
 STORE = ["text.txt", "--vocab", "v", "--out", "o"]
@@ -100,6 +103,25 @@ def test_time_is_up(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--max-minutes = -1.0: must be in (0, " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("number", [*ENDING, signal.SIGINT])
+@pytest.mark.parametrize("polled", [True, False])
+def test_a_signal_ends_it_to_be_gone_on_with(
+    number: signal.Signals, polled: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Resumable but for Ctrl-C, whether something asks for signals at the time or nothing does."""
+
+    def work(late: object) -> None:
+        with polite_stop() if polled else nullcontext(never) as asked:
+            os.kill(os.getpid(), number)
+            stop_if(asked)
+        raise AssertionError("went on")
+
+    ctrl_c = number == signal.SIGINT
+    assert ended("name", work) == (130 if ctrl_c else 75)
+    why = "stopped" if ctrl_c else f"stopped by {number.name}"
+    assert capsys.readouterr().err == f"\nname: {why}; the same command goes on from here\n"
+
+
 def test_a_bug_is_not_dressed_up() -> None:
     with pytest.raises(ZeroDivisionError):
         ended("name", lambda late: 1 // 0)
@@ -139,6 +161,13 @@ def test_settings() -> None:
         settings_of(["tau"])
     with pytest.raises(ConfigError, match=r"--set tau: is given two values, 0.2 and 0.3"):
         settings_of(["tau=0.2", "tau=0.3"])
+
+
+def test_an_option_and_a_setting_of_one_name() -> None:
+    assert joined({"steps": 5, "size": None}, {"tau": 0.2, "steps": 5}) == {"steps": 5, "tau": 0.2}
+    assert joined({"size": None}, {"size": "2x16"}) == {"size": "2x16"}
+    with pytest.raises(ConfigError, match=r"--steps 5 and --set steps=6: leave one of them out"):
+        joined({"steps": 5}, {"steps": 6})
 
 
 def test_several_of_another_type() -> None:

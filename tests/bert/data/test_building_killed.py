@@ -47,7 +47,7 @@ def _kill_parent(group: int) -> None:
     [
         (_kill_parent, -signal.SIGKILL, ""),
         (kill_one, 1, "bert.data: a tokenizing process died (out of memory?); what was"),
-        (end_all, 130, "stopped; the same command goes on"),
+        (end_all, 75, "stopped by SIGTERM; the same command goes on"),
     ],
 )
 def test_killed_it_goes_on_and_leaves_no_process(

@@ -111,7 +111,7 @@ def test_workers_give_what_this_process_gives(
 @pytest.mark.parametrize(
     ("send", "status", "words"),
     [
-        (end_all, 130, "stopped; the same command goes on"),
+        (end_all, 75, "stopped by SIGTERM; the same command goes on"),
         (kill_one, 1, "a worker process was killed (out of memory?); what was saved is kept"),
     ],
 )

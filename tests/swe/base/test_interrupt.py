@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from swe.base.errors import ConfigError
-from swe.base.interrupt import Deadline, Interrupted, either, never, polite_stop
+from swe.base.interrupt import (
+    ENDING,
+    Deadline,
+    Interrupted,
+    Stop,
+    Told,
+    attentively,
+    either,
+    last_signal,
+    never,
+    polite_stop,
+    told_at_once,
+    until,
+)
 from swe.run.loop import train
 from tests.swe.run import crash
 
@@ -60,10 +75,66 @@ def test_a_run_in_pieces_of_any_length_ends_as_the_whole_one(tmp_path: Path) -> 
     assert not crash.differences(crash.outcome(pieces), crash.outcome(tmp_path / "whole"))
 
 
-def test_signals_are_noted_and_handlers_come_back() -> None:
-    before = signal.getsignal(signal.SIGTERM)
+@pytest.mark.parametrize("number", [signal.SIGINT, *ENDING])
+def test_signals_are_noted_and_handlers_come_back(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
     with polite_stop() as asked:
         assert not asked()
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
         assert asked()
-    assert signal.getsignal(signal.SIGTERM) is before
+        assert asked.signal == last_signal() == number
+    assert signal.getsignal(number) is before
+
+
+def test_what_nohup_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with told_at_once(), polite_stop() as asked:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not asked()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_where_nothing_polls_a_signal_is_told_at_once(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+
+    def work() -> None:
+        with told_at_once():
+            assert last_signal() is None
+            with polite_stop() as asked:
+                os.kill(os.getpid(), number)
+                assert asked(), "noted where something polls"
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(Told, match=number.name):
+        work()
+    assert last_signal() == number
+    assert signal.getsignal(number) is before
+
+
+def test_a_long_call_is_left_when_asked() -> None:
+    ended = threading.Event()
+
+    def work(left: Stop) -> None:
+        while not left():
+            time.sleep(0.001)
+        ended.set()
+
+    asked = iter((False, False, True))
+    with pytest.raises(Interrupted):
+        attentively(work, lambda: next(asked), every=0.001)
+    assert ended.wait(10)
+    assert attentively(lambda left: 7, never) == 7
+    with pytest.raises(ZeroDivisionError):
+        attentively(lambda left: 1 // 0, never)
+
+
+def test_items_end_when_asked() -> None:
+    asked = iter((False, False, True))
+    items = until("abc", lambda: next(asked))
+    assert [next(items), next(items)] == ["a", "b"]
+    with pytest.raises(Interrupted):
+        next(items)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import sys
 
 import pytest
@@ -81,3 +83,34 @@ def test_a_terminal_gets_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr().err
     assert "train: 100%" in told
     assert "done" in told
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_closed_terminal_ends_the_showing_alone(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Closed(io.StringIO):
+        tried = 0
+
+        def write(self, text: str) -> int:
+            Closed.tried += 1
+            raise OSError(errno.EIO, "Input/output error")
+
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, Closed())
+    with Bars({}, terminal=terminal) as bars:
+        bars("train", 1, 2)
+        tried = Closed.tried
+        bars("train", 2, 2)
+        bars.say("a warning")
+    assert tried > 0
+
+
+def test_who_reads_no_more_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Gone())
+    with Bars({}, terminal=False) as bars, pytest.raises(BrokenPipeError):
+        bars.say("a warning")

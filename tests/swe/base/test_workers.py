@@ -14,6 +14,7 @@ import pytest
 
 from swe.base.errors import WorkerDiedError
 from swe.base.workers import Workers
+from tests.processes import interrupt
 
 
 def squares(offset: int) -> Callable[[int], int]:
@@ -84,12 +85,13 @@ def test_signals_to_the_group_are_the_parents_from_the_start(tmp_path: Path) -> 
     script.write_text(
         "import os, signal\n"
         "from tests.swe.base.test_workers import squares\n"
+        "from swe.base.interrupt import ENDING\n"
         "from swe.base.workers import Workers\n"
         "if __name__ == '__main__':\n"
-        "    for number in (signal.SIGINT, signal.SIGTERM):\n"
+        "    for number in (signal.SIGINT, *ENDING):\n"
         "        signal.signal(number, lambda *arguments: None)\n"
         "    with Workers(2, squares, 0) as workers:\n"
-        "        for number in (signal.SIGINT, signal.SIGTERM):\n"
+        "        for number in (signal.SIGINT, *ENDING):\n"
         "            os.killpg(0, number)\n"
         "        print([answer for answer, _ in workers.in_order((n, 0) for n in range(5))])\n"
     )
@@ -103,3 +105,34 @@ def test_signals_to_the_group_are_the_parents_from_the_start(tmp_path: Path) -> 
     )
     assert done.stdout == "[0, 1, 4, 9, 16]\n", done.stderr
     assert not done.stderr
+
+
+def absorbed() -> Callable[[str], None]:
+    """For ever at work on an item; its file says by whom."""
+
+    def work(name: str) -> None:
+        Path(name).write_text(str(os.getpid()))
+        while True:
+            time.sleep(0.01)
+
+    return work
+
+
+def test_no_worker_outlives_a_killed_parent(tmp_path: Path) -> None:
+    """In the middle of an item that has no end: the pipe alone would be met after it."""
+    script = tmp_path / "group.py"
+    script.write_text(
+        "import sys\n"
+        "from tests.swe.base.test_workers import absorbed\n"
+        "from swe.base.workers import Workers\n"
+        "if __name__ == '__main__':\n"
+        "    with Workers(2, absorbed) as workers:\n"
+        "        list(workers.as_ready(sys.argv[1:]))\n"
+    )
+    files = [tmp_path / "one", tmp_path / "other"]
+    ended = interrupt(
+        [str(script), *map(str, files)],
+        lambda: all(file.exists() and file.read_text() for file in files),
+        lambda group: os.kill(group, signal.SIGKILL),
+    )
+    assert ended.status == -signal.SIGKILL  # and interrupt() saw the whole group go
