@@ -183,7 +183,7 @@ def run(given: argparse.Namespace, late: Stop) -> int:
         jobs=given.jobs or (os.cpu_count() or 1 if device == "cpu" else 1),
         text=tuple(given.text),
         vocab=given.vocab,
-        speed=speed_of(given, device),
+        speed=speed_of(given, device, adopted=any(one.encoder != "own" for one in languages)),
         late=late,
         other_code=given.other_code,
     )

@@ -141,13 +141,14 @@ def build_bert(config: BertConfig, seed: int, kind: type[Bert] = Bert) -> Bert:
 @torch.no_grad()
 def initialise(model: nn.Module, std: float, seed: int) -> None:
     """Draw every parameter of ``model`` from (seed, its name), as ``build_bert`` says."""
-    for module in model.modules():
-        if isinstance(module, nn.LayerNorm):
-            module.reset_parameters()
+    norms = [module for module in model.modules() if isinstance(module, nn.LayerNorm)]
+    for norm in norms:
+        norm.reset_parameters()
+    scales = {id(parameter) for norm in norms for parameter in norm.parameters()}
     for name, parameter in model.named_parameters():
         if parameter.ndim >= 2:
             nn.init.trunc_normal_(
                 parameter, 0.0, std, -2 * std, 2 * std, generator=generator(seed, name)
             )
-        elif "norm" not in name:
+        elif id(parameter) not in scales:
             parameter.zero_()

@@ -191,6 +191,8 @@ def arms_command(
         )
         # Seeds, arms and rates may grow; what they have in common names the folder.
         shared = {name: v for name, v in to_dict(study).items() if name not in GROWING}
+        if shared.get("encoder") == "own":  # folders were named before there was another
+            del shared["encoder"]
         out = place.folder(
             parent, shared, task, lambda folder: not is_done(table, study, folder), build
         )
