@@ -44,6 +44,10 @@ class LanguageStudy(TableStudy):
     """The language, by its ``kind``."""
     encoder: Literal["own", "transformers"] = "own"
     """Whose encoder: ours, or the one of transformers with that placement, its layers adopted."""
+    branch_scale: float = 1.0
+    """What both branches of a layer are multiplied by before they are added."""
+    initial_scale: float = 1.0
+    """What the initial weights' deviation is multiplied by."""
     taus: tuple[float, ...] = ()
     """SWE-F at these fractions too, beside ``tau``."""
     longer: tuple[float, ...] = ()
@@ -93,7 +97,12 @@ def build_language_task(study: LanguageStudy) -> LanguageTask:
     """Return the task of every run of a study. ConfigError for a shape that does not fit."""
     kind = LanguageTask if study.encoder == "own" else StockLanguageTask
     return kind(
-        study.shape(study.language.vocabulary), study.language, study.rows, study.validation_rows
+        study.shape(study.language.vocabulary),
+        study.language,
+        study.rows,
+        study.validation_rows,
+        study.branch_scale,
+        study.initial_scale,
     )
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from bert.huggingface.config import CLASSES
 from bert.huggingface.stock import build_stock, require_transformers, stock_family
 from bert.languages.task import LanguageTask
+from swe.base.config import require
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class StockLanguageTask(LanguageTask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require(self.branch_scale == 1.0, "branch_scale", self.branch_scale, "1 in a stock encoder")
         require_transformers()
 
     def describe(self) -> dict[str, Any]:
@@ -29,4 +31,4 @@ class StockLanguageTask(LanguageTask):
 
     def build(self, seed: int) -> nn.Module:
         """Return the stock model, its list of layers adopted."""
-        return build_stock(self.config, seed)
+        return build_stock(self.start, seed)

@@ -12,7 +12,7 @@ import paper_repro
 from bert import pretrain
 from bert.languages.composition import Composition
 from bert.model.config import Placement
-from bert.study.commands import GROWING, Place, language_command
+from bert.study.commands import GROWING, LATER, Place, language_command
 from bert.study.language_study import LanguageStudy, build_language_task
 from bert.study.tables import is_done, run_folder, run_table
 from swe.base.config import to_dict
@@ -88,8 +88,7 @@ def test_our_own_encoder_keeps_its_folders(tmp_path: Path, monkeypatch: pytest.M
         language_command(study, place)
         pointer = read_json(tmp_path / "bert" / "languages" / "composition.json")
         folders.append(pointer["folder"])
-    earlier = to_dict(OWN)
-    del earlier["encoder"]
+    earlier = {name: value for name, value in to_dict(OWN).items() if name not in LATER}
     shared = {name: value for name, value in earlier.items() if name not in GROWING}
     digest = json_digest({"study": shared, "data": to_dict(OWN.language), "on": "cpu"})[:10]
     assert folders[0].startswith(f"small-{digest}-")
