@@ -234,7 +234,7 @@ QUESTIONS = (
             V.FAILS: "Not on the language of one skill: sharing costs there too.",
         },
         pictures=("bert_composition*", "bert_hierarchy*", "study_*_composition*",
-                  "study_*_hierarchy*"),
+                  "study_*_hierarchy*", "study_factors"),
     ),
     Question(
         id="moments",

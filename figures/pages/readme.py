@@ -28,7 +28,15 @@ from evidence.results import (
 )
 from figures.base.tables import plain_markdown
 from figures.bert import finetuned_arms as bert_finetune
-from figures.pages import claims_page, first_screen, plateau, record_tables, study_pages, throughput
+from figures.pages import (
+    claims_page,
+    factors,
+    first_screen,
+    plateau,
+    record_tables,
+    study_pages,
+    throughput,
+)
 from swe.base.files import atomic_open, write_json, write_text
 
 BLOCK = re.compile(r"<!-- begin: (\S+) -->.*?<!-- end: (\S+) -->", re.DOTALL)
@@ -65,6 +73,7 @@ OF_FOLDERS: dict[str, Callable[[Path], str]] = {
     "answer": first_screen.answer,
     "cases": first_screen.cases,
     "commands": first_screen.commands,
+    "factors": factors.table,
 }
 """Blocks that look through the records for themselves."""
 PAGES = {
