@@ -199,7 +199,7 @@ def run(given: argparse.Namespace, late: Stop) -> int:
         reading=reading_of(given),
         valid=tuple(given.valid),
         cased=given.cased,
-        speed=speed_of(given, device),
+        speed=speed_of(given, device, adopted=any(one.encoder != "own" for one in languages)),
         late=late,
         other_code=given.other_code,
     )

@@ -178,7 +178,14 @@ def parse(arguments: Sequence[str]) -> Options:
         study = asked_language(given.language, given.scale, given.seed, settings)
     require_apart(given.out, [*given.text, *given.valid])
     device = device_of(given)
-    speed = speed_of(given, device)
+    foreign = isinstance(study, LanguageStudy) and study.encoder != "own"
+    require(
+        not (foreign and given.parallel == "fsdp"),
+        "--parallel",
+        given.parallel,
+        "none or ddp with encoder=transformers",
+    )
+    speed = speed_of(given, device, adopted=foreign)
     speed.validate(given.parallel)
     require_launched(given.parallel)
     return Options(

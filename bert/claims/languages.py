@@ -15,7 +15,8 @@ _TITLES = {_START: "equal start", _ARM: "SWE-F", "always-shared": "always shared
 
 
 def language_claims(out: Path, studies: Path | None) -> list[Record]:
-    """Return a record a language, judged by the newest table in ``out``, else by those on record.
+    """Return a record a language, judged by the newest table in ``out``, else by those on record,
+    and one of the composition language on encoders of transformers (:func:`judge_stock`).
 
     It holds when SWE-F's paired intervals against the baseline and against the equal start both lie
     below zero, and fails when one lies above; else there is no gain. Fewer than LANGUAGE_SEEDS
@@ -23,16 +24,61 @@ def language_claims(out: Path, studies: Path | None) -> list[Record]:
     in the evidence.
     """
     tables = [*own_languages(out), *recorded_languages(studies)]
-    return [_told(claim, [t for t in tables if t.table == name]) for name, claim in CLAIMS.items()]
+    ours = [table for table in tables if table.data["study"].get("encoder", "own") == "own"]
+    found = [_told(claim, [t for t in ours if t.table == name]) for name, claim in CLAIMS.items()]
+    rest = [table for table in tables if table not in ours and table.table == "composition"]
+    return [*found, judge_stock(rest)]
+
+
+def judge_stock(tables: Sequence[Table]) -> Record:
+    """Judge the composition language on the stock encoders, one for each placement of LayerNorm.
+
+    It holds where every placement with enough seeds holds, with limits where some do; the qualifier
+    names those that do. Where none does it fails if one of them fails, else there is no gain.
+    """
+    found: dict[str, tuple[Table, Finding]] = {}
+    for placement in ("pre", "post"):
+        here = [table for table in tables if table.data["study"]["placement"] == placement]
+        enough, fewer = _findings(here)
+        if enough or fewer:
+            found[f"{placement.capitalize()}-LN"] = (enough or fewer)[0]
+    evidence = "; ".join(
+        f"{name}: {finding.evidence}{table.origin}" for name, (table, finding) in found.items()
+    )
+    judged = {name: entry for name, entry in found.items() if entry[1].verdict != Verdict.OPEN}
+    if not found:
+        return STOCK.told(None)
+    table, finding = next(iter((judged or found).values()))
+    if not judged:
+        return STOCK.told(finding, evidence=evidence, figure=table.figure())
+    holds = [name for name, (_, one) in judged.items() if one.verdict == Verdict.HOLDS]
+    verdict = Verdict.LIMITS if holds else Verdict.NO_GAIN
+    if len(holds) == len(judged):
+        verdict = Verdict.HOLDS
+    elif not holds and Verdict.FAILS in [one.verdict for _, one in judged.values()]:
+        verdict = Verdict.FAILS
+    named = "" if len(holds or judged) == 2 else ", ".join(holds or judged)
+    return STOCK.told(
+        Finding.measured(verdict, evidence, named), evidence=evidence, figure=table.figure()
+    )
+
+
+_Judged = list[tuple[Table, Finding]]
+
+
+def _findings(tables: Sequence[Table]) -> tuple[_Judged, _Judged]:
+    """Return what has enough seeds for a verdict, and what is shown alone."""
+    found = [(table, finding) for table in tables if (finding := judge(table.data)) is not None]
+    judged = [entry for entry in found if entry[1].verdict != Verdict.OPEN]
+    return judged, [entry for entry in found if entry[1].verdict == Verdict.OPEN]
 
 
 def _told(claim: Claim, tables: Sequence[Table]) -> Record:
-    found = [(table, finding) for table in tables if (finding := judge(table.data)) is not None]
-    judged = [entry for entry in found if entry[1].verdict != Verdict.OPEN]
-    shown = [entry for entry in found if entry[1].verdict == Verdict.OPEN]
+    judged, shown = _findings(tables)
+    found = judged or shown
     if not found:
         return claim.told(None)
-    table, finding = (judged or shown)[0]
+    table, finding = found[0]
     evidence = finding.evidence + table.origin
     if judged and shown:
         behind, less = shown[0]
@@ -105,3 +151,14 @@ CLAIMS = {
     }.items()
 }
 """By language."""
+STOCK = Claim(
+    "LANG-STOCK",
+    "What the composition language shows is no detail of our encoder: on the encoders of "
+    "transformers, their layers adopted, SWE-F ends below the tuned baseline and below its own "
+    "start without tying",
+    "ours",
+    "",
+    "docs/bert.md#on-an-encoder-of-transformers",
+    judge_stock,
+    "python paper_repro.py languages claims --set encoder=transformers",
+)

@@ -50,14 +50,20 @@ class Layer(nn.Module):
         self.outer = nn.Linear(config.intermediate, config.hidden)
         self.output_norm = nn.LayerNorm(config.hidden, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.dropout)
+        self.branch_scale = 1.0
+        """What both branches are multiplied by; ``scale_branches`` sets it."""
 
     def forward(self, hidden: Tensor, keys: Tensor | None = None) -> Tensor:
         """(B, S, H) -> (B, S, H); ``keys`` as in Attention."""
         if self.pre:
-            hidden = hidden + self.dropout(self.attention(self.attention_norm(hidden), keys))
-            return hidden + self.dropout(self._feed_forward(self.output_norm(hidden)))
-        hidden = self.attention_norm(hidden + self.dropout(self.attention(hidden, keys)))
-        return self.output_norm(hidden + self.dropout(self._feed_forward(hidden)))
+            hidden = hidden + self._branch(self.attention(self.attention_norm(hidden), keys))
+            return hidden + self._branch(self._feed_forward(self.output_norm(hidden)))
+        hidden = self.attention_norm(hidden + self._branch(self.attention(hidden, keys)))
+        return self.output_norm(hidden + self._branch(self._feed_forward(hidden)))
+
+    def _branch(self, out: Tensor) -> Tensor:
+        kept: Tensor = self.dropout(out)
+        return kept if self.branch_scale == 1.0 else self.branch_scale * kept
 
     def _feed_forward(self, hidden: Tensor) -> Tensor:
         out: Tensor = self.outer(functional.gelu(self.inner(hidden)))
@@ -138,16 +144,24 @@ def build_bert(config: BertConfig, seed: int, kind: type[Bert] = Bert) -> Bert:
     return model
 
 
+def scale_branches(model: Bert, scale: float) -> None:
+    """Multiply both branches of every layer by ``scale``; before the layers are tied."""
+    for block in model.stack.blocks:
+        assert isinstance(block, Layer)
+        block.branch_scale = scale
+
+
 @torch.no_grad()
 def initialise(model: nn.Module, std: float, seed: int) -> None:
     """Draw every parameter of ``model`` from (seed, its name), as ``build_bert`` says."""
-    for module in model.modules():
-        if isinstance(module, nn.LayerNorm):
-            module.reset_parameters()
+    norms = [module for module in model.modules() if isinstance(module, nn.LayerNorm)]
+    for norm in norms:
+        norm.reset_parameters()
+    scales = {id(parameter) for norm in norms for parameter in norm.parameters()}
     for name, parameter in model.named_parameters():
         if parameter.ndim >= 2:
             nn.init.trunc_normal_(
                 parameter, 0.0, std, -2 * std, 2 * std, generator=generator(seed, name)
             )
-        elif "norm" not in name:
+        elif id(parameter) not in scales:
             parameter.zero_()

@@ -35,6 +35,9 @@ from swe.run.task import Task
 GROWING = ("arms", "only", "seeds", "rates", "tuning_seeds", "peak_lr", "taus", "longer")
 """Fields of a study that add runs, or choose among them, and change none."""
 
+LATER = {"encoder": "own", "branch_scale": 1.0, "initial_scale": 1.0}
+"""Fields that came when folders were named already; at these values they leave the name alone."""
+
 UNITS = {
     "train": "updates",
     "tune": "updates",
@@ -195,6 +198,7 @@ def arms_command(
         )
         # Seeds, arms and rates may grow; what they have in common names the folder.
         shared = {name: v for name, v in to_dict(study).items() if name not in GROWING}
+        shared = {k: v for k, v in shared.items() if k not in LATER or LATER[k] != v}
         out = place.folder(
             parent, shared, task, lambda folder: not is_done(table, study, folder), build
         )

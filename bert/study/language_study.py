@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 from bert.languages.composition import Composition
 from bert.languages.hierarchy import Hierarchy
 from bert.languages.language import Language
 from bert.languages.task import LanguageTask
 from bert.study.arms import StudyConfig
+from bert.study.stock_language import StockLanguageTask
 from bert.study.table_arms import (
     Arm,
     always_shared,
@@ -41,6 +42,12 @@ class LanguageStudy(TableStudy):
 
     language: Language = field(default_factory=Composition)
     """The language, by its ``kind``."""
+    encoder: Literal["own", "transformers"] = "own"
+    """Whose encoder: ours, or the one of transformers with that placement, its layers adopted."""
+    branch_scale: float = 1.0
+    """What both branches of a layer are multiplied by before they are added."""
+    initial_scale: float = 1.0
+    """What the initial weights' deviation is multiplied by."""
     taus: tuple[float, ...] = ()
     """SWE-F at these fractions too, beside ``tau``."""
     longer: tuple[float, ...] = ()
@@ -52,6 +59,9 @@ class LanguageStudy(TableStudy):
             if plain.name in TEXT_ONLY:
                 value = getattr(self, plain.name)
                 require(value == plain.default, plain.name, value, "left out: it is of text alone")
+        require(
+            self.encoder in ("own", "transformers"), "encoder", self.encoder, "own or transformers"
+        )
         build_language_task(self)
         for budget in self.longer:
             require_between("longer", budget, 0, 1000, open_low=True)
@@ -85,8 +95,14 @@ class LanguageStudy(TableStudy):
 
 def build_language_task(study: LanguageStudy) -> LanguageTask:
     """Return the task of every run of a study. ConfigError for a shape that does not fit."""
-    return LanguageTask(
-        study.shape(study.language.vocabulary), study.language, study.rows, study.validation_rows
+    kind = LanguageTask if study.encoder == "own" else StockLanguageTask
+    return kind(
+        study.shape(study.language.vocabulary),
+        study.language,
+        study.rows,
+        study.validation_rows,
+        study.branch_scale,
+        study.initial_scale,
     )
 
 

@@ -52,11 +52,16 @@ def add_other_code(parser: argparse._ActionsContainer, anew: bool = True) -> Non
     )
 
 
-def speed_of(given: argparse.Namespace, device: str) -> SpeedConfig:
-    """Return the speed options for ``device``. ConfigError for impossible values."""
+def speed_of(given: argparse.Namespace, device: str, *, adopted: bool = False) -> SpeedConfig:
+    """Return the speed options for ``device``. ConfigError for impossible values.
+
+    ``adopted``: a model's layers are in a list of its own, which nothing of ours runs.
+    """
     chosen = given.compile
     if chosen == "auto":
-        chosen = "blocks" if device == "cuda" else "none"
+        chosen = "blocks" if device == "cuda" and not adopted else "none"
+    if chosen == "blocks" and adopted:
+        raise ConfigError("--compile = 'blocks': must be none or model with encoder=transformers")
     try:
         return SpeedConfig(
             compile=chosen,

@@ -23,7 +23,7 @@ from bert.study.speedup import speed_up
 from bert.study.table_arms import REFERENCE, Arm
 from bert.study.table_study import TableStudy, best_rate, chosen_arms
 from evidence.comparison import compare, demonstration
-from swe.base.config import to_dict
+from swe.base.config import from_dict, to_dict
 from swe.base.files import read_json, read_lines, write_json, write_lines
 from swe.base.interrupt import Interrupted
 from swe.run import loop
@@ -193,7 +193,7 @@ def is_done(table: str, study: TableStudy, out: Path) -> bool:
     path = out / f"{table}.json"
     try:
         found = read_json(path) if path.exists() else {}
-        return bool(found["complete"]) and found["study"] == to_dict(study)
+        return bool(found["complete"]) and from_dict(type(study), found["study"]) == study
     except (ValueError, LookupError, TypeError):
         return False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 GROUP = "\u202f"
@@ -45,3 +45,9 @@ def interval(gap: dict[str, Any], places: int = 4) -> str:
         return mean
     low, high = (fixed(gap[end], places, sign=True) for end in ("low", "high"))
     return f"{mean} [{low}, {high}]"
+
+
+def size_of(study: Mapping[str, Any]) -> str:
+    """Return a study's size, "8x64", and whose encoder it is where it is not ours."""
+    stock = study.get("encoder") == "transformers"
+    return f"{study['size']} of transformers" if stock else str(study["size"])

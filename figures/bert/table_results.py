@@ -12,6 +12,7 @@ import pandas as pd
 
 from evidence.results import Table, reading
 from figures.base.results import Run, Study
+from figures.base.wording import size_of
 
 TITLES = {
     "table1": "Table 1: schedules and controls",
@@ -32,7 +33,7 @@ MAIN_ARMS = ("baseline", "equal-start", "swe-f", "swe-a", "swe-m", "always-share
 
 def titled(result: Table, title: str) -> str:
     """Return a figure's title with what model it is about."""
-    return f"{title} ({result.data['study']['size']}{', on record' if result.study else ''})"
+    return f"{title} ({size_of(result.data['study'])}{', on record' if result.study else ''})"
 
 
 def runs_of(result: Table) -> Study | None:

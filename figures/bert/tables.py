@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from evidence.comparison import is_tuned
 from evidence.results import Table, reading
 from figures.base import forest, style
-from figures.base.wording import count, fixed, interval, listing, plain
+from figures.base.wording import count, fixed, interval, listing, plain, size_of
 from figures.bert.table_results import LANGUAGE_TITLES, TITLES, titled
 
 
@@ -125,7 +125,7 @@ def _caption(table: dict[str, Any]) -> str:
     if not is_tuned(study):
         tuned = f"peak rate {rates} for every arm, not tuned"
     return (
-        f"BERT {study['size']}, {study['placement'].capitalize()}-LN, {count(base['steps'])} "
+        f"BERT {size_of(study)}, {study['placement'].capitalize()}-LN, {count(base['steps'])} "
         f"updates ({count(base['tokens'])} tokens; arms named x2 twice that), {tuned}. "
         "Final validation loss minus the baseline's with "
         f"the same seed and batches, mean and 95 % paired t interval, in nats: {found}. The "

@@ -22,7 +22,7 @@ from evidence.results import (
     recorded_tables,
 )
 from figures.base.tables import plain_markdown, verdict_counts
-from figures.base.wording import count, interval
+from figures.base.wording import count, interval, size_of
 from figures.pages.claims_page import claim_link
 from swe.base.errors import ResultError
 
@@ -279,7 +279,7 @@ def _baseline(data: Mapping[str, Any]) -> str:
 
 
 def _model(data: Mapping[str, Any]) -> str:
-    base, size = data["arms"][data["reference"]], data["study"]["size"]
+    base, size = data["arms"][data["reference"]], size_of(data["study"])
     language = data["study"].get("language")
     where = f" on the {language['kind']} language" if language else ""
     return (

@@ -226,7 +226,7 @@ QUESTIONS = (
     Question(
         id="languages",
         heading="Is there a BERT in which sharing wins?",
-        claims=("LANG-COMPOSITION", "LANG-HIERARCHY"),
+        claims=("LANG-COMPOSITION", "LANG-HIERARCHY", "LANG-STOCK"),
         answers={
             V.HOLDS: "Yes: on a language in which one skill serves every depth, SWE ends below the "
             "tuned baseline and below its own start.",
@@ -234,7 +234,7 @@ QUESTIONS = (
             V.FAILS: "Not on the language of one skill: sharing costs there too.",
         },
         pictures=("bert_composition*", "bert_hierarchy*", "study_*_composition*",
-                  "study_*_hierarchy*"),
+                  "study_*_hierarchy*", "study_factors"),
     ),
     Question(
         id="moments",

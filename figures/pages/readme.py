@@ -29,6 +29,7 @@ from figures.base.tables import plain_markdown
 from figures.bert import finetuned_arms as bert_finetune
 from figures.pages import (
     claims_page,
+    factors,
     first_screen,
     foreign,
     plateau,
@@ -81,6 +82,7 @@ OF_FOLDERS: dict[str, Callable[[Path], str]] = {
     "answer": first_screen.answer,
     "cases": first_screen.cases,
     "commands": first_screen.commands,
+    "factors": factors.table,
 }
 """Blocks that look through the records for themselves."""
 PAGES = {

@@ -36,6 +36,7 @@ from evidence.results import (
 from figures.base import tables
 from figures.base.drawing import collect
 from figures.base.style import arm_look
+from figures.bert import factors as bert_factors
 from figures.bert import finetuned_arms as bert_finetune
 from figures.bert.table_figures import draw_tables
 from figures.bert.table_results import TITLES
@@ -72,6 +73,8 @@ def build(out: Path, studies: Path | None = None) -> Path:
         *draw_tables(out, every),
         *bert_finetune.draw_scores(out, [*scores, *recorded_scores(studies)]),
     ]
+    if studies is not None and bert_factors.draw(out, studies.parent / "factors"):
+        others.append(bert_factors.NAME)
     present = sorted({name for name, there in drawn.items() if there} | set(others))
     _remove_figures(out, {*drawn} - {*present}, present)
     rows = []

@@ -6,7 +6,7 @@ from typing import Any
 
 from figures.base.style import arm_look
 from figures.base.tables import markdown
-from figures.base.wording import count, fixed, interval, plain
+from figures.base.wording import count, fixed, interval, plain, size_of
 from figures.bert.speedup import ratio_words
 from figures.bert.tables import paper_gain
 
@@ -130,7 +130,7 @@ def _setting(table: dict[str, Any]) -> str:
     )
     words = "" if "language" in study else f"vocabulary {study['vocabulary']}, "
     return (
-        f"{study['size']}, {study['placement'].capitalize()}-LN, {words}"
+        f"{size_of(study)}, {study['placement'].capitalize()}-LN, {words}"
         f"{count(base['steps'])} updates, {count(base['tokens'])} tokens (x2: twice that), {tuned}."
         f"{state} {where['device']}, torch {where['torch']}, commit {where['commit'][:10]}, "
         f"`{where['command']}`."

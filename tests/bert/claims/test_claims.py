@@ -69,6 +69,7 @@ def test_without_runs_nothing_was_attempted(tmp_path: Path) -> None:
         "TAB1-TASKS",
         "LANG-COMPOSITION",
         "LANG-HIERARCHY",
+        "LANG-STOCK",
     } == set(found)
 
 

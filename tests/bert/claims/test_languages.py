@@ -18,7 +18,7 @@ from tests.figures.samples.files import dump
 CURVES = "composition-curves.jsonl"
 
 
-def table(n: int = 5, **losses: float) -> dict[str, Any]:
+def table(n: int = 5, /, **losses: float) -> dict[str, Any]:
     """A table whose arms' seeds lie a little apart."""
     runs = {
         name: {seed: loss + 0.01 * (seed % 2) * (name != "baseline") for seed in range(n)}
@@ -72,11 +72,11 @@ def put(out: Path, data: dict[str, Any]) -> None:
 def test_a_demonstration_stands_behind_the_judged(tmp_path: Path) -> None:
     out, studies = tmp_path / "out", tmp_path / "studies"
     put(out, table(2, baseline=1.0, swe_f=0.1, equal_start=0.5))
-    alone, _ = language_claims(out, studies)
+    alone, *_ = language_claims(out, studies)
     assert (alone.verdict, alone.qualifier) == (Verdict.OPEN, "demonstration, 2 seeds, 5 needed")
     assert "minus baseline -0.8950" in alone.evidence
     dump(studies / "s" / "composition.json", table(baseline=1.0, swe_f=0.8, equal_start=0.9))
-    record, _ = language_claims(out, studies)
+    record, *_ = language_claims(out, studies)
     assert (record.verdict, record.figure) == (Verdict.HOLDS, "study_s_composition")
     judged, behind = record.evidence.split("; also demonstration, 2 seeds, 5 needed: ")
     assert judged.endswith("on record (study s)")
@@ -85,7 +85,7 @@ def test_a_demonstration_stands_behind_the_judged(tmp_path: Path) -> None:
 
 def test_from_results_to_the_record_and_the_page(tmp_path: Path) -> None:
     out, studies = tmp_path / "out", tmp_path / "studies"
-    assert [record.verdict for record in language_claims(out, studies)] == [Verdict.NOT_RUN] * 2
+    assert [record.verdict for record in language_claims(out, studies)] == [Verdict.NOT_RUN] * 3
     put(out, table(baseline=1.0, swe_f=0.1, equal_start=0.5))
     (out / "bert" / "languages" / "small-a" / CURVES).write_text("")
     [own] = own_languages(out)
@@ -94,11 +94,56 @@ def test_from_results_to_the_record_and_the_page(tmp_path: Path) -> None:
     take(out, "words", studies, ["composition"])
     [kept] = recorded_languages(studies)
     assert kept.data["environment"]["command"] == "python a.py o"
-    record, other = language_claims(tmp_path / "none", studies)
+    record, other, stock = language_claims(tmp_path / "none", studies)
     assert record.figure == "study_words_composition"
     assert record.evidence.endswith("on record (study words)")
-    assert other.verdict == Verdict.NOT_RUN
+    assert {other.verdict, stock.verdict} == {Verdict.NOT_RUN}
     page = language_table(kept.data)
     assert "| Arm | Peak rate | n | Final loss, nats |" in page
     assert "| Learnt hop_1 | Learnt hop_2 |" in page
     assert "Language: composition, hops 2. 8x64, Pre-LN, 10 updates, 100 tokens" in page
+
+
+WINS, LOSES = {"swe_f": 0.1, "equal_start": 0.5}, {"swe_f": 0.8, "equal_start": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("pre", "post", "verdict", "qualifier"),
+    [
+        (WINS, WINS, Verdict.HOLDS, ""),
+        (WINS, None, Verdict.HOLDS, "Pre-LN"),
+        (WINS, LOSES, Verdict.LIMITS, "Pre-LN"),
+        (LOSES, WINS, Verdict.LIMITS, "Post-LN"),
+        (LOSES, LOSES, Verdict.FAILS, ""),
+        ({"swe_f": 0.5, "equal_start": 0.5}, None, Verdict.NO_GAIN, "Pre-LN"),
+    ],
+)
+def test_a_stock_encoder_is_judged_by_placement(
+    tmp_path: Path,
+    pre: dict[str, float],
+    post: dict[str, float] | None,
+    verdict: Verdict,
+    qualifier: str,
+) -> None:
+    """And never speaks for our own encoder, nor the other way round."""
+    for placement, losses in (("pre", pre), ("post", post)):
+        if losses is not None:
+            data = table(baseline=1.0, **losses)
+            data["study"] |= {"placement": placement, "encoder": "transformers"}
+            dump(tmp_path / placement / "composition.json", data)
+    own, _, stock = language_claims(tmp_path / "none", tmp_path)
+    assert own.verdict == Verdict.NOT_RUN
+    assert (stock.verdict, stock.qualifier) == (verdict, qualifier)
+    assert ("Post-LN: final held-out loss" in stock.evidence) == (post is not None)
+    dump(tmp_path / "a" / "composition.json", table(baseline=1.0, swe_f=1.2, equal_start=1.0))
+    own, _, same = language_claims(tmp_path / "none", tmp_path)
+    assert (own.verdict, same.verdict) == (Verdict.FAILS, verdict)
+
+
+def test_few_seeds_on_a_stock_encoder_stay_open(tmp_path: Path) -> None:
+    data = table(2, baseline=1.0, **WINS)
+    data["study"] |= {"encoder": "transformers"}
+    dump(tmp_path / "s" / "composition.json", data)
+    *_, stock = language_claims(tmp_path / "none", tmp_path)
+    assert (stock.verdict, stock.qualifier) == (Verdict.OPEN, "demonstration, 2 seeds, 5 needed")
+    assert "8x64 of transformers, Pre-LN, 10 updates" in language_table(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
 from functools import partial
@@ -15,12 +16,14 @@ from torch import Tensor, nn
 from bert.languages.composition import Composition
 from bert.languages.task import HELD_OUT_SEED, LanguageTask
 from bert.model.config import Placement, named_config
-from bert.model.encoder import Bert
+from bert.model.encoder import Bert, Layer
 from swe.base.errors import ConfigError
 from swe.base.interrupt import Interrupted
 from swe.run.loop import train
 from swe.run.run_config import TrainConfig
 from swe.sharing.schedule import NeverShared, SweFixed
+from swe.sharing.share_then_unshare import prepare
+from swe.sharing.stack import find_stack
 from tests.swe.run.crash import differences, outcome
 
 LANGUAGE = Composition(symbols=4, hops=3, facts=0.25, relations=2, query="hop")
@@ -116,14 +119,54 @@ def test_a_narrow_model_starts_wider_with_heads_of_32() -> None:
     assert (config.heads, config.initial_std) == (2, 0.02 * math.sqrt(12))
 
 
+def test_an_initial_scale_multiplies_the_matrices() -> None:
+    """The same draws by (seed, name), so twice the deviation is twice every number."""
+    one, two = TASK.build(3), replace(TASK, initial_scale=2.0).build(3)
+    for (name, small), large in zip(one.named_parameters(), two.parameters(), strict=True):
+        factor = 2.0 if small.ndim >= 2 else 1.0
+        assert torch.allclose(factor * small, large, rtol=1e-6, atol=0), name
+    assert replace(TASK, initial_scale=2.0).describe()["initial_scale"] == 2.0
+
+
 def test_a_model_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ConfigError, match="vocabulary = 10: must be the language's 9"):
         replace(TASK, config=replace(TASK.config, vocabulary=10))
     with pytest.raises(ConfigError, match="length = 12: must be at most positions = 8"):
         replace(TASK, config=replace(TASK.config, positions=8))
+    with pytest.raises(ConfigError, match=r"branch_scale = 0: must be in \(0, 100\]"):
+        replace(TASK, branch_scale=0)
+    with pytest.raises(ConfigError, match="initial_scale = 99: must be in"):
+        replace(TASK, initial_scale=99)
     for field in ("rows", "validation_rows"):
         with pytest.raises(ConfigError, match=f"{field} = 0: must be an integer"):
             replace(TASK, **{field: 0})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("placement", ["pre", "post"])
+def test_a_branch_scale_is_one_of_its_last_matrices(placement: Placement) -> None:
+    """s (W x + b) = (s W) x + s b, tied and untied."""
+    config = replace(TASK.config, placement=placement, dropout=0.0)
+    plain, scaled = (replace(TASK, config=config, branch_scale=s) for s in (1.0, 0.25))
+    assert plain.describe() == replace(TASK, config=config).describe()
+    assert scaled.describe()["branch_scale"] == 0.25
+    batch = TASK.batch(0, 0)
+    models = [task.build(0).eval() for task in (plain, scaled)]
+    for tied in (False, True):
+        if tied:
+            for model in models:
+                prepare(find_stack(model)[1], SweFixed(until=0.5))
+        folded = copy.deepcopy(models[0])
+        with torch.no_grad():
+            for block in find_stack(folded)[1].blocks:
+                assert isinstance(block, Layer)
+                for last in (block.attention.output, block.outer):
+                    last.weight.mul_(0.25)
+                    last.bias.mul_(0.25)
+        have, want, without = (
+            model(batch["inputs"], batch["masked"]) for model in (models[1], folded, models[0])
+        )
+        assert torch.allclose(have, want, atol=1e-6, rtol=1e-5)
+        assert not torch.allclose(have, without, atol=1e-3)
 
 
 @pytest.mark.parametrize("placement", ["pre", "post"])

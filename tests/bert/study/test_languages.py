@@ -121,6 +121,11 @@ def test_a_setting_reaches_the_language_or_the_study() -> None:
         ("small", {"language.symbols": 300}, "length = 600: must be at most positions = 512"),
         ("small", {"taus": [0.4]}, "two arms of one name"),
         ("small", {"taus": [1.5]}, r"until = 1.5: must be in \(0, 1\)"),
+        (
+            "small",
+            {"encoder": "transformers", "branch_scale": 0.5},
+            "branch_scale = 0.5: must be 1 in",
+        ),
         ("small", {"longer": [0.0]}, r"longer = 0.0: must be in \(0, 1000\]"),
     ],
 )
