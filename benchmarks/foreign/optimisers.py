@@ -20,7 +20,12 @@ NOT_TRIED = {
     "LBFGS": "steps by a closure that it calls several times",
     "SparseAdam": "takes sparse gradients alone",
     "adahessian": "takes second derivatives of its own",
+    "kron": "draws random numbers for each parameter: fewer of them are another run",
 }
+CLIPS = (
+    "; it clips by the norm of all gradients itself, in which a tied layer counts once: give it "
+    "max_grad_norm=None, and clip_norm=... to adopt"
+)
 
 
 class Matrices(nn.Module):
@@ -71,27 +76,32 @@ def optimisers() -> dict[str, Make]:
         from timm.optim import list_optimizers
 
         found |= {f"timm {name}": partial(_of_timm, name) for name in list_optimizers()}
+        found["timm lamb, max_grad_norm=None"] = partial(_of_timm, "lamb", max_grad_norm=None)
     return found
 
 
-def _of_timm(name: str, parameters: Sequence[nn.Parameter]) -> Optimizer:
+def _of_timm(name: str, parameters: Sequence[nn.Parameter], **options: Any) -> Optimizer:
     from timm.optim import create_optimizer_v2
 
-    made: Any = create_optimizer_v2(parameters, opt=name, lr=RATE)
+    made: Any = create_optimizer_v2(parameters, opt=name, lr=RATE, **options)
     return made
 
 
 def judged_optimiser(name: str) -> dict[str, Any]:
     """Return one optimiser's row of the record."""
     row: dict[str, Any] = {"optimiser": name}
-    reason = NOT_TRIED.get(name.split(" ", 1)[1])
+    short = name.partition(" ")[2]
+    reason = NOT_TRIED.get("kron" if short.startswith("kron") else short)
     if reason:
         return row | {"not_tried": reason}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         make = optimisers()[name]
         try:
-            make(list(_build().parameters()))
+            groups = make(list(_build().parameters())).param_groups
         except Exception as error:
             return row | {"not_tried": " ".join(str(error).split())[:160]}
-        return row | told(Case(_build, _loss), "layers", make)
+        row |= told(Case(_build, _loss), "layers", make)
+    if "wrong" in row and groups[0].get("max_grad_norm") is not None:
+        row["wrong"] += CLIPS
+    return row

@@ -73,6 +73,19 @@ KEPT = ("out_indices", "out_features")
 UNSET = {"head_dim": HEAD, "num_key_value_heads": HEADS, "vocab_size": WORDS}
 """What stands for a number that is derived from others where it is None."""
 STAGES = [1, LAYERS, 1, 1]
+MORE: dict[str, dict[str, Any]] = {
+    "bamba": {"attn_layer_indices": [1, 3]},
+    "deepseek_v2": {"num_experts_per_tok": 2},
+    "esm": {"pad_token_id": 1, "mask_token_id": 3},
+    "granitemoehybrid": {"layer_types": ["mamba", "attention"] * 2},
+    "led": {"attention_window": 4},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2},
+    "mobilebert": {"intra_bottleneck_size": WIDTH, "true_hidden_size": WIDTH},
+    "reformer": {"axial_pos_shape": [3, LENGTH // 3]},
+    "speech_to_text": {"input_feat_per_channel": 16},
+    "xmod": {"default_language": "en_XX"},
+}
+"""What some families need beside: no name says it."""
 
 
 def tiny(kind: str, times: int = 1, *, decoder: bool = False) -> PreTrainedConfig:
@@ -84,7 +97,7 @@ def tiny(kind: str, times: int = 1, *, decoder: bool = False) -> PreTrainedConfi
     small = shrunk(full.to_dict(), times)
     if decoder and "is_decoder" in full.to_dict():
         small["is_decoder"] = True
-    return type(full)(**small)
+    return type(full)(**{**small, **MORE.get(kind, {})})
 
 
 def shrunk(full: dict[str, Any], times: int = 1) -> dict[str, Any]:

@@ -125,8 +125,6 @@ def case_of(build: Build) -> Case:
             model = seeded()
             loss = loss_of(model, images)
             loss.backward()
-        except OutOfTime:
-            raise
         except Exception as error:
             told = told or line_of(error)
             continue
