@@ -11,18 +11,19 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from swe.base.config import require, require_count
-from swe.probes.run import Make, Run, fresh, place_of
+from swe.probes.run import Make, Run, fresh, stack_of
 from swe.sharing.adopt import adopt, drop_parameters, require_equal_treatment
+from swe.sharing.places import Where
 from swe.sharing.schedule import Schedule
 from swe.sharing.seeds import apart
 from swe.sharing.share_then_unshare import ShareThenUnshare, prepare
-from swe.sharing.stack import SharedStack
 
 Notice = Callable[[int, float], None]
 """Told of each evaluation: updates made, held-out loss."""
@@ -142,9 +143,18 @@ def follow(
 
 def enter(run: Run, schedule: Schedule, updates: int) -> ShareThenUnshare:
     """Tie ``run`` as ``schedule`` starts, in place: by ``adopt``, or as it does a SharedStack."""
-    name, layers = place_of(run)
-    if not isinstance(layers, SharedStack):
-        return adopt(run.model, layers, schedule, run.optimizer, updates, clip_norm=run.clip_norm)
+    found = stack_of(run)
+    if found is None:
+        return adopt(
+            run.model,
+            cast(Where, run.layers),
+            schedule,
+            run.optimizer,
+            updates,
+            clip_norm=run.clip_norm,
+            **run.options,
+        )
+    name, layers = found
     schedule.validate(layers.layout.depth, updates)
     names = dict(run.model.named_parameters(remove_duplicate=False))
     blocks = f"{name}.blocks" if name else "blocks"

@@ -15,9 +15,10 @@ their starts; :func:`fresh` checks that, and that ``loss`` is a function of mode
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ from torch.optim import Optimizer
 
 from swe.base.config import require, require_between
 from swe.base.errors import ConfigError
-from swe.sharing.places import Container, name_of
+from swe.sharing.places import Where, count_of, find_places
 from swe.sharing.seeds import apart
 from swe.sharing.stack import SharedStack
 
@@ -50,9 +51,9 @@ class Run:
 
     model: nn.Module
     """As it starts; on the device where it trains."""
-    layers: str | Container | SharedStack
-    """Name of the list of layers, such as "encoder.layer", or the list; or an untied SharedStack
-    or its name."""
+    layers: Where | SharedStack
+    """Name of the list of layers, such as "encoder.layer", or the list, or several; or an untied
+    SharedStack or its name."""
     optimizer: Optimizer
     """Over all parameters of ``model``; the rates of its groups are the peak rates."""
     loss: Callable[[nn.Module, int], Tensor]
@@ -64,6 +65,8 @@ class Run:
     """Factor on the peak rates where a fraction in [0, 1) of the updates is done."""
     clip_norm: float | None = None
     """Untied-equivalent gradient norm above which gradients are scaled down; None: never."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """For :func:`swe.sharing.adopt.adopt`: ``layers``, ``per_layer``, ``ignore``, ``guards``."""
 
     def __post_init__(self) -> None:
         _require_kind("model", self.model, nn.Module, "a torch module")
@@ -73,7 +76,9 @@ class Run:
             require(callable(value), name, value, "a function")
         if self.clip_norm is not None:
             require_between("clip_norm", self.clip_norm, 0, 1e9, open_low=True)
-        place_of(self)
+        unknown = self.options.keys() - {"layers", "per_layer", "ignore", "guards"}
+        require(not unknown, "options", sorted(unknown), "layers, per_layer, ignore or guards")
+        stack_of(self)
         ours = {id(parameter) for parameter in self.model.parameters()}
         held = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
         if not ours & held:
@@ -84,14 +89,18 @@ Make = Callable[[], Run]
 """Begins a run, the same one at each call."""
 
 
-def place_of(run: Run) -> tuple[str, Container | SharedStack]:
-    """Return (name, layers) of ``run``. Raises ConfigError where the model has none such."""
+def stack_of(run: Run) -> tuple[str, SharedStack] | None:
+    """Return (name, stack) of a run on a SharedStack; None for one on lists of the model's own.
+
+    Raises ConfigError where the model has no such layers.
+    """
     for name, module in run.model.named_modules():
         if isinstance(module, SharedStack) and (name == run.layers or module is run.layers):
             return name, module
     if isinstance(run.layers, SharedStack):
         raise ConfigError("layers: this SharedStack is not in the model")
-    return name_of(run.model, run.layers)
+    find_places(run.model, run.layers, count_of(run.layers), run.options.get("layers"))
+    return None
 
 
 @contextmanager

@@ -26,6 +26,8 @@ from swe.sharing.schedule import (
     SweMultistage,
 )
 from tests.swe.probes.runs import Listed, Stacked, held, loss_of, make
+from tests.swe.sharing.foreign.copies import loss_of as batch_loss
+from tests.swe.sharing.foreign.models import DropPath, Model
 
 UPDATES = 12
 SCHEDULES: list[Schedule] = [
@@ -231,3 +233,27 @@ def test_what_adopt_refuses_is_told() -> None:
         rehearse(partial(make, Stacked), SweFixed(unit=3), UPDATES)
     with pytest.raises(ConfigError, match="evaluations = 0"):
         rehearse(make, NeverShared(), UPDATES, evaluations=0)
+
+
+def test_a_run_says_what_its_layers_keep() -> None:
+    """Options of ``adopt`` reach it; without them such layers are refused."""
+
+    def begun(**options: Any) -> Run:
+        torch.manual_seed(0)
+        model = Model(DropPath)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        return Run(
+            model=model,
+            layers="layers",
+            optimizer=optimizer,
+            loss=batch_loss,
+            held=lambda net: batch_loss(net.eval(), 99),
+            options=options,
+        )
+
+    found = rehearse(lambda: begun(per_layer=("drop_path",)), SweFixed(until=0.5), 4)
+    assert not found.diverged
+    with pytest.raises(ConfigError, match="tied layers must agree"):
+        rehearse(begun, SweFixed(until=0.5), 4)
+    with pytest.raises(ConfigError, match=r"options = \['where'\]: must be layers, per_layer"):
+        begun(where="layers")
