@@ -19,13 +19,12 @@ from bert.finetune.learning.sentence_task import SentenceTask
 from bert.finetune.learning.span_task import SpanTask
 from bert.finetune.learning.task import Judged
 from bert.finetune.scoring.predictions import write_glue, write_squad
-from swe.base.config import to_dict
 from swe.base.errors import CheckpointError, NonFiniteLossError
 from swe.base.files import read_json, write_json
 from swe.run import checkpoint
 from swe.run.loop import train
 from swe.run.record import RunFolder, commits_of
-from swe.run.run_config import TrainConfig
+from swe.run.run_config import TrainConfig, described
 from swe.run.speed import SpeedConfig
 from swe.sharing.share_then_unshare import prepare
 from swe.sharing.stack import find_stack
@@ -49,7 +48,7 @@ def fine_tune(
     Arguments and errors as ``swe.run.loop.train``; a loss that is not finite is a result here,
     recorded as a degenerate run, for the highest rates may well diverge.
     """
-    run = RunFolder(folder, {"train": to_dict(config), "task": task.describe()})
+    run = RunFolder(folder, {"train": described(config), "task": task.describe()})
     if (folder / SCORE).exists():
         return dict(read_json(folder / SCORE))
     head = {
