@@ -25,6 +25,7 @@ from swe.base.interrupt import Interrupted, never
 from swe.base.lock import in_turn
 from swe.base.progress import Bars
 from swe.run.checkpoint import latest
+from tests.command_lines import instead
 from tests.processes import interrupt
 from tests.swe.ranks.rank_runs import StopAfter
 from tests.swe.ranks.ranks import LIMIT, run_ranks
@@ -201,21 +202,14 @@ def test_bad_arguments_are_one_clear_line(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    given = arguments(text, tmp_path / "out")
-    if wrong[0] == "--size":
-        given[given.index(wrong[0]) + 1] = wrong[1]
-    else:
-        given += wrong
-    assert main(given) == 2
+    assert main(instead(arguments(text, tmp_path / "out"), wrong)) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert words in line
     assert not (tmp_path / "out").exists()
 
 
 def long_run(text: Path, out: Path, *more: str) -> list[str]:
-    words = arguments(text, out, *more)
-    words[words.index("--steps") + 1] = "100000"
-    return words
+    return instead(arguments(text, out, *more), ["--steps", "100000"])
 
 
 def saved_step(out: Path) -> int:
@@ -256,9 +250,7 @@ def test_arms_begun_at_once_wait_for_the_data(
 def test_one_update_is_too_few_before_any_data(
     text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = arguments(text, tmp_path / "out")
-    words[words.index("--steps") + 1] = "1"
-    assert main(words) == 2
+    assert main(instead(arguments(text, tmp_path / "out"), ["--steps", "1"])) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert "steps = 1: must be at least 2: swe-f unties after an update" in line
     assert not (tmp_path / "out").exists()

@@ -27,6 +27,7 @@ from swe.base.errors import ConfigError
 from swe.base.files import read_json, write_json
 from swe.run.loop import train
 from tests.bert.finetune.conftest import NOISE, shape
+from tests.command_lines import instead
 
 STUDY = TableStudy(
     size="2x16",
@@ -175,33 +176,35 @@ def test_what_is_not_there_is_told(results: Path, tmp_path: Path) -> None:
 
 def command(results: Path, glue: Path, out: Path, *more: str, task: str = "sst-2") -> int:
     return main(
-        [
-            "table2",
-            "--results",
-            str(results),
-            "--out",
-            str(out),
-            "--data",
-            str(glue),
-            "--task",
-            task,
-            "--arms",
-            "swe-f",
-            "--rates",
-            "1e-6",
-            "1e-2",
-            "--seeds",
-            "1",
-            "--epochs",
-            "2",
-            "--batch",
-            "8",
-            "--max-length",
-            "24",
-            "--device",
-            "cpu",
-            *more,
-        ]
+        instead(
+            [
+                "table2",
+                "--results",
+                str(results),
+                "--out",
+                str(out),
+                "--data",
+                str(glue),
+                "--task",
+                task,
+                "--arms",
+                "swe-f",
+                "--rates",
+                "1e-6",
+                "1e-2",
+                "--seeds",
+                "1",
+                "--epochs",
+                "2",
+                "--batch",
+                "8",
+                "--max-length",
+                "24",
+                "--device",
+                "cpu",
+            ],
+            more,
+        )
     )
 
 

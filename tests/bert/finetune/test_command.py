@@ -14,31 +14,34 @@ from bert.finetune.__main__ import main
 from bert.finetune.study import open_task
 from evidence.closure import code_digest
 from figures.bert.finetune import main as draw_main
+from tests.command_lines import instead
 from tests.processes import end_all, interrupt, kill_one
 
 
 def command(model: Path, data: Path, out: Path, *more: str) -> int:
     return main(
-        [
-            str(model),
-            "--data",
-            str(data),
-            "--out",
-            str(out),
-            "--task",
-            "sst-2",
-            "--rates",
-            "0.01",
-            "--seeds",
-            "2",
-            "--epochs",
-            "1",
-            "--max-length",
-            "24",
-            "--device",
-            "cpu",
-            *more,
-        ]
+        instead(
+            [
+                str(model),
+                "--data",
+                str(data),
+                "--out",
+                str(out),
+                "--task",
+                "sst-2",
+                "--rates",
+                "0.01",
+                "--seeds",
+                "2",
+                "--epochs",
+                "1",
+                "--max-length",
+                "24",
+                "--device",
+                "cpu",
+            ],
+            more,
+        )
     )
 
 
