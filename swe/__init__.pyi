@@ -30,6 +30,7 @@ from .run.run_config import TrainConfig as TrainConfig
 from .run.speed import SpeedConfig as SpeedConfig
 from .run.task import Task as Task
 from .sharing.adopt import adopt as adopt
+from .sharing.event import Event as Event
 from .sharing.followers import untie_copy as untie_copy
 from .sharing.huggingface import ShareThenUnshareCallback as ShareThenUnshareCallback
 from .sharing.huggingface import share_then_unshare as share_then_unshare
@@ -44,7 +45,6 @@ from .sharing.schedule import ShamUntie as ShamUntie
 from .sharing.schedule import SweAdaptive as SweAdaptive
 from .sharing.schedule import SweFixed as SweFixed
 from .sharing.schedule import SweMultistage as SweMultistage
-from .sharing.share_then_unshare import Event as Event
 from .sharing.share_then_unshare import ShareThenUnshare as ShareThenUnshare
 from .sharing.share_then_unshare import prepare as prepare
 from .sharing.stack import SharedStack as SharedStack

@@ -25,9 +25,10 @@ from swe.run.run_config import TrainConfig
 from swe.run.speed import SpeedConfig
 from swe.run.task import Batch, Task, rank_batch
 from swe.sharing.eager import eagerly
+from swe.sharing.event import Event
 from swe.sharing.placement import Parallel
 from swe.sharing.seeds import derive_seed
-from swe.sharing.share_then_unshare import Event, ShareThenUnshare, prepare
+from swe.sharing.share_then_unshare import ShareThenUnshare, prepare
 from swe.sharing.stack import Stack, find_stack
 from swe.sharing.statistics import GradientStatistics
 

@@ -31,8 +31,8 @@ from swe.run.run_config import TrainConfig, described
 from swe.run.saved_state import Rows, SavedState
 from swe.run.speed import SpeedConfig
 from swe.run.task import Batch, Task
+from swe.sharing.event import Event
 from swe.sharing.placement import Mode, Parallel, World
-from swe.sharing.share_then_unshare import Event
 from swe.sharing.statistics import finite_or_none
 
 __all__ = ["Interrupted", "NonFiniteLossError", "train"]

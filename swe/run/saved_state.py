@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from swe.base.config import require_between, require_count
-from swe.sharing.share_then_unshare import SweState
+from swe.sharing.event import SweState
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,9 +29,10 @@ from torch.optim import Optimizer
 
 from swe.base.errors import ConfigError
 from swe.sharing.adopt import adopt
+from swe.sharing.event import Event
 from swe.sharing.places import Where
 from swe.sharing.schedule import Schedule
-from swe.sharing.share_then_unshare import Event, ShareThenUnshare
+from swe.sharing.share_then_unshare import ShareThenUnshare
 from swe.sharing.statistics import finite_or_none
 
 try:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -31,6 +30,7 @@ from swe.base.platform import require_device
 from swe.sharing.calls import Calls
 from swe.sharing.drift import require_one_gradient, several_ranks
 from swe.sharing.eager import eagerly
+from swe.sharing.event import Event, SweState
 from swe.sharing.followable import layers_of, require_followable, require_followable_class
 from swe.sharing.followers import Followers, untie_copy
 from swe.sharing.gradients import Convention, GradientRule
@@ -44,35 +44,6 @@ from swe.sharing.stack import Stack, all_stacks, find_stack
 from swe.sharing.statistics import GradientStatistics
 from swe.sharing.unshare import Handover, Moments, renew
 from swe.sharing.untouched import untouched
-
-
-@dataclass(frozen=True)
-class Event:
-    """A change of layout (or a sham one) before update ``step``, with the held batch's loss.
-
-    ``correlations``: of adjacent repeats' gradients, (B-1,), where the schedule asked for them.
-    ``notes``: what the held batch did not run, so that nothing was checked of it.
-    """
-
-    step: int
-    before: Layout
-    after: Layout
-    loss: float
-    correlations: tuple[float, ...] | None
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweState:
-    """Where a runner is: its schedule, the probes made, and the last update that was decided."""
-
-    schedule: ScheduleState
-    probes: int
-    begun: int
-
-    def __post_init__(self) -> None:
-        require_count("probes", self.probes, 0)
-        require_count("begun", self.begun, -1)
 
 
 def prepare(stack: Stack, schedule: Schedule) -> ScheduleState:

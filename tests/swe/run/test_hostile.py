@@ -27,8 +27,8 @@ from swe.run import checkpoint
 from swe.run.loop import train
 from swe.run.run_config import TrainConfig
 from swe.run.saved_state import Rows, SavedState
+from swe.sharing.event import SweState
 from swe.sharing.schedule import ScheduleState
-from swe.sharing.share_then_unshare import SweState
 from tests.swe.run import crash
 from tests.swe.run.damage import forge
 

@@ -17,10 +17,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from swe.base.errors import ConfigError
 from swe.sharing.adopt import adopt
+from swe.sharing.event import Event
 from swe.sharing.followers import untie_copy
 from swe.sharing.layout import Layout
 from swe.sharing.schedule import Schedule, SweFixed, SweMultistage
-from swe.sharing.share_then_unshare import Event, ShareThenUnshare, prepare
+from swe.sharing.share_then_unshare import ShareThenUnshare, prepare
 from swe.sharing.stack import SharedStack, all_stacks, find_stack
 
 DEPTH, WIDTH, STEPS, TAU, DECAY = 4, 3, 9, 4, 0.75
