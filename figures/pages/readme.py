@@ -64,6 +64,7 @@ BLOCKS: dict[str, Callable[[Any], str]] = {
     "memory": record_tables.memory,
     "guards": record_tables.guards,
     "belief_propagation": record_tables.belief_propagation,
+    "language_arm": record_tables.language_arm,
     "communication": record_tables.communication,
     "scores": bert_finetune.page,
     "squad": record_tables.squad,

@@ -112,6 +112,26 @@ def guards(record: dict[str, Any]) -> str:
     return f"{markdown(headings, rows)}\n\n{where}"
 
 
+def language_arm(record: dict[str, Any]) -> str:
+    """What an update of a language's arm costs, in the ways that there are."""
+    headings = {"kind": "Update", "seconds": "Time", "share": "Of the eager one"}
+    rows = [
+        {
+            "kind": row["kind"],
+            "seconds": f"{1000 * row['seconds']:.0f} ms",
+            "share": f"{row['of_eager']:.2f} ({row['least']:.2f}-{row['most']:.2f}), n = {row['n']}",
+        }
+        for row in record["rows"]
+    ]
+    best = min(row["of_eager"] for row in record["rows"])
+    met = "met" if best <= record["bar"] else "missed"
+    where = (
+        f"Processor time of one thread, {record['environment']['device']}, torch "
+        f"{record['environment']['torch']}. The bar, {record['bar']} of the eager update, is {met}."
+    )
+    return f"{markdown(headings, rows)}\n\n{where}"
+
+
 def belief_propagation(record: dict[str, Any]) -> str:
     """What the exact floor of the hierarchy language costs."""
     floor, update = (f"{1000 * record[f'{name}_seconds']:.0f} ms" for name in ("floor", "update"))
