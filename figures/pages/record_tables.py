@@ -119,7 +119,8 @@ def language_arm(record: dict[str, Any]) -> str:
         {
             "kind": row["kind"],
             "seconds": f"{1000 * row['seconds']:.0f} ms",
-            "share": f"{row['of_eager']:.2f} ({row['least']:.2f}-{row['most']:.2f}), n = {row['n']}",
+            "share": f"{row['of_eager']:.2f} ({row['least']:.2f}-{row['most']:.2f}), "
+            f"n = {row['n']}",
         }
         for row in record["rows"]
     ]
