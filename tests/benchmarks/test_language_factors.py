@@ -39,7 +39,7 @@ def test_one_factor_differs_from_the_centre_at_a_time() -> None:
         assert cell.expected in ("larger", "smaller", "same"), cell.name
     drawn = cells()[values + 1 :]
     assert all(cell.study(2).steps <= centre.steps and not cell.expected for cell in drawn)
-    assert {len(cell.differs) for cell in drawn} == {2, 3, 4}
+    assert all(2 <= len(cell.differs) <= 4 for cell in drawn)
 
 
 def test_seeds_are_new_and_outermost(tmp_path: Path) -> None:

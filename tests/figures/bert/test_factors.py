@@ -10,6 +10,7 @@ import pytest
 
 from figures.bert.factors import NAME, draw, in_words, rows
 from figures.pages.factors import table
+from figures.pages.report import build
 from swe.base.errors import ResultError
 from swe.base.files import append_line, read_json, write_json
 
@@ -64,6 +65,11 @@ def test_the_figure_and_the_table_say_what_was_not_run(folder: Path, tmp_path: P
     assert "| rate 9 | 0 | not run | not run | smaller: steep | — | — |" in page
     assert page.endswith("The fraction: random 1: a 1, b 2.")
     assert in_words(rows(folder)[1])["agrees"] == "yes"
+
+
+def test_the_report_shows_it_under_its_question(folder: Path, tmp_path: Path) -> None:
+    page = build(tmp_path / "out", folder.parent / "studies").read_text(encoding="utf-8")
+    assert f'id="fig-{NAME}"' in page
 
 
 def test_without_runs_nothing_is_drawn(folder: Path, tmp_path: Path) -> None:

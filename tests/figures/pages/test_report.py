@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure as MatplotlibFigure
 
+import figures.bert.factors
 import figures.bert.finetuned_arms
 import figures.bert.speedup
 import figures.bert.sweeps
@@ -172,7 +173,8 @@ def test_every_claim_is_under_one_question() -> None:
 
 def test_every_module_that_draws_is_registered() -> None:
     of_tables = {figures.bert.tables, figures.bert.sweeps, figures.bert.speedup,
-                 figures.bert.theory, figures.bert.finetuned_arms}  # fmt: skip
+                 figures.bert.theory, figures.bert.finetuned_arms,
+                 figures.bert.factors}  # fmt: skip
     found = []
     for room in (figures.theory, figures.toys, figures.bert):
         for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):
