@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ def apart(work: Callable[[], dict[str, Any]], told: dict[str, Any]) -> dict[str,
         status = 1
         try:
             torch.set_num_threads(1)
+            faulthandler.disable()  # the parent says how it ended
             with os.fdopen(writing, "w") as stream:
                 json.dump(work(), stream)
             status = 0

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from swe.sharing.adopt import adopt
-from swe.sharing.places import Selection, name_of, pick
+from swe.sharing.places import Part, Where, count_of, find_places
 from swe.sharing.schedule import SweFixed
 
 STEPS, UNTIE = 4, 2
@@ -89,7 +89,7 @@ def _train(
 
 
 def trained_tied(
-    case: Case, where: str, make: Make, unit: int = 1, **options: Any
+    case: Case, where: Where, make: Make, unit: int = 1, **options: Any
 ) -> tuple[list[float], list[Tensor]]:
     """Train by ``adopt``; the losses and each layer's weights in the end."""
     model = case.build()
@@ -102,15 +102,16 @@ def trained_tied(
     losses = _train(case, model, optimizer, begin, lambda step: swe.finish_gradients())
     if not swe.state.layout.is_untied:
         raise AssertionError("it did not untie")
-    return losses, [_flat(layer) for layer in layers_at(model, where, options.get("layers"))]
+    return losses, [_flat(layer) for layer in layers_at(model, where, unit, options.get("layers"))]
 
 
 def trained_as_copies(
-    case: Case, where: str, make: Make, unit: int = 1, **options: Any
+    case: Case, where: Where, make: Make, unit: int = 1, **options: Any
 ) -> tuple[list[float], list[Tensor], list[Tensor]]:
     """Train copies that average; losses, and each layer's weights before and after."""
     model = case.build()
-    layers = layers_at(model, where, options.get("layers"))
+    layers = layers_at(model, where, unit, options.get("layers"))
+    unit *= count_of(where)
     with torch.no_grad():
         for index, layer in enumerate(layers):
             pairs = zip(layer.parameters(), layers[index % unit].parameters(), strict=True)
@@ -137,17 +138,16 @@ def average_gradients(layers: Sequence[nn.Module]) -> None:
                 parameter.grad = mean.clone()
 
 
-def layers_at(model: nn.Module, where: str, part: Selection = None) -> list[nn.Module]:
-    """Return the layers that are meant."""
-    prefix, container = name_of(model, where)
-    return [container.get_submodule(name) for name in pick(prefix, container, part)]
+def layers_at(model: nn.Module, where: Where, unit: int = 1, part: Part = None) -> list[nn.Module]:
+    """Return the layers that are meant; of several lists a unit of each in turn."""
+    return find_places(model, where, unit * count_of(where), part).layers
 
 
 def _flat(layer: nn.Module) -> Tensor:
     return torch.cat([p.detach().flatten().double() for p in layer.parameters()]).clone()
 
 
-def distance(case: Case, where: str, make: Make, unit: int = 1, **options: Any) -> float:
+def distance(case: Case, where: Where, make: Make, unit: int = 1, **options: Any) -> float:
     """Return how far the tied run is from the other route, as a share of what was learnt.
 
     The largest of: distance of the losses over their range, and for each layer the distance of its

@@ -168,7 +168,7 @@ def tied_and_stock(case: Case, where: str, unit: int = 1, **options: Any) -> tup
     tied, stock = case.build(), case.build()
     share(tied, where, SweFixed(unit=unit), **options)
     stock.load_state_dict(tied.state_dict())
-    layers = layers_at(stock, where, options.get("layers"))
+    layers = layers_at(stock, where, unit, options.get("layers"))
     assert len({id(p) for layer in layers for p in layer.parameters()}) > unit
     return tied.eval(), stock.eval()
 

@@ -92,6 +92,22 @@ def test_a_chosen_class_is_taken_and_generates(family: str, name: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("family", "name", "first"),
+    [
+        ("t5", "T5ForConditionalGeneration", 1),
+        ("bart", "BartForConditionalGeneration", 0),
+        ("whisper", "WhisperForConditionalGeneration", 0),
+    ],
+)
+def test_encoder_and_decoder_are_tied_in_one_call(family: str, name: str, first: int) -> None:
+    case, _ = families.case_of(family, name)
+    both = [where for where, _ in lists_of_layers(case)]
+    assert len(both) == 2
+    part = {where: slice(first, None) for where in both}
+    assert distance(case, both, descent(fitting_rate(case)), layers=part) < NEAR / 100
+
+
 def test_a_wrong_rule_would_be_seen() -> None:
     """The sum of the gradients in the place of their mean, which is off by the number of layers."""
     case, _ = families.case_of("bert", "BertModel")

@@ -43,6 +43,20 @@ def test_a_wrapped_checkpoint_opens_unwrapped() -> None:
     assert torch.equal(plain(hidden), model(hidden))
 
 
+def test_wrapped_layers_load_what_is_tied_and_nothing_else() -> None:
+    model = _each(checkpoint_wrapper)
+    adopt(model, "layers", SweFixed(until=2), torch.optim.SGD(model.parameters(), lr=0.1), 4)
+    saved = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    model.load_state_dict(saved)
+    assert all(torch.equal(tensor, saved[name]) for name, tensor in model.state_dict().items())
+    saved["layers.2.inner.weight"] += 1
+    with pytest.raises(ConfigError, match=r"layers\.2\.inner\.weight: differs from layers\.0"):
+        model.load_state_dict(saved)
+
+
 def test_a_shared_stack_of_wrapped_layers_unties() -> None:
     stack = SharedStack([checkpoint_wrapper(Layer(i)) for i in range(4)], Layout.tied(4))
     origin = stack.relayout(Layout.untied(4))
