@@ -63,7 +63,7 @@ class MaskedLanguageTask(TokenPrediction):
                 f"vocabulary of {self.vocabulary.size} tokens, the model has "
                 f"{self.config.vocabulary}"
             )
-        parts = {"training": self.store.train, "validation": self.store.valid}
+        parts = {"train": self.store.train, "valid": self.store.valid}
         for name, rows in parts.items():
             if not len(rows):
                 raise DataError(
