@@ -152,6 +152,8 @@ def checked(given: argparse.Namespace) -> None:
     require_count("--seed", given.seed, 0)
     require_count("--jobs", given.jobs, 0)
     require_free(given.out, ROOT)
+    if given.verbs != ["clean"]:
+        made.require_not_theirs(given.out)
     require_apart(given.out, [*given.text, *given.valid])
 
 
@@ -209,7 +211,7 @@ def run(given: argparse.Namespace, late: Stop) -> int:
     if note := missing_records(STUDIES_ON_RECORD.parent):
         print(f"{NAME}: {note}", file=sys.stderr)
     seconds: dict[str, float] = {}
-    with made.noted(given.out):
+    with made.noted(given.out, made.NAMES):
         if areas:
             started = time.perf_counter()
             compute_missing(given.out, list(areas), given.seed, given.scale, place.jobs, stop=late)

@@ -2,14 +2,16 @@
 
 The list is the file ``.share-then-unshare``: paths of files, relative to the folder. What lies in
 the folder when a command begins and is not on the list is somebody else's and stays so; what
-appears while a command runs goes on the list, which is written every minute and at the end.
+appears while a command runs, under a name that it gives (:data:`NAMES`), goes on the list, which is
+written every minute and at the end. A file of somebody else's that a command would replace
+ends it before it begins (:func:`require_not_theirs`).
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,6 +21,10 @@ from swe.base.files import read_json, write_json
 
 MARKER = ".share-then-unshare"
 FORMAT, VERSION = "share-then-unshare results", 1
+NAMES = frozenset(
+    ("bert", "claims.json", "data", "figures", "report", "tables", "theory", "times.json", "toy")
+)
+"""What the program makes in a results folder: files, and folders with all that is made in them."""
 EVERY = 60.0
 """Seconds between two notes: what a killed command made in that time is nobody's, and stays."""
 
@@ -29,8 +35,8 @@ def is_results(folder: Path) -> bool:
 
 
 @contextmanager
-def noted(folder: Path) -> Iterator[None]:
-    """Put on the folder's list what appears in it during the block.
+def noted(folder: Path, names: Collection[str] | None = None) -> Iterator[None]:
+    """Put on the folder's list what appears in it during the block: of ``names``, if given.
 
     ConfigError when the folder cannot be written, or holds a list of another version.
     """
@@ -38,14 +44,17 @@ def noted(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         made = _read(marker) if marker.exists() else set()
-        others = _files(folder) - made
+        others = _files(folder, names) - made
         _write(marker, made)
     except OSError as error:
         raise ConfigError(f"--out {folder}: cannot be written ({error})") from None
     ended = threading.Event()
 
     def note() -> None:
-        _write(marker, made | (_files(folder) - others))
+        now = (
+            _read(marker) if marker.exists() else set()
+        )  # another command's in the same folder too
+        _write(marker, made | now | (_files(folder, names) - others))
 
     def note_now_and_then() -> None:
         while not ended.wait(EVERY):
@@ -60,6 +69,31 @@ def noted(folder: Path) -> Iterator[None]:
         ended.set()
         keeper.join()
         note()
+
+
+def require_not_theirs(folder: Path) -> None:
+    """Raise ConfigError where a command would replace a file that this program did not write.
+
+    Known by its form where no list says so: results of an earlier version have none.
+    """
+    if is_results(folder):
+        return
+    forms = {"claims.json": _is_ledger, "times.json": lambda content: "steps" in content}
+    for name, is_ours in forms.items():
+        path = folder / name
+        try:
+            ours = not path.exists() or bool(is_ours(read_json(path)))
+        except (OSError, ValueError, TypeError):
+            ours = False
+        if not ours:
+            raise ConfigError(
+                f"--out {folder}: its {name} is not this program's and would be replaced; choose "
+                "another folder"
+            )
+
+
+def _is_ledger(content: Any) -> bool:
+    return isinstance(content, list) and all("id" in claim for claim in content)
 
 
 def clean(folder: Path) -> list[str]:
@@ -88,11 +122,17 @@ def clean(folder: Path) -> list[str]:
     return stays
 
 
-def _files(folder: Path) -> set[str]:
-    """Files below the folder, by relative path; not the list itself, and through no link."""
+def _files(folder: Path, names: Collection[str] | None) -> set[str]:
+    """Files below the folder, or below ``names`` in it, by relative path.
+
+    Not the list itself, and through no link.
+    """
     found = set()
-    for place, _, names in os.walk(folder):
-        for name in names:
+    for place, folders, files in os.walk(folder):
+        if names is not None and Path(place) == folder:
+            folders[:] = [name for name in folders if name in names]
+            files = [name for name in files if name in names]
+        for name in files:
             path = Path(place, name)
             if name != MARKER and not path.is_symlink():
                 found.add(path.relative_to(folder).as_posix())

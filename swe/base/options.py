@@ -42,7 +42,7 @@ class _Once(argparse._StoreAction):
     ) -> None:
         if self.option_strings and isinstance(parser, Parser):
             before = parser.given.setdefault(self.option_strings[0], values)
-            if before != values:
+            if before is not values and before != values:  # not a number is not itself
                 raise argparse.ArgumentError(
                     self, f"given twice, {before} and {values}: leave one of them out"
                 )

@@ -10,8 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evidence import made
-from evidence.made import MARKER, clean, is_results, noted
+from evidence.made import (
+    FORMAT,
+    MARKER,
+    VERSION,
+    clean,
+    is_results,
+    noted,
+    require_not_theirs,
+)
+from evidence.made import NAMES as NAMES_OF_OURS
 from swe.base.errors import ConfigError
+from swe.base.files import write_json
 
 NAMES = st.lists(
     st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=3).map("/".join),
@@ -155,3 +165,34 @@ def test_a_list_that_cannot_be_right_removes_nothing(
     assert (folder / "x").exists()
     assert (tmp_path / "x").exists()
     assert is_results(folder)
+
+
+def test_what_somebody_else_makes_meanwhile_stays(tmp_path: Path) -> None:
+    """In a project's folder, in the hours of a run; and another command's list is not lost."""
+    with noted(tmp_path, NAMES_OF_OURS), noted(tmp_path, NAMES_OF_OURS):
+        for name in ("thesis.txt", "chapters/1.txt", "bert/x.json", "claims.json"):
+            write(tmp_path, name)
+        made = {"format": FORMAT, "version": VERSION, "made": ["toy/other.json"]}
+        write(tmp_path, "toy/other.json")
+        write_json(tmp_path / MARKER, made)
+    assert clean(tmp_path) == ["chapters", "thesis.txt"]
+    assert files(tmp_path) == {"thesis.txt", "chapters/1.txt"}
+
+
+@pytest.mark.parametrize("name", ["claims.json", "times.json"])
+@pytest.mark.parametrize("content", ['{"my": 1}', "[1]", "words"])
+def test_a_file_of_somebody_elses_is_not_replaced(name: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ConfigError, match=f"its {name} is not this program's and would be"):
+        require_not_theirs(tmp_path)
+    assert (tmp_path / name).read_text() == content
+
+
+def test_results_of_an_earlier_version_are_known_by_their_form(tmp_path: Path) -> None:
+    require_not_theirs(tmp_path / "none")
+    (tmp_path / "claims.json").write_text('[{"id": "THM1"}]')
+    (tmp_path / "times.json").write_text('{"steps": {}}')
+    require_not_theirs(tmp_path)
+    (tmp_path / "times.json").write_text("torn")
+    with noted(tmp_path):
+        require_not_theirs(tmp_path)  # on the list: the program's own to repair

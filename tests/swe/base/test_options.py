@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from pathlib import Path
 
@@ -60,6 +61,12 @@ def test_the_same_value_twice_is_one() -> None:
         }  # fmt: skip
         assert line.parse_args(["--steps", "2"]).steps == 2
     assert vars(line.parse_args([]))["verbs"] == ["all"]
+
+
+def test_what_is_not_itself_is_given_once() -> None:
+    line = Parser()
+    line.add_argument("--minutes", type=float)
+    assert math.isnan(line.parse_args(["--minutes", "nan"]).minutes)
 
 
 def test_every_command_has_such_a_line() -> None:
