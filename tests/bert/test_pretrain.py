@@ -121,7 +121,7 @@ def test_other_code_continues_a_run_only_when_told_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(Interrupted):
-        pretrain(parse(arguments(text, tmp_path)), StopAfter(15))
+        pretrain(parse(arguments(text, tmp_path)), (tmp_path / "swe-f-s0/metrics.jsonl").exists)
     folder = tmp_path / "swe-f-s0"
     assert (folder / "config.json").exists()
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -155,7 +155,7 @@ def test_another_vocabulary_does_not_continue_a_run(
 ) -> None:
     out = tmp_path / "out"
     with pytest.raises(Interrupted):
-        pretrain(parse(arguments(text, out)), StopAfter(15))
+        pretrain(parse(arguments(text, out)), (out / "swe-f-s0/metrics.jsonl").exists)
     [trained] = (out / "data").glob("trained-*.txt")
     other = tmp_path / "other.txt"
     other.write_text(trained.read_text("utf-8") + "more\n", "utf-8")
