@@ -174,7 +174,7 @@ QUESTIONS = (
             "be computed, and the more the longer the run. For exchangeable layers at one rate "
             "only noise can make it pay, and that gain shrinks with the budget.",
         },
-        pictures=("when",),
+        pictures=("when", "phases"),
     ),
     Question(
         id="rule",

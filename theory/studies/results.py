@@ -44,6 +44,7 @@ RESULTS: dict[str, dict[str, str]] = {
         "sign_descent": "theory.studies.sign_descent:study",
         "staircase": "theory.studies.staircase:study",
         "when": "theory.studies.when:study",
+        "phases": "theory.studies.phases:study",
     },
 }
 """Result files by area, and the function of (seed, scale) that computes each.

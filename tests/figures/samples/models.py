@@ -121,6 +121,23 @@ def when() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def phases() -> dict[str, Any]:
+    one = {
+        "values": [1.0, 4.0],
+        "budgets": [0.5, 2.0, 8.0],
+        "gain": [[-0.25, 0.125, 0.5], [-0.5, -0.125, 0.25]],
+        "zero": [1.0, 4.0],
+        "agree": 0.875,
+        "helps": 0.5,
+    }
+    return {
+        "maps": {"curvature": one, "deviations": one | {"zero": [1.0, None]}, "temperature": one},
+        "caption_numbers": {
+            "depth": 8, "updates": 128, "tied": 16, "stiffest": 8.0, "variance": 0.3, "cells": 6,
+        },
+    }  # fmt: skip
+
+
 def adam_quadratic() -> dict[str, Any]:
     gains = {"snr": [0.1, 1.0], "gain": [3.5, 1.4], "standard_error": [0.05, 0.004]}
     speed = gains | {"depth": 16, "predicted": {"adam": [3.7, 1.37], "sign": [3.9, 1.5]}}
@@ -192,6 +209,7 @@ FILES = {
     "theory/sign_descent.json": sign_descent,
     "theory/staircase.json": staircase,
     "theory/when.json": when,
+    "theory/phases.json": phases,
     "toy/adam_quadratic.json": adam_quadratic,
     "toy/adam_unshare.json": adam_unshare,
 }
