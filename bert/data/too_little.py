@@ -38,11 +38,12 @@ def require_rows(inputs: dict[str, Any], entries: dict[str, Any]) -> None:
                 f"{told}: the vocabulary knows too few words of all {unmaskable} rows to mask any; "
                 "train one on this text, or name another"
             )
-        seen = " and ".join(f"{one['documents']} for {name}" for name, one in parts.items())
+        seen = " and ".join(
+            f"{one['documents']} for {name} ({one['tokens']} tokens)" for name, one in parts.items()
+        )
         told += f": {_counted(sum(one['documents'] for one in parts.values()))} seen, {seen}"
         told += f", {dropped} dropped because they stand in the validation text" * bool(dropped)
-        told += f", {entry['tokens']} tokens"
-        raise DataError(f"{told}; {'; '.join(_ways_out(inputs, part, entry))}")
+        raise DataError(f"{told}; {'; or '.join(_ways_out(inputs, part, entry))}")
 
 
 def _counted(documents: int) -> str:
@@ -62,9 +63,9 @@ def _ways_out(inputs: dict[str, Any], part: str, entry: dict[str, Any]) -> list[
             "documents are separated by blank lines: if each line is one, say --document-per-line"
         )
     if part == "valid" and inputs["valid_text"] is None:
-        ways.append("or name files to validate on with --valid")
+        ways.append("name files to validate on with --valid")
     elif inputs["valid_text"] is None:
-        ways.append("or give more text, or files to validate on with --valid")
+        ways.append("give more text, or files to validate on with --valid")
     else:
-        ways.append("or give more text")
+        ways.append("give more text")
     return ways

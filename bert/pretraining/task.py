@@ -63,11 +63,11 @@ class MaskedLanguageTask(TokenPrediction):
                 f"vocabulary of {self.vocabulary.size} tokens, the model has "
                 f"{self.config.vocabulary}"
             )
-        parts = {"train": self.store.train, "valid": self.store.valid}
-        for name, rows in parts.items():
+        for name, word in (("train", "training"), ("valid", "validation")):
+            rows = getattr(self.store, name)
             if not len(rows):
                 raise DataError(
-                    f"{self.store.folder}: the store has no {name} rows (--per-mille "
+                    f"{self.store.folder}: the store has no {word} rows (--per-mille "
                     f"{self.store.manifest['per_mille']}); build one with --per-mille 20, or with "
                     "validation text of its own, --valid"
                 )

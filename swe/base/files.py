@@ -19,6 +19,10 @@ from typing import Any, BinaryIO, cast
 
 Json = dict[str, Any]
 
+# A file's name that is not UTF-8 has lone surrogates, also in a recorded command line: written as
+# \udce9 they are JSON's own escape of them, and are read back as they were.
+_ESCAPED = "backslashreplace"
+
 
 @contextmanager
 def atomic_open(path: Path) -> Iterator[BinaryIO]:
@@ -74,7 +78,7 @@ def remove_unfinished(folder: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Replace ``path`` by ``text`` (UTF-8) in one step; OSError leaves the old file."""
     with atomic_open(path) as stream:
-        stream.write(text.encode("utf-8"))
+        stream.write(text.encode("utf-8", _ESCAPED))
 
 
 def to_json(value: Any) -> str:
@@ -110,7 +114,7 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
     """Append ``record`` to a line file as one JSON line, handed to the system in one write."""
     line = json.dumps(record, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
     with naming(path), path.open("ab") as stream:
-        stream.write(line.encode("utf-8"))
+        stream.write(line.encode("utf-8", _ESCAPED))
 
 
 def read_lines(path: Path) -> list[Json]:
@@ -148,4 +152,4 @@ def file_digest(path: Path) -> str:
 
 def json_digest(value: Any) -> str:
     """Return the sha256 of the canonical JSON form of ``value``."""
-    return hashlib.sha256(to_json(value).encode("utf-8")).hexdigest()
+    return hashlib.sha256(to_json(value).encode("utf-8", _ESCAPED)).hexdigest()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from swe.base.config import one_line
 from swe.base.errors import ConfigError, NonFiniteLossError
 from swe.probes.space import Space
 from swe.sharing.eager import eagerly
+from swe.sharing.passes import graph_of
 from swe.sharing.seeds import derive_seed
 from swe.sharing.stack import Stack
 from swe.sharing.statistics import drawing
@@ -131,17 +132,8 @@ def _has_foreign_node(loss: Tensor) -> bool:
     marked once-differentiable, or calls a kernel, has one that is silently 0 where gradients are
     asked for by their inputs, as here: only a comparison finds that.
     """
-    seen: set[Any] = set()
-    ahead: list[Any] = [loss.grad_fn]
-    while ahead:
-        node = ahead.pop()
-        if node is None or node in seen:
-            continue
-        if isinstance(node, torch.autograd.function.BackwardCFunction):
-            return True
-        seen.add(node)
-        ahead += [following for following, _ in node.next_functions]
-    return False
+    foreign = torch.autograd.function.BackwardCFunction
+    return any(isinstance(node, foreign) for node in graph_of(loss))
 
 
 def _twice(space: Space, gradient: Tensor, vector: Tensor) -> Tensor:

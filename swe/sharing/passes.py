@@ -148,17 +148,19 @@ def differentiate(
 
 def has_reentrant_checkpoint(loss: Tensor) -> bool:
     """Whether a reentrant activation checkpoint (of torch, fairscale, ...) is in the graph."""
+    return any("Checkpoint" in type(node).__name__ for node in graph_of(loss))
+
+
+def graph_of(loss: Tensor) -> Iterator[Any]:
+    """Yield the nodes of a tensor's autograd graph, each once."""
     seen: set[Any] = set()
     ahead: list[Any] = [loss.grad_fn]
     while ahead:
         node = ahead.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if "Checkpoint" in type(node).__name__:
-            return True
-        ahead += [following for following, _ in node.next_functions]
-    return False
+        if node is not None and node not in seen:
+            seen.add(node)
+            yield node
+            ahead += [following for following, _ in node.next_functions]
 
 
 def by_backward(model: nn.Module, loss: Tensor, tensors: Sequence[Tensor]) -> list[Tensor | None]:

@@ -121,7 +121,7 @@ def test_other_code_continues_a_run_only_when_told_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(Interrupted):
-        pretrain(parse(arguments(text, tmp_path)), StopAfter(15))
+        pretrain(parse(arguments(text, tmp_path)), (tmp_path / "swe-f-s0/metrics.jsonl").exists)
     folder = tmp_path / "swe-f-s0"
     assert (folder / "config.json").exists()
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -155,14 +155,14 @@ def test_another_vocabulary_does_not_continue_a_run(
 ) -> None:
     out = tmp_path / "out"
     with pytest.raises(Interrupted):
-        pretrain(parse(arguments(text, out)), StopAfter(15))
+        pretrain(parse(arguments(text, out)), (out / "swe-f-s0/metrics.jsonl").exists)
     [trained] = (out / "data").glob("trained-*.txt")
     other = tmp_path / "other.txt"
     other.write_text(trained.read_text("utf-8") + "more\n", "utf-8")
     before = {path: path.read_bytes() for path in (out / "swe-f-s0").rglob("*") if path.is_file()}
     assert main(arguments(text, out, "--vocab", str(other))) == 2
     line = capsys.readouterr().err.splitlines()[-1]
-    assert "swe-f-s0: holds a run of another configuration (task.data." in line
+    assert "swe-f-s0: was begun with another --vocab: --vocab as it was goes on with it" in line
     assert {path: path.read_bytes() for path in before} == before
     assert main(arguments(text, out)) == 0
 
@@ -328,7 +328,7 @@ def test_a_signal_while_a_vocabulary_is_trained(
     """In the one long call of a library that asks for no reason to stop."""
     out, release = tmp_path / "out", threading.Event()
 
-    def endless(documents: object, size: int) -> None:
+    def endless(documents: object, size: int, *, cased: bool) -> None:
         os.kill(os.getpid(), signal.SIGUSR2)
         release.wait(LIMIT)
         raise AssertionError("waited for")

@@ -132,7 +132,8 @@ def test_bad_input_gives_one_line(
     status: int,
     message: str,
 ) -> None:
-    words = ["my-text", "--vocab", "vocab.txt", "--out", "store", *change]
+    options = {"--vocab": "vocab.txt", "--out": "store"} | {change[0]: change[1]}
+    words = ["my-text", *(word for pair in options.items() for word in pair)]
     assert data.main(words) == status
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith("bert.data: ")

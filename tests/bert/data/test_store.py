@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bert.data import building, packing
 from bert.data import store as module
 from bert.data.store import MANIFEST_NAME, VOCABULARY_NAME, TokenStore, build_store
-from bert.data.text import DataError, fingerprint, is_validation
+from bert.data.text import DataError, Reading, TextFiles, fingerprint, is_validation
 from bert.data.vocab import SPECIALS, Vocabulary
 from swe.base.files import file_digest
 
@@ -296,9 +296,9 @@ def test_missing_store_and_other_vocabulary_are_refused(
 def test_too_little_text_is_told_and_leaves_nothing(tmp_path: Path, vocabulary: Vocabulary) -> None:
     text = write_text(tmp_path / "text.txt", ["the cat sat on the mat", "a b"])
     folder = tmp_path / "store"
-    with pytest.raises(DataError, match=r"one train row of 64 tokens: 2 documents seen, 2 for"):
+    with pytest.raises(DataError, match=r"one train row of 64 tokens: 2 documents seen, 2 for t"):
         build_store(text, vocabulary, folder, length=64, per_mille=0)
-    with pytest.raises(DataError, match=r"one valid row of 6 tokens: .* 0 for valid, 0 tokens"):
+    with pytest.raises(DataError, match=r"one valid row of 6 tokens: .* 0 for valid \(0 tokens\)"):
         build_store(text, vocabulary, folder, length=6, per_mille=1)
     assert list(folder.iterdir()) == []
     store = build_store(text, vocabulary, folder, length=6, per_mille=1000)
@@ -337,3 +337,33 @@ def test_progress_counts_up_to_the_totals(
         text.stat().st_size,
         text.stat().st_size,
     )
+
+
+def one_line(caught: pytest.ExceptionInfo[DataError]) -> str:
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_too_little_text_says_what_was_seen_and_the_ways_out(
+    tmp_path: Path, vocabulary: Vocabulary
+) -> None:
+    """One book without a blank line; documents shorter than a row; a text for validation."""
+    lines = some_documents(200)
+    book = tmp_path / "book.txt"
+    book.write_text("\n".join(lines))
+    with pytest.raises(DataError) as caught:
+        build_store(book, vocabulary, tmp_path / "s", length=16)
+    assert ": 1 document seen, 1 for train" in (message := one_line(caught))
+    assert "if each line is one, say --document-per-line; or name files to validate on" in message
+    by_line = TextFiles(book, reading=Reading(document_per_line=True))
+    store = build_store(by_line, vocabulary, tmp_path / "s", length=16, per_mille=200)
+    assert sum(part["documents"] for part in store.manifest["parts"].values()) == len(lines)
+    valid = write_text(tmp_path / "valid.txt", ["the mat sat on the cat " * 4])
+    assert len(build_store(book, vocabulary, tmp_path / "v", length=16, valid=valid).valid) == 1
+    with pytest.raises(DataError) as caught:
+        build_store(by_line, vocabulary, tmp_path / "a", length=400, documents="apart")
+    assert "200 documents seen" in (message := one_line(caught))
+    assert "every document is shorter than a row" in message
+    assert "take a smaller length, or documents across" in message
+    assert "--document-per-line" not in message, "that is how it was read"

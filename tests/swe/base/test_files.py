@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from swe.base.files import (
     append_line,
     atomic_open,
+    json_digest,
     read_json,
     read_lines,
     write_json,
@@ -64,3 +66,13 @@ def test_a_torn_last_line_is_ignored(tmp_path: Path) -> None:
     with path.open("ab") as stream:
         stream.write(b'{"step": 3, "lo')
     assert read_lines(path) == [{"step": 1}, {"step": 2}]
+
+
+def test_names_that_are_not_utf8_come_back(tmp_path: Path) -> None:
+    value = {"command": os.fsdecode(b"caf\xe9.txt"), "plain": "Größe \\udce9"}
+    write_json(tmp_path / "a.json", value)
+    append_line(tmp_path / "a.jsonl", value)
+    assert read_json(tmp_path / "a.json") == value
+    assert read_lines(tmp_path / "a.jsonl") == [value]
+    assert json_digest(value) != json_digest({"command": "caf", "plain": ""})
+    assert b"caf\\udce9.txt" in (tmp_path / "a.json").read_bytes()
