@@ -7,10 +7,13 @@ from functools import partial
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
+from swe.sharing.adopt import adopt
+from swe.sharing.schedule import SweAdaptive
 from tests.swe.sharing.foreign import models
-from tests.swe.sharing.foreign.copies import assert_as_copies
+from tests.swe.sharing.foreign.copies import assert_as_copies, loss_of
 from tests.swe.sharing.foreign.models import Model
 
 BUILDS: dict[str, Callable[[], nn.Module]] = {
@@ -54,3 +57,23 @@ KEPT: dict[str, tuple[Callable[[], nn.Module], dict[str, Any]]] = {
 def test_it_trains_as_copies_that_differ(name: str) -> None:
     build, options = KEPT[name]
     assert_as_copies(build, "layers", **options)
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_probes_see_through_activation_checkpoints(reentrant: bool) -> None:
+    """Correlations are those of the same layers without checkpoints, and no gradient is touched."""
+
+    def correlations(model: models.Model) -> tuple[float, ...]:
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        swe = adopt(model, "layers", SweAdaptive(interval=1, rho=-1.0), optimizer, 4)
+        swe.begin_step(0, lambda: loss_of(model, 0))
+        swe.begin_step(1, lambda: loss_of(model, 0))
+        assert swe.statistics is not None
+        assert all(parameter.grad is None for parameter in model.parameters())
+        return swe.statistics.correlations
+
+    torch.manual_seed(0)
+    plain = Model()
+    torch.manual_seed(0)
+    wrapped = models.ClosureModel(reentrant=reentrant)
+    assert correlations(wrapped) == pytest.approx(correlations(plain), rel=1e-5)
