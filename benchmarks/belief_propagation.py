@@ -9,7 +9,6 @@ language), of which some are timed and the rest counted.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from bert.languages.hierarchy import Hierarchy
 from bert.study.language_study import LANGUAGE_SCALES, build_language_task
 from swe.base.environment import host
 from swe.base.files import write_json
+from swe.base.options import Parser
 from swe.run.optimizer import OptimizerConfig, build_adamw
 
 ROWS, DEPTH = 256, 6
@@ -54,7 +54,7 @@ def update_seconds(updates: int) -> tuple[float, int]:
 
 def main() -> None:
     """Measure and write the record."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = Parser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--turns", type=int, default=10, help="sets of rows")
     parser.add_argument("--updates", type=int, default=30, help="updates that are timed")
     parser.add_argument("--out", type=Path, required=True, help="JSON record to write")

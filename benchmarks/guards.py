@@ -8,7 +8,6 @@ in turn on the same models, so that the machine's drift meets all alike.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from swe.base.environment import host
 from swe.base.files import write_json
+from swe.base.options import Parser
 from swe.sharing.adopt import adopt
 from swe.sharing.schedule import SweFixed
 
@@ -92,7 +92,7 @@ def measure(shape: tuple[int, int, int, int], turns: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and write the record."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = Parser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--turns", type=int, default=5, help="pairs of runs of each kind")
     parser.add_argument("--out", type=Path, required=True, help="JSON record to write")
     options = parser.parse_args()

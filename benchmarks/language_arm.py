@@ -8,7 +8,6 @@ beforehand: 0.6 of the eager float32 update.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from bert.languages.task import LanguageTask
 from bert.study.language_study import LANGUAGE_SCALES, build_language_task
 from swe.base.environment import host
 from swe.base.files import write_json
+from swe.base.options import Parser
 from swe.run.optimizer import OptimizerConfig, build_adamw
 
 KINDS = ("eager", "compiled", "bfloat16")
@@ -51,7 +51,7 @@ def update_seconds(task: LanguageTask, kind: str, updates: int) -> float:
 
 def main() -> None:
     """Measure and write the record."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = Parser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--turns", type=int, default=3, help="measurements of each kind")
     parser.add_argument("--updates", type=int, default=20, help="updates in a measurement")
     parser.add_argument("--out", type=Path, required=True, help="JSON record to write")

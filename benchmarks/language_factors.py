@@ -8,7 +8,6 @@ later. Seeds are outermost: wherever it stops, no cell is more than a seed ahead
     python -m benchmarks.language_factors --out records/factors/effects.jsonl --jobs 2
 """
 
-import argparse
 import math
 import tempfile
 import time
@@ -27,6 +26,7 @@ from bert.study.tables import REACHED, parts_of
 from swe.base.environment import host
 from swe.base.errors import NonFiniteLossError
 from swe.base.files import append_line, read_lines, write_json
+from swe.base.options import Parser
 from swe.run.loop import train
 
 
@@ -71,7 +71,7 @@ def left(out: Path, seeds: int) -> list[tuple[Cell, int, int]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--list", type=Path, help="write the list of cells there, and run nothing")
     what.add_argument("--out", type=Path, help="JSON lines to write or continue")

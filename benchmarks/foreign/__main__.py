@@ -7,7 +7,6 @@ Each is trained tied and untied for four updates and held against untied copies 
 sections that the record has.
 """
 
-import argparse
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from benchmarks.foreign import families, optimisers, vision, wrappers
 from benchmarks.foreign.apart import apart
 from benchmarks.foreign.route import NEAR, STEPS, UNTIE
 from swe.base.files import read_json, write_json
+from swe.base.options import Parser
 from swe.run.record import environment
 
 PACKAGES = ("torch", "transformers", "timm", "torchvision", "peft", "accelerate", "lightning")
@@ -81,7 +81,7 @@ def versions() -> dict[str, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.foreign")
+    parser = Parser(prog="python -m benchmarks.foreign")
     parser.add_argument("--out", type=Path, required=True, help="JSON record to write")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     given = parser.parse_args()

@@ -8,13 +8,12 @@ its beginning: an array has to be parsed whole, and a row of CSV may hold line f
 from __future__ import annotations
 
 import csv
-import importlib
 import itertools
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from bert.data.errors import DataError
 from bert.data.reading import Part, Piece, Raw, cut
@@ -146,7 +145,7 @@ def parquet_pieces(file: Path, disk: BinaryIO, field: str, done: int) -> Iterato
         DataError: the package pyarrow is missing, no such column, a damaged file.
     """
     try:
-        parquet: Any = importlib.import_module("pyarrow.parquet")
+        from pyarrow import parquet
     except ImportError:
         raise DataError(
             f"{file}: reading Parquet needs the package pyarrow (the extra hf-data)"
