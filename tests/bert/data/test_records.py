@@ -105,7 +105,7 @@ def test_a_parquet_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(DataError, match=r"a\.PARQUET: no Parquet file, or damaged") as caught:
         list(file_pieces(file, field="body"))
     assert "\n" not in str(caught.value)
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(DataError, match=r"needs the package pyarrow \(the extra hf-data\)"):
         list(file_pieces(file, field="body"))
 
