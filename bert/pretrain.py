@@ -26,24 +26,19 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
 
-from bert.data.options import reading_of
-from bert.data.text import Reading
 from bert.model.prediction import TokenPrediction
-from bert.model.start import Start
-from bert.study.arms import ARMS, REFERENCE, STUDIES, StudyConfig
+from bert.study.arms import ARMS, STUDIES
 from bert.study.begun_run import BegunRun, begun_run
 from bert.study.commands import UNITS, print_budget
 from bert.study.comparison import StudyData, build_task, prepare_data, run_folder
 from bert.study.language_study import (
     LANGUAGES,
     LanguageStudy,
-    asked_language,
     build_language_task,
 )
 from bert.study.options import (
@@ -51,57 +46,24 @@ from bert.study.options import (
     add_other_code,
     add_speed_options,
     add_study_options,
-    device_of,
-    speed_of,
 )
-from bert.study.starting import Source, open_source, tie_of
+from bert.study.run_options import Options, options_of
 from bert.study.tables import Work
 from evidence.begun import OtherCode, continued
 from evidence.closure import code_digest
-from evidence.commands import TIME_IS_UP, add_minutes, ended, joined, require_apart, settings_of
-from swe.base.config import from_dict, require, to_dict
+from evidence.commands import TIME_IS_UP, add_minutes, ended
 from swe.base.errors import ConfigError
 from swe.base.interrupt import Deadline, Interrupted, Stop, either, never, polite_stop
 from swe.base.lock import in_turn
 from swe.base.options import Parser
 from swe.base.progress import Bars
-from swe.ranks.distributed import process_group, require_launched, speaking_rank, world_of
+from swe.ranks.distributed import process_group, speaking_rank, world_of
 from swe.run.extend import extend
 from swe.run.loop import train
 from swe.run.run_config import TrainConfig, described
-from swe.run.speed import SpeedConfig
 from swe.sharing.placement import Mode, World
 
 NAME = "bert.pretrain"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What the command line asks for."""
-
-    study: StudyConfig
-    arm: str
-    seed: int
-    out: Path
-    text: tuple[Path, ...]
-    vocab: Path | None
-    reading: Reading
-    valid: tuple[Path, ...]
-    cased: bool
-    device: str
-    parallel: Mode
-    speed: SpeedConfig
-    minutes: float | None
-    """Of --max-minutes."""
-    jobs: int
-    other_code: OtherCode = "refuse"
-    """What to do with the run when other code left it half done."""
-    extend: bool = False
-    """Whether a run of fewer updates is to go on to those of the study."""
-    source: Source | None = None
-    """The model to start from."""
-    start: Start | None = None
-    """What of it the arm starts with."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -156,60 +118,7 @@ def parser() -> argparse.ArgumentParser:
 
 def parse(arguments: Sequence[str]) -> Options:
     """Read the command line; ConfigError for impossible values, status 2 for a wrong form."""
-    given = parser().parse_args(arguments)
-    settings = joined({"size": given.size, "steps": given.steps}, settings_of(given.set))
-    for name, option in (("arms", "--arm"), ("first_seed", "--seed")):
-        if name in settings:
-            raise ConfigError(f"--set {name}={settings[name]}: is said by {option}; leave it out")
-    source = None
-    if given.start_from is not None:
-        require(given.language is None, "--start-from", given.start_from, "without --language")
-        source = open_source(given.start_from, given.vocab)
-        settings |= source.settings(settings)
-    tied = given.start_tie is not None
-    require(not tied or source is not None, "--start-tie", given.start_tie, "with --start-from")
-    settings["arms"] = list(dict.fromkeys((REFERENCE, given.arm)))
-    if given.language is None:
-        fields = to_dict(STUDIES[given.scale]) | settings | {"first_seed": given.seed}
-        study = from_dict(StudyConfig, fields)
-    else:
-        require(not given.text, "--text", given.text, "left out with --language")
-        require(not given.valid, "--valid", given.valid, "left out with --language")
-        study = asked_language(given.language, given.scale, given.seed, settings)
-    require_apart(given.out, [*given.text, *given.valid])
-    device = device_of(given)
-    foreign = isinstance(study, LanguageStudy) and study.encoder != "own"
-    require(
-        not (foreign and given.parallel == "fsdp"),
-        "--parallel",
-        given.parallel,
-        "none or ddp with encoder=transformers",
-    )
-    speed = speed_of(given, device, adopted=foreign)
-    speed.validate(given.parallel)
-    require_launched(given.parallel)
-    return Options(
-        study=study,
-        arm=given.arm,
-        seed=given.seed,
-        out=given.out,
-        text=tuple(given.text),
-        vocab=given.vocab,
-        reading=reading_of(given),
-        valid=tuple(given.valid),
-        cased=given.cased,
-        device=device,
-        parallel=given.parallel,
-        speed=speed,
-        minutes=given.max_minutes,
-        jobs=given.jobs,
-        other_code=given.other_code,
-        extend=given.extend,
-        source=source,
-        start=None
-        if source is None
-        else source.start(study, given.arm, tie_of(given.start_tie or "average")),
-    )
+    return options_of(parser().parse_args(arguments))
 
 
 @contextmanager

@@ -1,0 +1,108 @@
+"""What the command line asks of one pre-training run, read and checked before anything is made."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from bert.data.options import reading_of
+from bert.data.text import Reading
+from bert.model.start import Start
+from bert.study.arms import REFERENCE, STUDIES, StudyConfig
+from bert.study.language_study import LanguageStudy, asked_language
+from bert.study.options import device_of, speed_of
+from bert.study.starting import Source, open_source, tie_of
+from evidence.begun import OtherCode
+from evidence.commands import joined, require_apart, settings_of
+from swe.base.config import from_dict, require, to_dict
+from swe.base.errors import ConfigError
+from swe.ranks.distributed import require_launched
+from swe.run.speed import SpeedConfig
+from swe.sharing.placement import Mode
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line asks for."""
+
+    study: StudyConfig
+    arm: str
+    seed: int
+    out: Path
+    text: tuple[Path, ...]
+    vocab: Path | None
+    reading: Reading
+    valid: tuple[Path, ...]
+    cased: bool
+    device: str
+    parallel: Mode
+    speed: SpeedConfig
+    minutes: float | None
+    """Of --max-minutes."""
+    jobs: int
+    other_code: OtherCode = "refuse"
+    """What to do with the run when other code left it half done."""
+    extend: bool = False
+    """Whether a run of fewer updates is to go on to those of the study."""
+    source: Source | None = None
+    """The model to start from."""
+    start: Start | None = None
+    """What of it the arm starts with."""
+
+
+def options_of(given: argparse.Namespace) -> Options:
+    """Return what was parsed as options of a run; ConfigError for impossible values."""
+    settings = joined({"size": given.size, "steps": given.steps}, settings_of(given.set))
+    for name, option in (("arms", "--arm"), ("first_seed", "--seed")):
+        if name in settings:
+            raise ConfigError(f"--set {name}={settings[name]}: is said by {option}; leave it out")
+    source = None
+    if given.start_from is not None:
+        require(given.language is None, "--start-from", given.start_from, "without --language")
+        source = open_source(given.start_from, given.vocab)
+        settings |= source.settings(settings)
+    tied = given.start_tie is not None
+    require(not tied or source is not None, "--start-tie", given.start_tie, "with --start-from")
+    settings["arms"] = list(dict.fromkeys((REFERENCE, given.arm)))
+    if given.language is None:
+        fields = to_dict(STUDIES[given.scale]) | settings | {"first_seed": given.seed}
+        study = from_dict(StudyConfig, fields)
+    else:
+        require(not given.text, "--text", given.text, "left out with --language")
+        require(not given.valid, "--valid", given.valid, "left out with --language")
+        study = asked_language(given.language, given.scale, given.seed, settings)
+    require_apart(given.out, [*given.text, *given.valid])
+    device = device_of(given)
+    foreign = isinstance(study, LanguageStudy) and study.encoder != "own"
+    require(
+        not (foreign and given.parallel == "fsdp"),
+        "--parallel",
+        given.parallel,
+        "none or ddp with encoder=transformers",
+    )
+    speed = speed_of(given, device, adopted=foreign)
+    speed.validate(given.parallel)
+    require_launched(given.parallel)
+    return Options(
+        study=study,
+        arm=given.arm,
+        seed=given.seed,
+        out=given.out,
+        text=tuple(given.text),
+        vocab=given.vocab,
+        reading=reading_of(given),
+        valid=tuple(given.valid),
+        cased=given.cased,
+        device=device,
+        parallel=given.parallel,
+        speed=speed,
+        minutes=given.max_minutes,
+        jobs=given.jobs,
+        other_code=given.other_code,
+        extend=given.extend,
+        source=source,
+        start=None
+        if source is None
+        else source.start(study, given.arm, tie_of(given.start_tie or "average")),
+    )
