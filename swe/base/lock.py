@@ -84,8 +84,7 @@ def _held(path: Path, warn: Callable[[str], None]) -> Iterator[str | None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            text = os.read(descriptor, 200).decode("utf-8", "replace").strip()
-            holder = text or "no name given"
+            holder = _name_in(descriptor)
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
@@ -102,6 +101,16 @@ def _held(path: Path, warn: Callable[[str], None]) -> Iterator[str | None]:
         yield holder
     finally:
         os.close(descriptor)
+
+
+def _name_in(descriptor: int) -> str:
+    """Read who holds a lock; its name is there a moment after the lock is."""
+    for _ in range(20):
+        text = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip()
+        if text:
+            return text
+        time.sleep(0.01)
+    return "no name given"
 
 
 def _is_there(path: Path, descriptor: int) -> bool:
