@@ -79,6 +79,20 @@ def _tensors_agree(walk: Walk, path: str, modules: Sequence[nn.Module]) -> None:
         walk.compare(f"{path}.{name}".lstrip("."), [kind_of(buffer) for buffer in buffers])
 
 
+def require_known(
+    prefix: str, layers: Sequence[nn.Module], unit: int, asked: Sequence[str]
+) -> None:
+    """Refuse names of ``per_layer`` or ``ignore`` that no layer has, saying what differs."""
+    paths = {path for layer in layers for path in _paths(layer)} if asked else set()
+    for name in asked:
+        if not any(covers(name, path) for path in paths):
+            told = sorted({difference.path for difference in differences(layers, unit)[0]})
+            raise ConfigError(
+                f"per_layer or ignore: no layer of {prefix or 'the list'} has {name!r}; "
+                + (f"what differs: {', '.join(told)}" if told else "nothing differs")
+            )
+
+
 def require_alike(
     prefix: str,
     names: Sequence[str],
@@ -92,17 +106,9 @@ def require_alike(
 
     ``per_layer`` and ``ignore`` name attributes or modules of a layer, by their last name
     ("drop_prob") or the whole path in the layer ("attention.drop_prob"). Returns the paths of what
-    differs and stays each layer's own. Raises ConfigError, also for a name that no layer has.
+    differs and stays each layer's own. Raises ConfigError.
     """
-    allowed = {*per_layer, *ignore}
     found, own = differences(layers, unit)
-    for name in sorted(allowed):
-        if not any(covers(name, path) for layer in layers for path in _paths(layer)):
-            told = sorted({difference.path for difference in found})
-            raise ConfigError(
-                f"per_layer or ignore: no layer of {prefix or 'the list'} has {name!r}; "
-                + (f"what differs: {', '.join(told)}" if told else "nothing differs")
-            )
     for difference in found:
         if difference.path.endswith(ONE):
             raise ConfigError(_told(prefix, names, difference) + "; leave layers out by layers=...")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+
+from swe.sharing.alike import covers
 
 
 class Blocks(Protocol):
@@ -40,15 +42,21 @@ class Runner(nn.Module):
 
 
 @torch.no_grad()
-def equalise_weights(blocks: Blocks, unit: int, *, buffers: bool = False) -> None:
-    """Copy weights (and ``buffers``) of the first ``unit`` blocks into every later repeat."""
+def equalise_weights(blocks: Blocks, unit: int) -> None:
+    """Copy weights of the first ``unit`` blocks into every later repeat."""
     for index, block in enumerate(blocks):
-        source = dict(_tensors(blocks[index % unit]))
-        for name, tensor in _tensors(block):
-            if tensor is not source[name] and (buffers or isinstance(tensor, nn.Parameter)):
-                tensor.copy_(source[name])
+        source = dict(blocks[index % unit].named_parameters())
+        for name, parameter in block.named_parameters():
+            if parameter is not source[name]:
+                parameter.copy_(source[name])
 
 
-def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from module.named_parameters()
-    yield from module.named_buffers()
+@torch.no_grad()
+def equalise_buffers(blocks: Blocks, unit: int, per_layer: Sequence[str]) -> None:
+    """Copy buffers likewise, but for those that ``per_layer`` names."""
+    for index, block in enumerate(blocks):
+        source = dict(blocks[index % unit].named_buffers())
+        for name, buffer in block.named_buffers():
+            kept = any(covers(asked, name) for asked in per_layer)
+            if not kept and buffer is not source[name]:
+                buffer.copy_(source[name])

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from swe.base.errors import ConfigError
-from swe.sharing.alike import require_alike
+from swe.sharing.alike import require_alike, require_known
 from swe.sharing.blocks import equalise_weights
 from swe.sharing.copying import copy_block
 from swe.sharing.layout import Layout
@@ -174,6 +174,7 @@ def share_layers(
     require_ready(prefix, names, modules)
     full = [places.full(index) for index in range(len(modules))]
     require_same_shape(modules, layout.unit, full)
+    require_known(prefix, modules, layout.unit, [*per_layer, *ignore])
     if not layout.is_untied:
         require_alike(prefix, names, modules, layout.unit, per_layer=per_layer, ignore=ignore)
     require_owned(model, prefix, names, modules)

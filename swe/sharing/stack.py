@@ -14,8 +14,15 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from swe.base.errors import ConfigError
-from swe.sharing.alike import covers, require_alike
-from swe.sharing.blocks import Blocks, RunLayer, Runner, equalise_weights, run_block
+from swe.sharing.alike import covers, require_alike, require_known
+from swe.sharing.blocks import (
+    Blocks,
+    RunLayer,
+    Runner,
+    equalise_buffers,
+    equalise_weights,
+    run_block,
+)
 from swe.sharing.copying import copy_block, require_copyable
 from swe.sharing.layout import Layout
 from swe.sharing.own_modules import OwnModules, has_hooks
@@ -65,9 +72,9 @@ class SharedStack(nn.Module):
     ``modules`` are either one a logical layer (the first layer of each group lends its block, the
     others are dropped) or exactly the blocks of ``layout``. They may be any modules that are alike
     (:func:`swe.sharing.alike.require_alike`); ConfigError names the first difference. What
-    ``per_layer`` names (drop path, window size), what numbers the layers, and
-    hooks stay each layer's own: such layers run modules of their own, which hold the block's
-    weights. ``ignore`` names what may differ and is then the first layer's.
+    ``per_layer`` names (drop path, window size), what numbers the layers, and hooks stay each
+    layer's own: such layers run modules of their own, which hold the block's weights. ``ignore``
+    names what may differ and is then the first layer's.
     """
 
     def __init__(
@@ -90,6 +97,7 @@ class SharedStack(nn.Module):
                 f"or {layout.block_count} (one a block)"
             )
         require_same_shape(given, layout.unit)
+        require_known("modules", given, layout.unit, [*per_layer, *ignore])
         self.per_layer, self.ignore = tuple(per_layer), tuple(ignore)
         self._own: OwnModules | None = None
         self.blocks = nn.ModuleList(blocks)
@@ -189,8 +197,8 @@ class SharedStack(nn.Module):
             kept = require_alike(
                 "modules", names, given, layout.unit, per_layer=self.per_layer, ignore=self.ignore
             )
-            named = [name for name, _ in given[0].named_buffers()]
-            kept |= {n for n in named if any(covers(asked, n) for asked in self.per_layer)}
+            buffers = [name for name, _ in given[0].named_buffers()]
+            kept |= {n for n in buffers if any(covers(asked, n) for asked in self.per_layer)}
             if kept or any(has_hooks(given[i]) for i in range(layout.unit, layout.depth)):
                 self._own = OwnModules(given, self.per_layer)
                 self._own.follow(layout)
@@ -248,8 +256,12 @@ class SharedStack(nn.Module):
         return tuple(f"blocks.{index}" for index in range(len(self.blocks)))
 
     def equalise(self) -> None:
-        """Copy the first repeat's weights and buffers into every other repeat (equal start)."""
-        equalise_weights(self.blocks, self.layout.unit, buffers=self._own is None)
+        """Copy the first repeat's weights and buffers into every other repeat (equal start).
+
+        Buffers that ``per_layer`` names stay as they are.
+        """
+        equalise_weights(self.blocks, self.layout.unit)
+        equalise_buffers(self.blocks, self.layout.unit, self.per_layer)
 
     @contextmanager
     def layer_leaves(self) -> Iterator[list[dict[str, Tensor]]]:

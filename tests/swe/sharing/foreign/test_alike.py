@@ -17,7 +17,8 @@ from swe.base.errors import ConfigError
 from swe.sharing.adopt import adopt, share
 from swe.sharing.alike import differences
 from swe.sharing.layout import Layout
-from swe.sharing.schedule import SweFixed
+from swe.sharing.schedule import EqualStart, Schedule, SweFixed
+from swe.sharing.share_then_unshare import prepare
 from swe.sharing.stack import SharedStack, find_stack
 from swe.sharing.walk import counts
 from tests.swe.sharing.foreign import models
@@ -149,6 +150,10 @@ def test_what_is_kept_per_layer_must_be_there() -> None:
     with pytest.raises(ConfigError, match="no layer of layers has 'rate'; nothing differs"):
         share(Model(), "layers", SweFixed(until=2), ignore=("rate",))
     share(built(DIFFERENT["float"][0]), "layers", SweFixed(until=2), ignore=("rate",))
+    with pytest.raises(ConfigError, match="has 'drop_prb'"):
+        share(Model(), "layers", EqualStart(), per_layer=("drop_prb",))
+    with pytest.raises(ConfigError, match="no layer of modules has 'drop_prb'"):
+        SharedStack([Layer()], Layout.tied(DEPTH), per_layer=("drop_prb",))
 
 
 def stacked(**options: Any) -> tuple[SharedStack, list[Any]]:
@@ -222,6 +227,23 @@ def test_a_shared_stack_keeps_buffers_and_saves_them() -> None:
     ]
     one.relayout(Layout.untied(DEPTH))
     assert torch.equal(one(hidden), other(hidden))
+
+
+def test_an_equal_start_keeps_the_same_buffers_as_a_tied_one() -> None:
+    """Or the control of a tied run would be another model."""
+
+    def stack(schedule: Schedule) -> SharedStack:
+        torch.manual_seed(0)
+        layers = [Sloped(index) for index in range(DEPTH)]
+        made = SharedStack(layers, Layout.untied(DEPTH), per_layer=("slope",))
+        prepare(made, schedule)
+        return made
+
+    hidden = torch.randn(3, WIDTH)
+    tied, equal = stack(SweFixed(until=2)), stack(EqualStart())
+    assert torch.equal(tied(hidden), equal(hidden))
+    slopes = [float(buffer) for _, buffer in equal.named_buffers()]
+    assert slopes == [1.0, 2.0, 3.0, 4.0]
 
 
 def test_hooks_of_layers_go_on_in_a_shared_stack() -> None:
