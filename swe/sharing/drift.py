@@ -27,7 +27,8 @@ def require_one_gradient(norm: Tensor, *, untied: bool) -> None:
     """
     norms = [torch.zeros_like(norm) for _ in range(dist.get_world_size())]
     dist.all_gather(norms, norm.detach().clone())
-    if all(torch.equal(norm, other) or norm.isnan() for other in norms):
+    # NaN on any rank is everybody's: the loop stops for it, and all must decide alike here.
+    if any(other.isnan() for other in norms) or all(torch.equal(norms[0], n) for n in norms):
         return
     told = ", ".join(f"{float(other):.6g}" for other in norms)
     remedy = (

@@ -35,12 +35,25 @@ NEAR = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 0.05, torch.fl
 OFF = "; guards=False leaves this check out"
 
 
-@dataclass(frozen=True)
-class _Own:
-    """Gradients of the layers' own weights: for each layer {name: gradient or None}."""
+Gradients = dict[str, dict[str, Tensor | None]]
+"""For each layer {name of its own weight: gradient or None}."""
 
-    done: Pass
-    layers: dict[str, dict[str, Tensor | None]]
+
+@dataclass(frozen=True)
+class _Try:
+    """What one pass over layers with weights of their own reached: names, no tensors."""
+
+    reached: dict[str, set[str]]
+    ran: dict[str, set[str]]
+    differentiable: set[str]
+
+    @classmethod
+    def of(cls, done: Pass, layers: Gradients) -> _Try:
+        reached = {
+            layer: {path for path, gradient in table.items() if gradient is not None}
+            for layer, table in layers.items()
+        }
+        return cls(reached, done.ran, done.differentiable)
 
 
 def check_tied(model: nn.Module, stacks: Stacks, loss: Loss) -> None:
@@ -61,8 +74,8 @@ def check_tied(model: nn.Module, stacks: Stacks, loss: Loss) -> None:
     tied, sums = gradients(model, shared, loss, seed, tied_parameters)
     if not math.isfinite(tied.loss.item()):
         return  # the loop will say so
-    own = _own_gradients(model, shared, loss, seed)
-    difference = _difference(tied, own.done)
+    done, own = _own_gradients(model, shared, loss, seed)
+    difference = _difference(tied, done)
     if difference:
         again, _ = gradients(model, shared, loss, seed, [])
         if _difference(tied, again):
@@ -87,10 +100,12 @@ def check_tied(model: nn.Module, stacks: Stacks, loss: Loss) -> None:
             families.append(_Family(layers, {path for path, g in whole.items() if g is not None}))
             for path, gradient in whole.items():
                 if gradient is not None:
-                    _require_sum(gradient, [own.layers[layer].get(path) for layer in layers], path)
-    tries = [own]
+                    _require_sum(gradient, [own[layer].get(path) for layer in layers], path)
+    tries = [_Try.of(done, own)]
+    del own, sums, gradient_of
     while (lacking := _lacking(families, tries)) and len(tries) < TRIES:
-        tries.append(_own_gradients(model, shared, loss, derive_seed("guard", len(tries))))
+        seed = derive_seed("guard", len(tries))
+        tries.append(_Try.of(*_own_gradients(model, shared, loss, seed)))
     if lacking:
         raise ConfigError(
             f"{', '.join(sorted(lacking))}: gets no gradient from the loss, though the layers tied "
@@ -134,7 +149,9 @@ def check_split(
     return tuple(notes)
 
 
-def _own_gradients(model: nn.Module, stacks: Stacks, loss: Loss, seed: int) -> _Own:
+def _own_gradients(
+    model: nn.Module, stacks: Stacks, loss: Loss, seed: int
+) -> tuple[Pass, Gradients]:
     """Run with every layer holding leaves of its own."""
     with ExitStack() as held:
         keys: list[tuple[str, str]] = []
@@ -147,10 +164,10 @@ def _own_gradients(model: nn.Module, stacks: Stacks, loss: Loss, seed: int) -> _
                         keys.append((layer, path))
                         tensors.append(tensor)
         done, found = gradients(model, stacks, loss, seed, tensors)
-    layers: dict[str, dict[str, Tensor | None]] = {layer: {} for layer, _ in keys}
+    layers: Gradients = {layer: {} for layer, _ in keys}
     for (layer, path), gradient in zip(keys, found or [None] * len(keys), strict=True):
         layers[layer][path] = gradient
-    return _Own(done, layers)
+    return done, layers
 
 
 @dataclass(frozen=True)
@@ -161,7 +178,7 @@ class _Family:
     reached: set[str]
 
 
-def _lacking(families: Sequence[_Family], tries: Sequence[_Own]) -> set[str]:
+def _lacking(families: Sequence[_Family], tries: Sequence[_Try]) -> set[str]:
     """Layers, or weights of modules that ran, without a gradient where the tied one has it.
 
     In some of the tries a layer may not have run, or all of what it puts out may be detached.
@@ -169,12 +186,9 @@ def _lacking(families: Sequence[_Family], tries: Sequence[_Own]) -> set[str]:
     lacking = set()
     for family in families:
         for layer in family.layers:
-            got, ran, detached = set(), set(), False
-            for own in tries:
-                mine = own.layers.get(layer, {})
-                got |= {path for path, gradient in mine.items() if gradient is not None}
-                ran |= own.done.ran[layer]
-                detached |= bool(own.done.ran[layer]) and layer not in own.done.differentiable
+            got = set().union(*(one.reached.get(layer, ()) for one in tries))
+            ran = set().union(*(one.ran[layer] for one in tries))
+            detached = any(one.ran[layer] and layer not in one.differentiable for one in tries)
             if family.reached and not got and not detached:
                 lacking.add(layer)
             elif got:
