@@ -119,8 +119,7 @@ def _swapped(value: Any, swap: Mapping[int, nn.Parameter], depth: int = 4) -> An
             new[key] = _swapped(item, swap, depth - 1)
         return new
     items = [_swapped(item, swap, depth - 1) for item in value]
-    named = hasattr(value, "_fields")
-    return type(value)(*items) if named else type(value)(items)
+    return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
 
 
 def require_ready(prefix: str, names: Sequence[str], layers: Sequence[nn.Module]) -> None:
@@ -129,6 +128,7 @@ def require_ready(prefix: str, names: Sequence[str], layers: Sequence[nn.Module]
     Raises ConfigError for those spread over ranks (FSDP2), without data (meta device, lazy), with
     hooks on them, and those that cannot be copied.
     """
+    tried: set[type] = set()
     for place, layer in zip(names, layers, strict=True):
         for name, parameter in named(layer):
             full = f"{prefix}.{place}.{name}".lstrip(".")
@@ -148,6 +148,9 @@ def require_ready(prefix: str, names: Sequence[str], layers: Sequence[nn.Module]
                     f"{full}: has a hook on the parameter, which a tied one could not call for "
                     "each layer; register it after adopt, it then follows at the untie"
                 )
+            if type(parameter) in tried:
+                continue
+            tried.add(type(parameter))
             try:
                 copy.deepcopy(parameter)
             except Exception as error:
