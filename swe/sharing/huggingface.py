@@ -21,6 +21,7 @@ weight cache. The package is optional: ``pip install 'share-then-unshare[hf]'``.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,9 +46,8 @@ except ImportError as error:
     ) from error
 
 
-OPTIONS = frozenset(
-    ("convention", "moments", "layers", "per_layer", "ignore", "guards", "followers")
-)
+OPTIONS = frozenset(inspect.getfullargspec(adopt).kwonlyargs) - {"clip_norm", "resume"}
+"""What ``adopt`` takes by name and the Trainer does not say itself."""
 
 
 def share_then_unshare(
