@@ -15,12 +15,12 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.language_arm import update_seconds
 from bert.languages.hierarchy import Hierarchy
 from bert.study.language_study import LANGUAGE_SCALES, build_language_task
 from swe.base.environment import host
 from swe.base.files import write_json
 from swe.base.options import Parser
-from swe.run.optimizer import OptimizerConfig, build_adamw
 
 ROWS, DEPTH = 256, 6
 BAR = 0.01
@@ -35,23 +35,6 @@ def floor_seconds(language: Hierarchy, seed: int) -> float:
     return time.process_time() - at
 
 
-def update_seconds(updates: int) -> tuple[float, int]:
-    """Processor time of one update of the study's encoder, and the updates of an arm."""
-    study = LANGUAGE_SCALES["small"]["composition"]
-    task = build_language_task(study)
-    model = task.build(0)
-    optimizer = build_adamw(model, OptimizerConfig())
-    seconds = []
-    for step in range(updates):
-        batch = task.batch(0, step)
-        at = time.process_time()
-        task.loss(model, batch).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        seconds.append(time.process_time() - at)
-    return statistics.median(seconds), study.steps
-
-
 def main() -> None:
     """Measure and write the record."""
     parser = Parser(description=(__doc__ or "").splitlines()[0])
@@ -62,7 +45,9 @@ def main() -> None:
     torch.set_num_threads(1)
     language = Hierarchy(depth=DEPTH)
     floors = sorted(floor_seconds(language, seed) for seed in range(options.turns))
-    update, count = update_seconds(options.updates)
+    study = LANGUAGE_SCALES["small"]["composition"]
+    count = study.steps
+    update = update_seconds(build_language_task(study), "eager", options.updates)
     record = {
         "environment": host() | {"torch": torch.__version__},
         "rows": ROWS,

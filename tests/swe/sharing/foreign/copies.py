@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.foreign.route import average_gradients
 from swe.sharing.adopt import adopt
 from swe.sharing.schedule import Schedule, SweFixed
 from swe.sharing.share_then_unshare import ShareThenUnshare
@@ -70,7 +71,7 @@ def trained_as_copies(
         value.backward()
         if step < UNTIE:
             for position in range(unit):
-                average(layers[position::unit])
+                average_gradients(layers[position::unit])
         optimizer.step()
         optimizer.zero_grad()
         losses.append(float(value.detach()))
@@ -83,16 +84,6 @@ def make_equal(layers: Sequence[nn.Module], unit: int) -> None:
     for index, layer in enumerate(layers):
         for one, other in zip(layer.parameters(), layers[index % unit].parameters(), strict=True):
             one.copy_(other)
-
-
-def average(layers: Sequence[nn.Module]) -> None:
-    """A layer without a gradient counts as zero."""
-    for parameters in zip(*(layer.parameters() for layer in layers), strict=True):
-        found = [p.grad for p in parameters if p.grad is not None]
-        if found:
-            mean = torch.stack(found).sum(0) / len(parameters)
-            for parameter in parameters:
-                parameter.grad = mean.clone()
 
 
 def assert_as_copies(
