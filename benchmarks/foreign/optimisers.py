@@ -6,7 +6,7 @@ import importlib.util
 import warnings
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -60,8 +60,7 @@ def optimisers() -> dict[str, Make]:
     for name in sorted(vars(torch.optim)):
         made: Any = getattr(torch.optim, name)
         if isinstance(made, type) and issubclass(made, Optimizer) and made is not Optimizer:
-            make: Any = partial(made, lr=RATE)  # type: ignore[call-arg]
-            found[f"torch {name}"] = make
+            found[f"torch {name}"] = partial(cast(Any, made), lr=RATE)
     for name in ("Adam", "AdamW", "SGD"):
         for way in ("foreach", "fused"):
             options = {"lr": RATE, way: True}

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -129,7 +129,7 @@ class World:
         for rank, failed in enumerate(self.gather(failure)):
             if failed is not None:
                 raise failed if rank == self.rank else type(failed)(f"on rank {rank}: {failed}")
-        return result  # type: ignore[return-value]
+        return cast(T, result)
 
     def agree(self, what: str, value: Any, error: type[Exception] = RanksDifferError) -> None:
         """Raise ``error`` on all ranks, naming the first difference, unless JSON values agree."""

@@ -6,6 +6,7 @@ import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,8 +92,9 @@ def test_a_study_reads_as_told(tmp_path: Path) -> None:
         ({"valid": [valid]}, "a token store has its own validation part; no --valid"),
         ({"text": [cased.store, text]}, "is a token store, and no text"),
     ):
+        options: dict[str, Any] = {"text": [cased.store]} | more
         with pytest.raises(DataError, match=message):
-            prepare_data(STUDY, tmp_path / "n", **({"text": [cased.store]} | more))  # type: ignore[arg-type]
+            prepare_data(STUDY, tmp_path / "n", **options)
     again = prepare_data(STUDY, tmp_path / "n", text=[cased.store])
     assert build_task(STUDY, again).vocabulary == task.vocabulary
     with pytest.raises(DataError, match="built of uncased text; leave --cased out"):

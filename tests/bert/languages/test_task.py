@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,8 +139,9 @@ def test_a_model_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ConfigError, match="initial_scale = 99: must be in"):
         replace(TASK, initial_scale=99)
     for field in ("rows", "validation_rows"):
+        change: dict[str, Any] = {field: 0}
         with pytest.raises(ConfigError, match=f"{field} = 0: must be an integer"):
-            replace(TASK, **{field: 0})  # type: ignore[arg-type]
+            replace(TASK, **change)
 
 
 @pytest.mark.parametrize("placement", ["pre", "post"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -63,9 +64,9 @@ def test_tied_large_is_an_eighth_of_the_parameters() -> None:
         ({"dropout": 1.0}, r"dropout = 1.0: must be in \[0, 1\)"),
     ],
 )
-def test_impossible_shapes_are_refused(change: dict[str, object], message: str) -> None:
+def test_impossible_shapes_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        replace(SMALL, **change)  # type: ignore[arg-type]
+        replace(SMALL, **change)
 
 
 @pytest.mark.parametrize("name", ["giant", "12x", "0x64", "axb"])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bert.data.reading import Errors
 from bert.data.text import DataError
 from bert.finetune.data.glue import Example, Examples, read_part, task_folder
 from bert.finetune.data.tasks import GLUE, glue_task
@@ -238,8 +239,9 @@ def test_other_encodings_as_told(tmp_path: Path) -> None:
     (tmp_path / "train.tsv").write_bytes(content)
     with pytest.raises(DataError, match="line 3: not UTF-8 text; --errors latin-1 reads such"):
         read("sst-2", tmp_path, "train")
-    for errors, word in (("latin-1", "naïve"), ("replace", "na\ufffdve")):
-        found = read_part(glue_task("sst-2"), tmp_path, "train", errors)  # type: ignore[arg-type]
+    cases: tuple[tuple[Errors, str], ...] = (("latin-1", "naïve"), ("replace", "na\ufffdve"))
+    for errors, word in cases:
+        found = read_part(glue_task("sst-2"), tmp_path, "train", errors)
         assert found is not None
         assert [row.first for row in found.rows] == ["café", word]
 
