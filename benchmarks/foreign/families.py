@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import signal
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
@@ -182,22 +182,14 @@ def within(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def judged(kind: str, name: str) -> dict[str, Any]:
-    """Return one class's row of the record."""
-    row: dict[str, Any] = {"family": kind, "class": name, "lists": []}
+def noted(row: dict[str, Any], attempts: Callable[[], list[Found]]) -> dict[str, Any]:
+    """Fill a row of the record: every list of a model, or why it was not tried."""
+    row |= {"lists": []}
     try:
         with warnings.catch_warnings(), within(SECONDS):
             warnings.simplefilter("ignore")
-            case, inputs = case_of(kind, name)
-            found = attempted(case)
-            for one in found:
-                if one.way and not one.wrong:
-                    try:
-                        one.generates = _generates(case, inputs, one)
-                    except Exception as error:
-                        one.wrong = f"while it generates, {line_of(error)}"
-            row["lists"] = [one.to_json() for one in found]
-            if not found:
+            row["lists"] = [one.to_json() for one in attempts()]
+            if not row["lists"]:
                 row["not_tried"] = "no list of layers"
     except NotTried as error:
         row["not_tried"] = str(error)
@@ -206,6 +198,24 @@ def judged(kind: str, name: str) -> dict[str, Any]:
     except Exception as error:
         row["not_tried"] = line_of(error)
     return row
+
+
+def judged(kind: str, name: str) -> dict[str, Any]:
+    """Return one class's row of the record."""
+    return noted({"family": kind, "class": name}, partial(_attempts, kind, name))
+
+
+def _attempts(kind: str, name: str) -> list[Found]:
+    """Try every list of a class, and where it was taken what it generates."""
+    case, inputs = case_of(kind, name)
+    found = attempted(case)
+    for one in found:
+        if one.way and not one.wrong:
+            try:
+                one.generates = _generates(case, inputs, one)
+            except Exception as error:
+                one.wrong = f"while it generates, {line_of(error)}"
+    return found
 
 
 def _generates(case: Case, inputs: dict[str, Any], found: Found) -> str:

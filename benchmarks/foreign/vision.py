@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import warnings
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.foreign.families import LARGEST, SECONDS, NotTried, OutOfTime, line_of, within
+from benchmarks.foreign.families import LARGEST, NotTried, line_of, noted
 from benchmarks.foreign.route import Build, Case, seed
 from benchmarks.foreign.ways import attempted
 
@@ -147,33 +145,15 @@ def timm_case(name: str, **more: Any) -> Case:
     raise told
 
 
-def judged_case(row: dict[str, Any], make: Callable[[], Case]) -> dict[str, Any]:
-    """Fill a row of the record: every list of the model, or why it was not tried."""
-    row |= {"lists": []}
-    try:
-        with warnings.catch_warnings(), within(SECONDS):
-            warnings.simplefilter("ignore")
-            row["lists"] = [one.to_json() for one in attempted(make())]
-            if not row["lists"]:
-                row["not_tried"] = "no list of layers"
-    except NotTried as error:
-        row["not_tried"] = str(error)
-    except OutOfTime:
-        row["not_tried"] = "takes too long"
-    except Exception as error:
-        row["not_tried"] = line_of(error)
-    return row
-
-
 def judged_timm(family: str, *, dropped: bool = False) -> dict[str, Any]:
     """Return the row of one family of timm, with stochastic depth if asked."""
     name, more = timm_families()[family], DROPPED if dropped else {}
     row = {"family": family + (", stochastic depth" if dropped else ""), "class": name}
-    return judged_case(row, partial(timm_case, name, **more))
+    return noted(row, lambda: attempted(timm_case(name, **more)))
 
 
 def judged_torchvision(family: str) -> dict[str, Any]:
     """Return the row of one family of torchvision."""
     build = torchvision_models()[family]
     row = {"family": family, "class": getattr(build, "func", build).__name__}
-    return judged_case(row, partial(case_of, build))
+    return noted(row, lambda: attempted(case_of(build)))
