@@ -291,7 +291,7 @@ def test_a_store_without_a_part_is_refused(
     assert not (out / "swe-f-s0").exists()
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+@pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGUSR1", marks=pytest.mark.slow)])
 def test_a_schedulers_signal_saves_the_run(name: str, text: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
 

@@ -116,6 +116,7 @@ def test_tied_stack_against_albert(layout: Layout) -> None:
     gate(replace(SMALL, placement="post"), layout, rows=4, length=40)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("placement", ["post", "pre"])
 def test_base_shape(placement: Placement) -> None:
     gate(replace(BASE, placement=placement), Layout.untied(12), rows=1, length=24)

@@ -39,6 +39,7 @@ OWN = LanguageStudy(
 )
 
 
+@pytest.mark.slow
 def test_the_arms_stopped_and_resumed(tmp_path: Path) -> None:
     """The table of our own encoder's study, with the numbers of the runs taken one by one."""
     study = replace(OWN, encoder="transformers")
