@@ -107,6 +107,14 @@ def demonstration(seeds: int) -> str:
     return f"demonstration, {seeds} seed{'' if seeds == 1 else 's'}"
 
 
+def care(compared: Mapping[str, Any]) -> tuple[int, int]:
+    """Return how carefully a study of one cell was done: a sort key.
+
+    By the seeds that chose the rates, then by its arms.
+    """
+    return int(compared["study"].get("tuning_seeds", 0)), len(compared["arms"])
+
+
 def weight(compared: Mapping[str, Any], arm: str) -> tuple[bool, bool, float, int, int]:
     """Return how much a comparison (comparison.json, or a table) has to say of ``arm``: a sort key.
 

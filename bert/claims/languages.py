@@ -7,83 +7,79 @@ from pathlib import Path
 from typing import Any
 
 from evidence.claim import Claim, Finding, Record, Verdict
-from evidence.comparison import LANGUAGE_SEEDS, Interval, demonstration, is_tuned, paired
+from evidence.comparison import LANGUAGE_SEEDS, Interval, care, demonstration, is_tuned, paired
 from evidence.results import Table, own_languages, recorded_languages
 
 _ARM, _START = "swe-f", "equal-start"
-_TITLES = {_START: "equal start", _ARM: "SWE-F", "always-shared": "always shared"}
+_PLACEMENTS = ("pre", "post")
+_TITLES = {
+    _START: "equal start",
+    _ARM: "SWE-F",
+    "swe-a": "SWE-A",
+    "swe-m": "SWE-M",
+    "always-shared": "always shared",
+}
 
 
 def language_claims(out: Path, studies: Path | None) -> list[Record]:
-    """Return a record a language, judged by the newest table in ``out``, else by those on record,
-    and one of the composition language on encoders of transformers (:func:`judge_stock`).
+    """Return a record a language, and one of the composition language on encoders of transformers.
 
-    It holds when SWE-F's paired intervals against the baseline and against the equal start both lie
-    below zero, and fails when one lies above; else there is no gain. Fewer than LANGUAGE_SEEDS
-    seeds are a demonstration: alone it leaves the claim open, and behind a judged table it is told
-    in the evidence.
+    Each is judged by the newest table in ``out``, else by the one on record with the most care
+    (:func:`evidence.comparison.care`), one for each placement (:func:`judge_placements`).
     """
-    tables = [*own_languages(out), *recorded_languages(studies)]
+    recorded = sorted(recorded_languages(studies), key=lambda table: care(table.data))
+    tables = [*own_languages(out), *recorded[::-1]]
     ours = [table for table in tables if table.data["study"].get("encoder", "own") == "own"]
-    found = [_told(claim, [t for t in ours if t.table == name]) for name, claim in CLAIMS.items()]
     rest = [table for table in tables if table not in ours and table.table == "composition"]
-    return [*found, judge_stock(rest)]
+    found = [
+        judge_placements(claim, [table for table in ours if table.table == name])
+        for name, claim in CLAIMS.items()
+    ]
+    return [*found, judge_placements(STOCK, rest)]
 
 
-def judge_stock(tables: Sequence[Table]) -> Record:
-    """Judge the composition language on the stock encoders, one for each placement of LayerNorm.
+def judge_placements(claim: Claim, tables: Sequence[Table]) -> Record:
+    """Judge a claim by the first table with enough seeds of each placement of LayerNorm.
 
-    It holds where every placement with enough seeds holds, with limits where some do; the qualifier
-    names those that do. Where none does it fails if one of them fails, else there is no gain.
+    A table holds when SWE-F's paired intervals against the baseline and against the equal start
+    both lie below zero, and fails when one lies above; else there is no gain. The claim holds where
+    every placement holds, with limits where one does, and then the qualifier names it; where none
+    does it fails if one of them fails. Fewer than LANGUAGE_SEEDS seeds are a demonstration: alone
+    it leaves the claim open, and behind a judged table it is told in the evidence.
     """
-    found: dict[str, tuple[Table, Finding]] = {}
-    for placement in ("pre", "post"):
-        here = [table for table in tables if table.data["study"]["placement"] == placement]
-        enough, fewer = _findings(here)
-        if enough or fewer:
-            found[f"{placement.capitalize()}-LN"] = (enough or fewer)[0]
-    evidence = "; ".join(
-        f"{name}: {finding.evidence}{table.origin}" for name, (table, finding) in found.items()
-    )
-    judged = {name: entry for name, entry in found.items() if entry[1].verdict != Verdict.OPEN}
-    if not found:
-        return STOCK.told(None)
-    table, finding = next(iter((judged or found).values()))
-    if not judged:
-        return STOCK.told(finding, evidence=evidence, figure=table.figure())
-    holds = [name for name, (_, one) in judged.items() if one.verdict == Verdict.HOLDS]
-    verdict = Verdict.LIMITS if holds else Verdict.NO_GAIN
-    if len(holds) == len(judged):
-        verdict = Verdict.HOLDS
-    elif not holds and Verdict.FAILS in [one.verdict for _, one in judged.values()]:
-        verdict = Verdict.FAILS
-    named = "" if len(holds or judged) == 2 else ", ".join(holds or judged)
-    return STOCK.told(
-        Finding.measured(verdict, evidence, named), evidence=evidence, figure=table.figure()
-    )
-
-
-_Judged = list[tuple[Table, Finding]]
-
-
-def _findings(tables: Sequence[Table]) -> tuple[_Judged, _Judged]:
-    """Return what has enough seeds for a verdict, and what is shown alone."""
-    found = [(table, finding) for table in tables if (finding := judge(table.data)) is not None]
-    judged = [entry for entry in found if entry[1].verdict != Verdict.OPEN]
-    return judged, [entry for entry in found if entry[1].verdict == Verdict.OPEN]
-
-
-def _told(claim: Claim, tables: Sequence[Table]) -> Record:
-    judged, shown = _findings(tables)
-    found = judged or shown
-    if not found:
+    judged: dict[str, tuple[Table, Finding]] = {}
+    shown: dict[str, tuple[Table, Finding]] = {}
+    for placement in _PLACEMENTS:
+        for table in tables:
+            finding = judge(table.data)
+            if table.data["study"]["placement"] == placement and finding is not None:
+                kept = shown if finding.verdict == Verdict.OPEN else judged
+                kept.setdefault(f"{placement.capitalize()}-LN", (table, finding))
+    if not judged and not shown:
         return claim.told(None)
-    table, finding = found[0]
-    evidence = finding.evidence + table.origin
-    if judged and shown:
-        behind, less = shown[0]
-        evidence += f"; also {less.qualifier}: {less.evidence}{behind.origin}"
+    evidence = "; ".join(
+        [f"{name}: {finding.evidence}{table.origin}" for name, (table, finding) in judged.items()]
+        + [
+            f"{'also ' if judged else ''}{name}, {finding.qualifier}: {finding.evidence}"
+            f"{table.origin}"
+            for name, (table, finding) in shown.items()
+        ]
+    )
+    table, finding = next(iter((judged or shown).values()))
+    if judged:
+        verdict, named = _together({name: found.verdict for name, (_, found) in judged.items()})
+        finding = Finding.measured(verdict, evidence, named)
     return claim.told(finding, evidence=evidence, figure=table.figure())
+
+
+def _together(verdicts: dict[str, Verdict]) -> tuple[Verdict, str]:
+    """The verdict over the placements, and which of them it is about: "" for both."""
+    holds = [name for name, verdict in verdicts.items() if verdict == Verdict.HOLDS]
+    about = ", ".join(holds or verdicts) if len(holds or verdicts) < len(_PLACEMENTS) else ""
+    if holds:
+        return Verdict.LIMITS if len(holds) < len(verdicts) else Verdict.HOLDS, about
+    fails = Verdict.FAILS in verdicts.values()
+    return Verdict.FAILS if fails else Verdict.NO_GAIN, about
 
 
 def judge(data: dict[str, Any]) -> Finding | None:
@@ -102,15 +98,18 @@ def judge(data: dict[str, Any]) -> Finding | None:
         verdict = Verdict.HOLDS
     elif "hurts" in words:
         verdict = Verdict.FAILS
-    rest = [name for name in _TITLES if name != _ARM and "difference" in arms.get(name, {})]
+    rest = {
+        name: paired(data, name, data["reference"])
+        for name, arm in arms.items()
+        if name != _ARM and "difference" in arm
+    }
     others = "".join(
-        f"; {_TITLES[name]} minus baseline {_words(paired(data, name, data['reference']))}"
-        for name in rest
+        f"; {_TITLES.get(name, name)} minus baseline {_words(gap)}" for name, gap in rest.items()
     )
     learnt = "; ".join(
-        f"{_TITLES.get(name, name)} {', '.join(str(n) for n in arms[name]['reached'].values())}"
-        for name in (data["reference"], *_TITLES)
-        if "reached" in arms.get(name, {})
+        f"{_TITLES.get(name, name)} {', '.join(str(n) for n in arm['reached'].values())}"
+        for name, arm in arms.items()
+        if "reached" in arm
     )
     parts = ", ".join(arms[_ARM]["reached"])
     study = data["study"]
@@ -140,7 +139,7 @@ CLAIMS = {
         "ours",
         "",
         "docs/bert.md#languages-whose-truth-is-known",
-        judge,
+        judge_placements,
         f"python paper_repro.py languages claims --language {name}",
     )
     for name, statement in {
@@ -159,6 +158,6 @@ STOCK = Claim(
     "ours",
     "",
     "docs/bert.md#on-an-encoder-of-transformers",
-    judge_stock,
+    judge_placements,
     "python paper_repro.py languages claims --set encoder=transformers",
 )

@@ -32,7 +32,17 @@ from swe.run import loop
 from swe.run.speed import SpeedConfig
 from swe.run.task import Task
 
-GROWING = ("arms", "only", "seeds", "rates", "tuning_seeds", "peak_lr", "taus", "longer")
+GROWING = (
+    "arms",
+    "only",
+    "seeds",
+    "rates",
+    "tuning_seeds",
+    "finalists",
+    "peak_lr",
+    "taus",
+    "longer",
+)
 """Fields of a study that add runs, or choose among them, and change none."""
 
 LATER = {"encoder": "own", "branch_scale": 1.0, "initial_scale": 1.0}
@@ -188,11 +198,10 @@ def arms_command(
         build, given = work
         task = build(*given)
         arms = chosen_arms(table, study)
-        trials = len(study.tuning) * len(study.rates)
-        updates = (trials + study.seeds) * sum(arm.steps(study) for arm in arms)
+        updates = (study.trials + study.seeds) * sum(arm.steps(study) for arm in arms)
         print_budget(
-            f"{table}: {len(arms)} arms, each {trials} tuning runs and {study.seeds} paired seeds "
-            f"of {study.steps} updates times its budget",
+            f"{table}: {len(arms)} arms, each {study.trials} tuning runs and {study.seeds} paired "
+            f"seeds of {study.steps} updates times its budget",
             task,
             updates * study.accumulation,
         )

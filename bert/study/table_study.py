@@ -29,6 +29,8 @@ class TableStudy(StudyConfig):
     """Peak learning rates tried for every arm, ascending."""
     tuning_seeds: int = 1
     """Runs per arm and rate that choose the rate."""
+    finalists: int = 0
+    """Rates that the second and later tuning seeds try, an arm's best with the first; 0: all."""
     only: tuple[str, ...] = ()
     """Arms to run of those that the table has, besides the baseline; () for all."""
 
@@ -39,6 +41,7 @@ class TableStudy(StudyConfig):
             require_between("rates", rate, 0, 10, open_low=True)
         require(list(self.rates) == sorted(set(self.rates)), "rates", self.rates, "ascending")
         require_count("tuning_seeds", self.tuning_seeds)
+        require_between("finalists", self.finalists, 0, len(self.rates))
         require(
             self.first_seed + self.seeds < FIRST_TUNING_SEED,
             "first_seed",
@@ -57,6 +60,12 @@ class TableStudy(StudyConfig):
         count = self.tuning_seeds if len(self.rates) > 1 else 0
         first = FIRST_TUNING_SEED + self.first_seed
         return range(first, first + count)
+
+    @property
+    def trials(self) -> int:
+        """Tuning runs of every arm: as many for each."""
+        later = self.finalists or len(self.rates)
+        return len(self.rates) + later * (len(self.tuning) - 1) if self.tuning else 0
 
     @property
     def judged_from(self) -> int:
@@ -99,17 +108,25 @@ def chosen_arms(table: str, study: TableStudy) -> tuple[Arm, ...]:
     )
 
 
+def best_rates(losses: dict[float, float]) -> list[float]:
+    """Return the rates from the least loss up, of equals the smaller rate first."""
+    return sorted(sorted(losses), key=lambda rate: losses[rate])
+
+
 def best_rate(losses: dict[float, list[float]]) -> tuple[float, bool]:
     """Return the rate with the least mean loss, and whether it lies at an end of a real grid.
 
-    ``losses``: {rate: final loss of each tuning run, inf where it diverged}. Ties go to the smaller
-    rate. Raises ConfigError when every rate diverged.
+    ``losses``: {rate: final loss of each tuning run, inf where it diverged}; only rates with the
+    most runs are chosen from. Raises ConfigError when every one of them diverged.
     """
-    means = {rate: math.fsum(values) / len(values) for rate, values in losses.items()}
-    rate = min(sorted(means), key=lambda one: means[one])
+    most = max(len(values) for values in losses.values())
+    means = {
+        rate: math.fsum(values) / most for rate, values in losses.items() if len(values) == most
+    }
+    rate = best_rates(means)[0]
     if not math.isfinite(means[rate]):
         raise ConfigError(f"rates = {sorted(means)}: must hold one at which no tuning run diverges")
-    return rate, len(means) > 1 and rate in (min(means), max(means))
+    return rate, len(losses) > 1 and rate in (min(losses), max(losses))
 
 
 _GPU = TableStudy(

@@ -21,7 +21,7 @@ from bert.study.curves import curves_file, table_curves
 from bert.study.paper_numbers import FINE_TUNED, MASKED_ACCURACY
 from bert.study.speedup import speed_up
 from bert.study.table_arms import REFERENCE, Arm
-from bert.study.table_study import TableStudy, best_rate, chosen_arms
+from bert.study.table_study import TableStudy, best_rate, best_rates, chosen_arms
 from evidence.comparison import compare, demonstration
 from swe.base.config import from_dict, to_dict
 from swe.base.files import read_json, read_lines, write_json, write_lines
@@ -93,7 +93,10 @@ def run_table(
 
     try:
         # Rates outermost: however early the work stops, no arm is ahead of the others by much.
-        train(((a, r, s) for s in study.tuning for r in study.rates for a in arms), "tune")
+        first, later = study.tuning[:1], study.tuning[1:]
+        train(((a, r, s) for s in first for r in study.rates for a in arms), "tune")
+        left = {arm: later_rates(study, out, arm) for arm in arms}
+        train(((a, r, s) for s in later for r in study.rates for a in arms if r in left[a]), "tune")
         rates = {arm.name: tuned_rate(study, out, arm)[0] for arm in arms}
         train(((a, rates[a.name], s) for s in study.headline_seeds for a in arms), "train")
     except Interrupted:
@@ -102,10 +105,28 @@ def run_table(
     return write_table(table, study, out)
 
 
+def later_rates(study: TableStudy, out: Path, arm: Arm) -> Sequence[float]:
+    """Return the rates that the later tuning seeds try; all of them while the first is not done."""
+    first = study.tuning[:1]
+    found = {
+        rate: final_loss(run_folder(out, arm.name, rate, seed))
+        for rate in study.rates
+        for seed in first
+    }
+    known = {rate: loss for rate, loss in found.items() if loss is not None}
+    if not study.finalists or len(known) < len(study.rates):
+        return study.rates
+    return best_rates(known)[: study.finalists]
+
+
 def tuning_losses(study: TableStudy, out: Path, arm: Arm) -> dict[float, list[float | None]]:
-    """Return {rate: final loss of every tuning seed, None while it is not there}."""
+    """Return {rate: final loss of every tuning seed that tries it, None while it is not there}."""
+    later = later_rates(study, out, arm)
     return {
-        rate: [final_loss(run_folder(out, arm.name, rate, seed)) for seed in study.tuning]
+        rate: [
+            final_loss(run_folder(out, arm.name, rate, seed))
+            for seed in (study.tuning if rate in later else study.tuning[:1])
+        ]
         for rate in study.rates
     }
 

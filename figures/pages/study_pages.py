@@ -118,13 +118,20 @@ def _ends(found: dict[str, Any] | None) -> str:
     return f"{plain(found['mean'])} [{plain(found['low'])}, {plain(found['high'])}]"
 
 
+def _trials(study: dict[str, Any]) -> str:
+    seeds, finalists = study["tuning_seeds"], study.get("finalists", 0)
+    if finalists and seeds > 1:
+        return f"1 seed of their own, each arm's best {finalists} with {seeds - 1} more"
+    return f"{seeds} seed(s) of their own"
+
+
 def _setting(table: dict[str, Any]) -> str:
     study, base = table["study"], table["arms"][table["reference"]]
     where = table["environment"]
     state = "" if table["complete"] else " Not finished: n says how far it came."
     rates = ", ".join(f"{rate:g}" for rate in study["rates"])
     tuned = (
-        f"rates {rates} tried by every arm with {study['tuning_seeds']} seed(s) of their own"
+        f"rates {rates} tried by every arm with {_trials(study)}"
         if len(study["rates"]) > 1
         else f"one rate ({rates}) for all arms, not tuned"
     )

@@ -78,7 +78,7 @@ def test_a_demonstration_stands_behind_the_judged(tmp_path: Path) -> None:
     dump(studies / "s" / "composition.json", table(baseline=1.0, swe_f=0.8, equal_start=0.9))
     record, *_ = language_claims(out, studies)
     assert (record.verdict, record.figure) == (Verdict.HOLDS, "study_s_composition")
-    judged, behind = record.evidence.split("; also demonstration, 2 seeds, 5 needed: ")
+    judged, behind = record.evidence.split("; also Pre-LN, demonstration, 2 seeds, 5 needed: ")
     assert judged.endswith("on record (study s)")
     assert "minus baseline -0.8950" in behind
 
@@ -118,8 +118,10 @@ WINS, LOSES = {"swe_f": 0.1, "equal_start": 0.5}, {"swe_f": 0.8, "equal_start": 
         ({"swe_f": 0.5, "equal_start": 0.5}, None, Verdict.NO_GAIN, "Pre-LN"),
     ],
 )
-def test_a_stock_encoder_is_judged_by_placement(
+@pytest.mark.parametrize("encoder", ["own", "transformers"])
+def test_each_placement_is_judged(
     tmp_path: Path,
+    encoder: str,
     pre: dict[str, float],
     post: dict[str, float] | None,
     verdict: Verdict,
@@ -129,15 +131,22 @@ def test_a_stock_encoder_is_judged_by_placement(
     for placement, losses in (("pre", pre), ("post", post)):
         if losses is not None:
             data = table(baseline=1.0, **losses)
-            data["study"] |= {"placement": placement, "encoder": "transformers"}
+            data["study"] |= {"placement": placement, "encoder": encoder}
             dump(tmp_path / placement / "composition.json", data)
     own, _, stock = language_claims(tmp_path / "none", tmp_path)
-    assert own.verdict == Verdict.NOT_RUN
-    assert (stock.verdict, stock.qualifier) == (verdict, qualifier)
-    assert ("Post-LN: final held-out loss" in stock.evidence) == (post is not None)
-    dump(tmp_path / "a" / "composition.json", table(baseline=1.0, swe_f=1.2, equal_start=1.0))
-    own, _, same = language_claims(tmp_path / "none", tmp_path)
-    assert (own.verdict, same.verdict) == (Verdict.FAILS, verdict)
+    record, other = (own, stock) if encoder == "own" else (stock, own)
+    assert other.verdict == Verdict.NOT_RUN
+    assert (record.verdict, record.qualifier) == (verdict, qualifier)
+    assert ("Post-LN: final held-out loss" in record.evidence) == (post is not None)
+
+
+def test_the_record_with_most_arms_speaks(tmp_path: Path) -> None:
+    dump(tmp_path / "a" / "composition.json", table(baseline=1.0, **LOSES))
+    more = table(baseline=1.0, **WINS, always_shared=0.2, swe_m=0.9)
+    dump(tmp_path / "b" / "composition.json", more)
+    record, *_ = language_claims(tmp_path / "none", tmp_path)
+    assert (record.verdict, record.figure) == (Verdict.HOLDS, "study_b_composition")
+    assert "; SWE-M minus baseline -0.09" in record.evidence
 
 
 def test_few_seeds_on_a_stock_encoder_stay_open(tmp_path: Path) -> None:

@@ -23,7 +23,15 @@ from bert.study.table_study import (
     chosen_arms,
     table_study,
 )
-from bert.study.tables import DIVERGED, run_folder, run_table, write_table
+from bert.study.tables import (
+    DIVERGED,
+    later_rates,
+    run_folder,
+    run_table,
+    tuned_rate,
+    tuning_losses,
+    write_table,
+)
 from swe.base.config import from_dict, to_dict
 from swe.base.errors import ConfigError, NonFiniteLossError
 from swe.base.files import read_json, read_lines, write_json, write_lines
@@ -31,6 +39,7 @@ from swe.base.interrupt import Interrupted
 from swe.run.pool import Job, run_jobs
 from swe.run.run_config import TrainConfig
 from swe.sharing.schedule import ShamUntie, SweFixed, SweMultistage
+from tests.figures.samples.files import dump
 from tests.swe.sharing.residual import RegressionTask
 
 STUDY = TableStudy(
@@ -176,8 +185,35 @@ def test_the_rate_with_the_least_mean_loss_is_taken() -> None:
     assert best_rate({1e-3: [5.0], 2e-3: [4.0], 4e-3: [math.inf]}) == (2e-3, False)
     assert best_rate({1e-3: [4.0], 2e-3: [4.0]}) == (1e-3, True)
     assert best_rate({1e-3: [4.0]}) == (1e-3, False)
+    assert best_rate({1e-3: [0.5], 2e-3: [1.0, 1.0], 4e-3: [0.9, 1.2]}) == (2e-3, False)
     with pytest.raises(ConfigError, match="at which no tuning run diverges"):
         best_rate({1e-3: [math.inf], 2e-3: [math.inf]})
+
+
+def test_later_tuning_seeds_try_the_best_rates_of_the_first(tmp_path: Path) -> None:
+    """An outcome of all or nothing is chosen by several seeds, with as many runs for every arm."""
+    study = replace(STUDY, rates=(1e-3, 2e-3, 4e-3, 8e-3), tuning_seeds=3, finalists=2)
+    assert study.trials == 8
+    assert replace(study, finalists=0).trials == 12
+    assert replace(study, rates=(1e-3,), finalists=1).trials == 0
+    arm, *_ = chosen_arms("headline", study)
+    first, second, third = study.tuning
+
+    def ended(rate: float, seed: int, loss: float) -> None:
+        dump(run_folder(tmp_path, arm.name, rate, seed) / "summary.json", {"valid": {"loss": loss}})
+
+    for rate, loss in ((1e-3, 0.5), (2e-3, 0.2)):
+        ended(rate, first, loss)
+    assert later_rates(study, tmp_path, arm) == study.rates, "not known yet"
+    ended(8e-3, first, 0.9)
+    dump(run_folder(tmp_path, arm.name, 4e-3, first) / DIVERGED, {"why": "nan"})
+    assert later_rates(study, tmp_path, arm) == [2e-3, 1e-3]
+    for seed, loss in ((second, 0.6), (third, 0.9)):
+        ended(2e-3, seed, loss)
+        ended(1e-3, seed, 0.55)
+    found = tuning_losses(study, tmp_path, arm)
+    assert found == {1e-3: [0.5, 0.55, 0.55], 2e-3: [0.2, 0.6, 0.9], 4e-3: [math.inf], 8e-3: [0.9]}
+    assert tuned_rate(study, tmp_path, arm) == (1e-3, True)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +223,7 @@ def test_the_rate_with_the_least_mean_loss_is_taken() -> None:
         ({"rates": (2e-3, 1e-3)}, "ascending"),
         ({"rates": (-1.0,)}, r"rates = -1.0: must be in \(0, 10\]"),
         ({"tuning_seeds": 0}, "tuning_seeds = 0"),
+        ({"finalists": 9}, "finalists = 9"),
         ({"first_seed": FIRST_TUNING_SEED}, "first_seed"),
     ],
 )

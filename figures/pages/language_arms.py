@@ -1,0 +1,110 @@
+"""Every arm on the composition language, one column a cell on record: the answer at a glance.
+
+A cell is an encoder (ours, or that of transformers) with its placement of LayerNorm. Of several
+studies of a cell the one done with most care is shown, from LANGUAGE_SEEDS paired seeds on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from evidence.comparison import LANGUAGE_SEEDS, care, paired
+from evidence.results import Table, reading, recorded_languages
+from figures.base.style import arm_look
+from figures.base.tables import plain_markdown
+from figures.base.wording import count, fixed, interval, size_of
+
+LANGUAGE = "composition"
+ARM, START = "swe-f", "equal-start"
+AGAINST_START = "SWE-F minus equal start"
+
+
+@dataclass(frozen=True)
+class LanguageArms:
+    """What the table says: headings and rows by column, and which runs they are."""
+
+    headings: dict[str, str]
+    rows: list[dict[str, str]]
+    about: str
+
+
+def language_arms(tables: Sequence[Table]) -> LanguageArms | None:
+    """Put the cells side by side; None where no table has enough seeds.
+
+    ResultError, naming the file, for a table without what its kind holds.
+    """
+    cells: dict[str, dict[str, Any]] = {}
+    for table in sorted(tables, key=lambda table: care(table.data), reverse=True):
+        with reading(table.path):
+            if table.table == LANGUAGE and _seeds(table.data) >= LANGUAGE_SEEDS:
+                cells.setdefault(_cell(table.data["study"]), table.data)
+    if not cells:
+        return None
+    shown = {name: cells[name] for name in sorted(cells, key=_place)}
+    names = list(dict.fromkeys(name for data in shown.values() for name in data["order"]))
+    rows = [
+        {"arm": arm_look(arm).label} | {cell: _told(data, arm) for cell, data in shown.items()}
+        for arm in names
+    ]
+    rows.append(
+        {"arm": AGAINST_START} | {cell: _against_start(data) for cell, data in shown.items()}
+    )
+    headings = {"arm": "Arm"} | {
+        cell: f"{cell}, n = {_seeds(data)}" for cell, data in shown.items()
+    }
+    return LanguageArms(headings, rows, "; ".join(dict.fromkeys(map(_about, shown.values()))))
+
+
+def block(records: Path) -> str:
+    """Return the table as markdown. ``records``: the default run's folder, studies beside it."""
+    found = language_arms(recorded_languages(records.parent / "studies"))
+    if found is None:
+        return "No such run on record."
+    lines = [tuple(found.headings.values()), ("---",) * len(found.headings)]
+    lines += [tuple(plain_markdown(row[name]) for name in found.headings) for row in found.rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{table}\n\n{found.about}"
+
+
+def _cell(study: dict[str, Any]) -> str:
+    stock = study.get("encoder", "own") != "own"
+    return f"{study['placement'].capitalize()}-LN{', transformers’ encoder' if stock else ''}"
+
+
+def _place(cell: str) -> tuple[bool, bool]:
+    return "transformers" in cell, cell.startswith("Post")
+
+
+def _seeds(data: dict[str, Any]) -> int:
+    gap = paired(data, ARM, data["reference"])
+    return 0 if gap is None else gap.n
+
+
+def _told(data: dict[str, Any], arm: str) -> str:
+    entry = data["arms"].get(arm, {})
+    if "loss" not in entry:
+        return "not run"
+    learnt = f"{min(entry['reached'].values())} of {entry['loss']['n']} through"
+    if arm == data["reference"]:
+        return f"{fixed(entry['loss']['mean'], 2)} nats; {learnt}"
+    return f"{interval(entry['difference'], 2)} {entry['verdict']}; {learnt}"
+
+
+def _against_start(data: dict[str, Any]) -> str:
+    gap = paired(data, ARM, START)
+    return "not run" if gap is None else f"{interval(asdict(gap), 2)} {gap.verdict()}"
+
+
+def _about(data: dict[str, Any]) -> str:
+    study, base = data["study"], data["arms"][data["reference"]]
+    hops = study["language"]["hops"]
+    size = size_of(study | {"encoder": "own"})
+    return (
+        f"Composition language, {hops} hops, least loss 0, {size} (layers x width), "
+        f"{count(base['steps'])} updates, SWE-F tied for {100 * study['tau']:g} %, each arm’s "
+        "rate tuned: final loss minus the baseline’s in nats, 95 % intervals over paired seeds; "
+        "through: learnt every hop."
+    )

@@ -1,0 +1,51 @@
+"""The arms of the composition language side by side, a column a cell, as the records have it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from evidence.results import recorded_languages
+from figures.pages.language_arms import AGAINST_START, block, language_arms
+from tests.bert.claims.test_languages import table
+from tests.figures.samples.files import dump
+
+
+def put(studies: Path, name: str, data: dict[str, Any], **study: str) -> None:
+    data["study"] |= study
+    dump(studies / name / "composition.json", data)
+
+
+def test_a_column_a_cell_and_what_was_not_run(tmp_path: Path) -> None:
+    few = table(4, baseline=1.0, swe_f=0.1, equal_start=0.5)
+    put(tmp_path, "few", few, placement="post")
+    assert language_arms(recorded_languages(tmp_path)) is None
+    arms = {"baseline": 1.0, "swe_f": 0.1, "equal_start": 0.5}
+    put(tmp_path, "stock", table(**arms), encoder="transformers")
+    put(tmp_path, "post", table(**arms | {"swe_f": 2.0}), placement="post")
+    put(tmp_path, "less", table(**arms | {"swe_f": 0.9}))
+    put(tmp_path, "more", table(**arms, swe_m=0.7))
+    found = language_arms(recorded_languages(tmp_path))
+    assert found is not None
+    assert list(found.headings.values()) == [
+        "Arm",
+        "Pre-LN, n = 5",
+        "Post-LN, n = 5",
+        "Pre-LN, transformers’ encoder, n = 5",
+    ]
+    rows = {row["arm"]: row for row in found.rows}
+    assert rows["baseline"]["Pre-LN"] == "1.00 nats; 1 of 5 through"
+    assert rows["SWE-F"]["Pre-LN"].startswith("−0.90 [−0.90, −0.89] helps; 1 of 5")
+    assert rows["SWE-F"]["Post-LN"].startswith("+1.00 [+1.00, +1.01] hurts")
+    assert rows["SWE-M"]["Post-LN"] == "not run"
+    assert rows[AGAINST_START]["Pre-LN"].startswith("−0.40 [−0.40, −0.40] helps")
+
+
+def test_the_block_is_the_table(tmp_path: Path) -> None:
+    records = tmp_path / "default"
+    assert block(records) == "No such run on record."
+    put(tmp_path / "studies", "a", table(baseline=1.0, swe_f=0.1, equal_start=0.5))
+    lines = block(records).splitlines()
+    assert lines[0] == "| Arm | Pre-LN, n = 5 |"
+    assert lines[3].startswith("| SWE-F | −0.90 ")
+    assert lines[-1].startswith("Composition language, 2 hops")
