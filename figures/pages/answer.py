@@ -15,6 +15,7 @@ from evidence.claim import Verdict
 from evidence.comparison import Interval, is_tuned, paired, weight
 from evidence.results import Table, reading
 from figures.base.wording import count, fixed, interval, plain
+from figures.pages.language_arms import LanguageArms, language_arms
 
 ARM, START = "swe-f", "equal-start"
 
@@ -39,6 +40,8 @@ class Answer:
     numbers: list[Number]
     setting: str
     """Which study speaks; "" without one."""
+    arms: LanguageArms | None = None
+    """Every arm where the truth is known; None without enough seeds on record."""
 
     @property
     def loses(self) -> bool:
@@ -51,8 +54,9 @@ def answer(
     tables: Sequence[Table],
     claims: Sequence[Mapping[str, str]],
     theory: Mapping[str, Any] | None,
+    languages: Sequence[Table] = (),
 ) -> Answer:
-    """Put it together. ``theory``: data of theory/speedup.json.
+    """Put it together. ``tables`` are of text; ``theory``: data of theory/speedup.json.
 
     ResultError, naming the file, for a table without what its kind holds.
     """
@@ -72,7 +76,7 @@ def answer(
     if len(numbers) < 3 and theory is not None:
         numbers += _exponent(theory["caption_numbers"])
     sentence = " ".join(part for part in (first, _theory(claims)) if part)
-    return Answer(sentence, numbers[:3], setting)
+    return Answer(sentence, numbers[:3], setting, language_arms(languages))
 
 
 def _study(

@@ -24,6 +24,7 @@ from evidence.results import (
 from figures.base.tables import plain_markdown, verdict_counts
 from figures.base.wording import count, interval, size_of
 from figures.pages.claims_page import claim_link
+from figures.pages.language_arms import most_careful
 from swe.base.errors import ResultError
 
 ARM, START = "swe-f", "equal-start"
@@ -67,10 +68,11 @@ def answer(records: Path) -> str:
             f"{_in(network['qualifier'])}: {claim_link(NETWORK, PAGE)}."
         )
     language = claims.get(LANGUAGE, {})
-    if language.get("verdict") in WINS:
+    if language.get("rigour"):
         told += (
-            " On a made language in which one skill serves every depth it **helps** a BERT against "
-            f"both: {claim_link(LANGUAGE, PAGE)}."
+            " On a made language in which one skill serves every depth, a BERT’s SWE-F below both: "
+            f"**{plain_markdown(in_words(language['verdict'], language['qualifier']))}** "
+            f"({claim_link(LANGUAGE, PAGE)})."
         )
     counts = ", ".join(
         f"{word} {number}" for word, number in verdict_counts(claims.values()).items()
@@ -85,7 +87,8 @@ def cases(records: Path) -> str:
     be the start's.
     """
     shown: dict[str, tuple[str, str]] = {}
-    languages = _weighed(_cases_of(recorded_languages(records.parent / "studies")))
+    recorded = recorded_languages(records.parent / "studies")
+    languages = _weighed(_cases_of(most_careful(recorded)))
     for path, picture, data in [*_comparisons(records), *languages]:
         with reading(path):
             verdicts = [gap.verdict() for _, gap in _gaps(data)]

@@ -1,4 +1,4 @@
-"""Every arm on the composition language, one column a cell on record: the answer at a glance.
+"""Every arm on the composition language, one row a cell on record: the answer at a glance.
 
 A cell is an encoder (ours, or that of transformers) with its placement of LayerNorm. Of several
 studies of a cell the one done with most care is shown, from LANGUAGE_SEEDS paired seeds on.
@@ -14,7 +14,7 @@ from typing import Any
 from evidence.comparison import LANGUAGE_SEEDS, care, paired
 from evidence.results import Table, reading, recorded_languages
 from figures.base.style import arm_look
-from figures.base.tables import plain_markdown
+from figures.base.tables import markdown
 from figures.base.wording import count, fixed, interval, size_of
 
 LANGUAGE = "composition"
@@ -32,30 +32,41 @@ class LanguageArms:
 
 
 def language_arms(tables: Sequence[Table]) -> LanguageArms | None:
-    """Put the cells side by side; None where no table has enough seeds.
+    """Put the cells below one another; None where no table has enough seeds.
 
     ResultError, naming the file, for a table without what its kind holds.
     """
-    cells: dict[str, dict[str, Any]] = {}
+    shown = {
+        _cell(table.data["study"]): table.data
+        for table in most_careful(tables)
+        if table.table == LANGUAGE
+    }
+    if not shown:
+        return None
+    shown = {cell: shown[cell] for cell in sorted(shown, key=_place)}
+    arms = dict.fromkeys(name for data in shown.values() for name in data["order"])
+    headings = {"cell": "Encoder"} | {arm: arm_look(arm).label for arm in arms}
+    rows = [
+        {"cell": f"{cell}, n = {_seeds(data)}"}
+        | {arm: _told(data, arm) for arm in arms}
+        | {AGAINST_START: _against_start(data)}
+        for cell, data in shown.items()
+    ]
+    about = "; ".join(dict.fromkeys(map(_about, shown.values())))
+    return LanguageArms(headings | {AGAINST_START: AGAINST_START}, rows, about)
+
+
+def most_careful(tables: Sequence[Table]) -> list[Table]:
+    """Return, of every language and cell, the table done with most care, if it has enough seeds.
+
+    ResultError, naming the file, for a table without what its kind holds.
+    """
+    found: dict[tuple[str, str], Table] = {}
     for table in sorted(tables, key=lambda table: care(table.data), reverse=True):
         with reading(table.path):
-            if table.table == LANGUAGE and _seeds(table.data) >= LANGUAGE_SEEDS:
-                cells.setdefault(_cell(table.data["study"]), table.data)
-    if not cells:
-        return None
-    shown = {name: cells[name] for name in sorted(cells, key=_place)}
-    names = list(dict.fromkeys(name for data in shown.values() for name in data["order"]))
-    rows = [
-        {"arm": arm_look(arm).label} | {cell: _told(data, arm) for cell, data in shown.items()}
-        for arm in names
-    ]
-    rows.append(
-        {"arm": AGAINST_START} | {cell: _against_start(data) for cell, data in shown.items()}
-    )
-    headings = {"arm": "Arm"} | {
-        cell: f"{cell}, n = {_seeds(data)}" for cell, data in shown.items()
-    }
-    return LanguageArms(headings, rows, "; ".join(dict.fromkeys(map(_about, shown.values()))))
+            if _seeds(table.data) >= LANGUAGE_SEEDS:
+                found.setdefault((table.table, _cell(table.data["study"])), table)
+    return list(found.values())
 
 
 def block(records: Path) -> str:
@@ -63,10 +74,7 @@ def block(records: Path) -> str:
     found = language_arms(recorded_languages(records.parent / "studies"))
     if found is None:
         return "No such run on record."
-    lines = [tuple(found.headings.values()), ("---",) * len(found.headings)]
-    lines += [tuple(plain_markdown(row[name]) for name in found.headings) for row in found.rows]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{table}\n\n{found.about}"
+    return f"{markdown(found.headings, found.rows)}\n\n{found.about}"
 
 
 def _cell(study: dict[str, Any]) -> str:

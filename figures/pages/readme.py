@@ -32,6 +32,7 @@ from figures.pages import (
     factors,
     first_screen,
     foreign,
+    language_arms,
     plateau,
     record_tables,
     study_pages,
@@ -84,6 +85,7 @@ OF_FOLDERS: dict[str, Callable[[Path], str]] = {
     "cases": first_screen.cases,
     "commands": first_screen.commands,
     "factors": factors.table,
+    "language-arms": language_arms.block,
 }
 """Blocks that look through the records for themselves."""
 PAGES = {

@@ -145,15 +145,20 @@ def test_a_win_on_a_language_is_told_and_shown(records: Path, edit: Edit) -> Non
     folder = records.parent / "studies" / "a"
     write_table(folder, "sweep")
     won = (folder / "sweep.json").rename(folder / "composition.json")
-    put(won, edit, baseline=[1.0, 1.1], swe_f=[0.1, 0.21], equal_start=[0.7, 0.8])
     edit(won, lambda table: table["study"].update(language={"kind": "composition"}))
+    put(won, edit, baseline=[1.0, 1.1], swe_f=[0.1, 0.21], equal_start=[0.7, 0.8])
+    assert "study_a_composition" not in first_screen.cases(records), "two seeds are few"
+    losses = {"baseline": 1.0, "swe_f": 0.1, "equal_start": 0.7}
+    seeds = {name: [loss, loss + 0.1, loss, loss, loss] for name, loss in losses.items()}
+    put(won, edit, **seeds)
     assert first_screen.answer(records) == spoken
     shown = first_screen.cases(records)
     assert "docs/images/study_a_composition.png" in shown
     assert "on the composition language, " in shown
-    claim = CLAIMS[0] | {"id": "LANG-COMPOSITION", "verdict": "holds", "qualifier": ""}
-    edit(records / "claims.json", lambda claims: claims.append(claim))
-    assert "it **helps** a BERT against both: [LANG-COMPOSITION]" in first_screen.answer(records)
+    claim = CLAIMS[0] | {"id": "LANG-COMPOSITION", "rigour": "measured", "qualifier": "Pre-LN"}
+    edit(records / "claims.json", lambda claims: claims.append(claim | {"verdict": "no gain"}))
+    told = first_screen.answer(records)
+    assert "a BERT’s SWE-F below both: **no gain (Pre-LN)** ([LANG-COMPOSITION]" in told
 
 
 def test_minutes_stand_where_they_are_on_record(records: Path) -> None:

@@ -1,4 +1,4 @@
-"""The arms of the composition language side by side, a column a cell, as the records have it."""
+"""The arms of the composition language side by side, a row a cell, as the records have it."""
 
 from __future__ import annotations
 
@@ -28,17 +28,24 @@ def test_a_column_a_cell_and_what_was_not_run(tmp_path: Path) -> None:
     found = language_arms(recorded_languages(tmp_path))
     assert found is not None
     assert list(found.headings.values()) == [
-        "Arm",
+        "Encoder",
+        "baseline",
+        "SWE-F",
+        "equal start",
+        "SWE-M",
+        AGAINST_START,
+    ]
+    pre, post, stock = found.rows
+    assert [row["cell"] for row in found.rows] == [
         "Pre-LN, n = 5",
         "Post-LN, n = 5",
         "Pre-LN, transformers’ encoder, n = 5",
     ]
-    rows = {row["arm"]: row for row in found.rows}
-    assert rows["baseline"]["Pre-LN"] == "1.00 nats; 1 of 5 through"
-    assert rows["SWE-F"]["Pre-LN"].startswith("−0.90 [−0.90, −0.89] helps; 1 of 5")
-    assert rows["SWE-F"]["Post-LN"].startswith("+1.00 [+1.00, +1.01] hurts")
-    assert rows["SWE-M"]["Post-LN"] == "not run"
-    assert rows[AGAINST_START]["Pre-LN"].startswith("−0.40 [−0.40, −0.40] helps")
+    assert pre["baseline"] == "1.00 nats; 1 of 5 through"
+    assert pre["swe-f"].startswith("−0.90 [−0.90, −0.89] helps; 1 of 5"), "most arms speak"
+    assert post["swe-f"].startswith("+1.00 [+1.00, +1.01] hurts")
+    assert (post["swe-m"], stock["swe-m"]) == ("not run", "not run")
+    assert pre[AGAINST_START].startswith("−0.40 [−0.40, −0.40] helps")
 
 
 def test_the_block_is_the_table(tmp_path: Path) -> None:
@@ -46,6 +53,6 @@ def test_the_block_is_the_table(tmp_path: Path) -> None:
     assert block(records) == "No such run on record."
     put(tmp_path / "studies", "a", table(baseline=1.0, swe_f=0.1, equal_start=0.5))
     lines = block(records).splitlines()
-    assert lines[0] == "| Arm | Pre-LN, n = 5 |"
-    assert lines[3].startswith("| SWE-F | −0.90 ")
+    assert lines[0] == "| Encoder | baseline | SWE-F | equal start | SWE-F minus equal start |"
+    assert lines[2].startswith("| Pre-LN, n = 5 | 1.00 nats; 1 of 5 through | −0.90 ")
     assert lines[-1].startswith("Composition language, 2 hops")
