@@ -68,18 +68,22 @@ def test_a_page_of_pictures_shows_them(name: str, least: int) -> None:
     assert len(readme.PICTURE.findall((ROOT / name).read_text(encoding="utf-8"))) >= least
 
 
-def test_every_study_on_record_is_shown_and_nothing_else() -> None:
+def test_every_study_on_record_is_shown() -> None:
     text = (ROOT / "docs" / "bert.md").read_text(encoding="utf-8")
     shown = set(re.findall(r"begin: (?:study|language):(\S+) -->", text))
     there = {
         f"{path.parent.name}/{path.stem}" for path in (ROOT / "records").glob("studies/*/*.json")
     }
-    assert shown == there
+    assert there <= shown
 
 
 @pytest.mark.parametrize(
     ("name", "pattern"),
-    [("docs/speed.md", r"throughput-\S+"), ("docs/finetune.md", "scores|squad")],
+    [
+        ("docs/speed.md", r"throughput-\S+"),
+        ("docs/finetune.md", "scores|squad"),
+        ("docs/bert.md", r"(?:study|language):\S+"),
+    ],
 )
 def test_what_has_no_record_says_so_and_nothing_else_does(name: str, pattern: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
@@ -87,7 +91,8 @@ def test_what_has_no_record_says_so_and_nothing_else_does(name: str, pattern: st
     assert len(names) >= 2
     for block in names:
         content = text.split(f"<!-- begin: {block} -->")[1].split("<!-- end:")[0].strip()
-        record = ROOT / "records" / readme.PAGES[name] / f"{block}.json"
+        file = block.rpartition(":")[2]
+        record = ROOT / "records" / readme.PAGES[name] / f"{file}.json"
         assert (content == "not run") == (not record.exists())
 
 

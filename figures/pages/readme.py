@@ -113,7 +113,7 @@ CURVES = {"reached": plateau.table}
 SPEED = "throughput-"
 """Blocks of this beginning take a throughput record."""
 MAY_LACK = ("scores", "squad", *(f"language:{kind}" for kind in LANGUAGES))
-"""Blocks that, like those of SPEED, say "not run" where their record is not there."""
+"""Blocks that, like those of SPEED and a language's studies, say "not run" without a record."""
 
 
 def render(text: str, records: Path) -> str:
@@ -140,7 +140,8 @@ def render(text: str, records: Path) -> str:
         file = "claims" if claim else identity if study else FILES.get(name, name)
         path = records / f"{file}.json"
         record = read_json(path)
-        if record is None and not speed and name not in MAY_LACK:
+        may_lack = speed or name in MAY_LACK or (study and kind == "language")
+        if record is None and not may_lack:
             raise ValueError(f"block {name!r}: {path} is missing")
         with reading(path):
             if record is None:
