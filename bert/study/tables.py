@@ -286,8 +286,8 @@ def _speedups(arms: Sequence[Arm], losses: dict[str, dict[int, float]]) -> dict[
 
 
 def _environment(out: Path) -> dict[str, Any] | None:
-    """Return the environment of one of the runs, None before there is one."""
-    for path in sorted((out / "runs").glob("*/environment.json")):
-        found: dict[str, Any] = read_json(path)
-        return found
-    return None
+    """Return the environment of the run that was begun last, None before there is one."""
+    found: list[dict[str, Any]] = [
+        read_json(path) for path in sorted((out / "runs").glob("*/environment.json"))
+    ]
+    return max(found, key=lambda environment: str(environment["time"]), default=None)
