@@ -32,6 +32,7 @@ from figures.pages import (
     factors,
     first_screen,
     foreign,
+    plans,
     plateau,
     record_tables,
     study_pages,
@@ -66,6 +67,7 @@ BLOCKS: dict[str, Callable[[Any], str]] = {
     "belief_propagation": record_tables.belief_propagation,
     "language_arm": record_tables.language_arm,
     "communication": record_tables.communication,
+    "plan": plans.plan,
     "scores": bert_finetune.page,
     "squad": record_tables.squad,
     "forecasts": record_tables.forecasts,
@@ -84,6 +86,7 @@ OF_FOLDERS: dict[str, Callable[[Path], str]] = {
     "cases": first_screen.cases,
     "commands": first_screen.commands,
     "factors": factors.table,
+    "ranks": plans.ranks,
 }
 """Blocks that look through the records for themselves."""
 PAGES = {
@@ -98,6 +101,7 @@ PAGES = {
     "docs/foreign_models.md": "foreign",
     "docs/speed.md": "",
     "docs/own_model.md": "",
+    "docs/many_gpus.md": "",
 }
 """Every page with blocks, and the folder below records/ that fills it."""
 STUDIES = {

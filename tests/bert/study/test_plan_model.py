@@ -59,7 +59,7 @@ def test_bytes_are_those_of_the_groups(groups: tuple[int, ...]) -> None:
     assert gradient_bytes(shape, Layout(6, 1, groups)) == 4 * (rest + blocks * layer)
 
 
-@pytest.mark.parametrize("name", ["communication"])
+@pytest.mark.parametrize("name", ["communication", "ranks-2", "ranks-4"])
 def test_bytes_are_those_that_ranks_sent(name: str) -> None:
     record = read_json(RECORDS / f"{name}.json")
     shape = named_config(record["size"])
