@@ -72,6 +72,7 @@ BLOCKS: dict[str, Callable[[Any], str]] = {
     "squad": record_tables.squad,
     "forecasts": record_tables.forecasts,
     "forecasts-languages": record_tables.forecasts,
+    "stopping": record_tables.stopping,
     "foreign-transformers": foreign.transformers,
     "foreign-vision": foreign.vision,
     "foreign-wrappers": foreign.wrappers,

@@ -56,6 +56,8 @@ WIDEST = 3.0
 SEEN = ("correlation", "alignment", "loss")
 SHIPPED = Path(__file__).with_name("watched.npz")
 KNOWN, JUDGED = "known", "judged"
+EXPECTED = {"kinds known": -0.03, "kinds left out": 0.04}
+"""Decades of regret, minus the cosine rule's: committed before the judged cells were looked at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,6 +240,7 @@ def judge(known: Watched, asked: Watched) -> dict[str, Any]:
         "networks": asked.seen.shape[1],
         "unseen": sorted({*asked.family.tolist()} & {*UNSEEN}),
         "fixed": TAUS[best],
+        "expected": EXPECTED,
         "splits": {"kinds known": split(whole), "kinds left out": split(apart)},
     }
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from swe.base.files import read_json
 from swe.predict.calibration import TAUS
 from theory.toys import stopping
 from theory.toys.stopping import (
@@ -148,3 +150,13 @@ def test_cells_come_back_from_their_file(tmp_path: Any) -> None:
     np.testing.assert_allclose(again.change, cells.change, rtol=1e-7)
     np.testing.assert_allclose(again.seen, cells.seen, rtol=1e-7)
     assert again.family.tolist() == ["made"]
+
+
+def test_the_shipped_cells_are_those_on_record() -> None:
+    record = read_json(Path(__file__).resolve().parents[3] / "records/forecast/stopping.json")
+    judged, known = load("judged"), load("known")
+    assert (len(known.change), len(judged.change)) == (record["known_cells"], 150)
+    lost = regret(judged, cosine_rule(judged))
+    row = record["splits"]["kinds known"]["all"]
+    assert lost.mean() == pytest.approx(row["cosine"], abs=1e-12)
+    assert not {*known.family.tolist()} & {*record["unseen"]}
