@@ -8,7 +8,7 @@ GPUs, one after another, whole weights on each (DistributedDataParallel).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from bert.study.plan_model import (
     ring_seconds,
     update_seconds,
 )
-from bert.study.plan_speed import Speed, given_speed, recorded_speed
+from bert.study.plan_speed import Speed, given_speed, recorded_speed, runs_on_record
 from bert.study.table_arms import TABLES
 from bert.study.table_study import chosen_arms
 from swe.base.config import require
@@ -72,6 +72,8 @@ class Planned:
     groups: tuple[Group, ...]
     speed: Speed
     gpus: int
+    trained: tuple[dict[str, Any], ...] = ()
+    """Whole runs of the model on the device that are on record."""
 
     def __post_init__(self) -> None:
         rows = self.study.rows
@@ -133,7 +135,7 @@ class Planned:
     def without(self, names: set[str]) -> Planned:
         """The same without runs of those names."""
         left = tuple(group for group in self.groups if group.name not in names)
-        return Planned(self.verb, self.study, left, self.speed, self.gpus)
+        return replace(self, groups=left)
 
 
 def planned(
@@ -164,7 +166,8 @@ def planned(
         speed = given_speed(machine.tokens_per_second, study, config, masked)
     else:
         speed = recorded_speed(records, machine.on or "", study)
-    return Planned(verb, study, groups, speed, machine.gpus)
+    trained = () if speed.device is None else runs_on_record(records, speed.device, study)
+    return Planned(verb, study, groups, speed, machine.gpus, tuple(trained))
 
 
 def plan(plans: Sequence[Planned], bandwidths: Sequence[float]) -> dict[str, Any]:
@@ -202,6 +205,7 @@ def _row(one: Planned, bandwidths: Sequence[float]) -> dict[str, Any]:
         "parameters": config.parameters,
         "speed": asdict(one.speed),
         "tokens_per_second": one.speed.flops * one.tokens / one.flops,
+        "trained": list(one.trained),
         "gpus": one.gpus,
         "runs": sum(group.runs for group in one.groups),
         "updates": one.updates,

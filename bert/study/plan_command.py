@@ -170,6 +170,7 @@ def _notes(made: Mapping[str, Any]) -> list[str]:
     if any(row["speed"]["device"] and not _as_measured(row) for row in made["verbs"]):
         notes.append("A model that was not measured is taken at the FLOP/s of the one that was: a")
         notes.append("smaller one is slower than that.")
+    notes += dict.fromkeys(_trained(row, one) for row in made["verbs"] for one in row["trained"])
     rows = [row for row in made["verbs"] if row["memory"]]
     if rows:
         notes.append(
@@ -187,6 +188,16 @@ def _notes(made: Mapping[str, Any]) -> list[str]:
             )
             break
     return notes
+
+
+def _trained(row: Mapping[str, Any], one: Mapping[str, Any]) -> str:
+    """A plan's speed beside that of runs on record."""
+    return (
+        f"{row['model']['size']} trained at {one['tokens_per_second']:,.0f} tokens/s a run, "
+        f"{one['jobs']} at a time at most, so that the GPU did\nat most {one['at_most']:,.0f} "
+        f"({one['tokens']:,} tokens a micro-batch, records/{one['source']}): the plan's\nspeed is "
+        f"{row['tokens_per_second'] / one['at_most']:.2g} times that."
+    )
 
 
 def _reduction(made: Mapping[str, Any]) -> list[str]:

@@ -110,6 +110,40 @@ def recorded_speed(records: Path, device: str, study: StudyConfig) -> Speed:
     )
 
 
+def runs_on_record(records: Path, device: str | None, study: StudyConfig) -> list[dict[str, Any]]:
+    """Return how fast a study's model trained in whole runs on that device: the check of a speed.
+
+    By table: its file below ``records``, tokens/s of the median run, tokens of a micro-batch, runs
+    at a time at most (``--jobs`` of its command), and so what the device did at most.
+    """
+    found = []
+    for path in sorted(records.glob("studies/*/*.json")):
+        record = read_json(path)
+        with reading(path):
+            told, here = record["study"], record["environment"] or {}
+            same = (told["size"], told["length"]) == (study.size, study.length)
+            if not same or here.get("device") != device:
+                continue
+            words = here["command"].split()
+            jobs = int(words[words.index("--jobs") + 1]) if "--jobs" in words else 1
+            rates = [
+                arm["tokens"] / seconds
+                for arm in record["arms"].values()
+                for seconds in arm.get("seconds", {}).values()
+            ]
+            if rates:
+                found.append(
+                    {
+                        "source": str(path.relative_to(records)),
+                        "tokens": told["rows"] * told["length"],
+                        "tokens_per_second": statistics.median(rates),
+                        "jobs": jobs,
+                        "at_most": jobs * statistics.median(rates),
+                    }
+                )
+    return found
+
+
 def given_speed(rate: float, study: StudyConfig, config: BertConfig, masked: int) -> Speed:
     """Return a speed of one's own, of the study's own model. ConfigError unless it is above 0."""
     require_between("--tokens-per-second", rate, 0, float("inf"), open_low=True, open_high=True)

@@ -41,6 +41,35 @@ def plan(record: dict[str, Any]) -> str:
     )
 
 
+def trained(record: dict[str, Any]) -> str:
+    """A plan's speed beside that of whole runs on record, the same model on the same device."""
+    headings = {
+        "model": "Model, device",
+        "planned": "Planned, tokens/s",
+        "run": "A run, tokens/s",
+        "jobs": "Runs at a time, at most",
+        "all": "Together, at most",
+        "ratio": "Planned over that",
+        "source": "Runs",
+    }
+    cells = [
+        {
+            "model": f"{row['model']['size']}, {row['speed']['device']}",
+            "planned": plain(row["tokens_per_second"]),
+            "run": plain(one["tokens_per_second"]),
+            "jobs": str(one["jobs"]),
+            "all": plain(one["at_most"]),
+            "ratio": f"{row['tokens_per_second'] / one['at_most']:.1f}",
+            "source": f"`records/{one['source']}`, {plain(one['tokens'])} tokens a micro-batch",
+        }
+        for row in record["verbs"]
+        for one in row["trained"]
+    ]
+    if not cells:
+        return "not run"
+    return f"`{record['environment']['command']}`:\n\n{markdown(headings, cells)}"
+
+
 def _cells(verb: str, row: dict[str, Any], bandwidths: Sequence[float]) -> dict[str, str]:
     held = row.get("memory")
     return {

@@ -68,6 +68,7 @@ BLOCKS: dict[str, Callable[[Any], str]] = {
     "language_arm": record_tables.language_arm,
     "communication": record_tables.communication,
     "plan": plans.plan,
+    "plan-gpu": plans.trained,
     "scores": bert_finetune.page,
     "squad": record_tables.squad,
     "forecasts": record_tables.forecasts,

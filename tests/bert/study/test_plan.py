@@ -108,6 +108,39 @@ def test_a_speed_is_that_of_the_nearest_record(tmp_path: Path) -> None:
         planned("table1", "small", 0, {}, machine, tmp_path)
 
 
+def test_runs_on_record_stand_beside_the_speed(tmp_path: Path) -> None:
+    """6400 tokens in 8, 8 and 16 s, two runs at a time: 800 tokens/s each, 1600 in all."""
+    record(tmp_path, "a")
+    content = {
+        "study": {"size": "12x64", "length": 64, "rows": 8},
+        "environment": {"device": "ABC One", "command": "python x --jobs 2 --out y"},
+        "arms": {
+            "baseline": {"tokens": 6400, "seconds": {"0": 8.0, "1": 8.0}},
+            "swe-f": {"tokens": 6400, "seconds": {"0": 16.0}},
+            "swe-a": {},
+        },
+    }
+    write_json(tmp_path / "studies" / "s" / "table1.json", content)
+    other = content | {"environment": {"device": "ABC Two", "command": "python x"}}
+    write_json(tmp_path / "studies" / "t" / "table1.json", other)
+    one = planned("table1", "small", 0, {}, Machine("abc", None, 1, ()), tmp_path)
+    assert one.trained == (
+        {
+            "source": "studies/s/table1.json",
+            "tokens": 512,
+            "tokens_per_second": 800.0,
+            "jobs": 2,
+            "at_most": 1600.0,
+        },
+    )
+    made = plan([one], ())
+    assert "at most 1,600 (512 tokens" in in_text({"scale": "small", "price": None, **made})
+    assert planned("bert", "small", 0, {}, Machine("abc", None, 1, ()), tmp_path).trained == ()
+    write_json(tmp_path / "studies" / "u" / "table1.json", {"study": {}})
+    with pytest.raises(ResultError, match=r"u/table1\.json"):
+        planned("table1", "small", 0, {}, Machine("abc", None, 1, ()), tmp_path)
+
+
 def test_the_gpu_on_record_is_found_and_named() -> None:
     machine = Machine("h200", None, 8, (50.0,))
     one = planned("table1", "full", 0, {}, machine, RECORDS)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from figures.pages.plans import plan, ranks
+from figures.pages.plans import plan, ranks, trained
 from swe.base.errors import ResultError
 from swe.base.files import read_json, write_json
 
@@ -67,3 +67,13 @@ def test_the_model_of_time_holds_where_it_was_tried() -> None:
         for update in updates:
             low, high = update["planned_seconds"]
             assert 0.9 * low <= update["median_seconds"]["whole"] <= 1.1 * high
+
+
+def test_a_planned_speed_stands_beside_whole_runs() -> None:
+    record = read_json(RECORDS / "plan-gpu.json")
+    [row] = record["verbs"]
+    [one] = row["trained"]
+    table = trained(record).split("\n\n")[1]
+    cells = table.splitlines()[2].split(" | ")
+    assert cells[5] == f"{row['tokens_per_second'] / one['at_most']:.1f}"
+    assert trained(record | {"verbs": [row | {"trained": []}]}) == "not run"
