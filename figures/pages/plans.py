@@ -60,7 +60,7 @@ def trained(record: dict[str, Any]) -> str:
             "jobs": str(one["jobs"]),
             "all": plain(one["at_most"]),
             "ratio": f"{row['tokens_per_second'] / one['at_most']:.1f}",
-            "source": f"`records/{one['source']}`, {plain(one['tokens'])} tokens a micro-batch",
+            "source": f"records/{one['source']}, {plain(one['tokens'])} tokens a micro-batch",
         }
         for row in record["verbs"]
         for one in row["trained"]
