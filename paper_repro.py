@@ -5,6 +5,7 @@
     python paper_repro.py bert --text my.txt   the BERT comparison on your own text
     python paper_repro.py table1 --scale small one of the paper's tables, with every control
     python paper_repro.py languages            the arms on a language whose truth is known, judged
+    python paper_repro.py plan --scale full --on h200 --gpus 8     what the tables would take there
     python paper_repro.py check results        are these results those that come with the package?
 
 Results already there for the same configuration and code are kept; Ctrl-C loses nothing and the
@@ -25,6 +26,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
+from typing import Any
 
 import swe.base.threads  # noqa: F401 - before numpy and torch load
 from bert.claims.ledger import bert_claims
@@ -48,6 +50,8 @@ from bert.study.options import (
     device_of,
     speed_of,
 )
+from bert.study.plan_command import FILE as PLAN
+from bert.study.plan_command import add_plan, plan_command, refuse_without_plan
 from bert.study.table_arms import TABLES
 from evidence import made
 from evidence.check import check
@@ -89,6 +93,7 @@ VERBS = {
 }
 """Verbs of the default run, in their order; each reads what the ones before it left in files."""
 ALONE = {
+    "plan": "what bert and the tables would take elsewhere; name verbs after it, or plan all",
     "check": "compare results with those on record: check RESULTS",
     "clean": "remove from --out what these commands made there, and nothing else",
 }
@@ -130,6 +135,7 @@ def parser() -> argparse.ArgumentParser:
     bert.add_argument("--seeds", type=int, help="paired seeds")
     add_other_code(bert)
     add_speed_options(bert)
+    add_plan(line.add_argument_group("plan"))
     return line
 
 
@@ -143,12 +149,14 @@ def checked(given: argparse.Namespace) -> None:
         raise ConfigError("clean: stands alone")
     if "check" in given.verbs:
         raise ConfigError("check: takes one results folder and nothing else: check RESULTS")
-    small = [verb for verb in ("all", *WORK[:4]) if verb in given.verbs]
-    if given.scale == "gpu" and small:
-        raise ConfigError(f"--scale gpu: only for {', '.join(TABLES)}, not for {small[0]}")
-    other = [verb for verb in ("all", *WORK) if verb in given.verbs and verb != "languages"]
-    if given.scale == "demo" and other:
-        raise ConfigError(f"--scale demo: only for languages, not for {other[0]}")
+    if "plan" not in given.verbs:
+        refuse_without_plan(given)
+        small = [verb for verb in ("all", *WORK[:4]) if verb in given.verbs]
+        if given.scale == "gpu" and small:
+            raise ConfigError(f"--scale gpu: only for {', '.join(TABLES)}, not for {small[0]}")
+        other = [verb for verb in ("all", *WORK) if verb in given.verbs and verb != "languages"]
+        if given.scale == "demo" and other:
+            raise ConfigError(f"--scale demo: only for languages, not for {other[0]}")
     require_count("--seed", given.seed, 0)
     require_count("--jobs", given.jobs, 0)
     require_free(given.out, ROOT)
@@ -163,14 +171,8 @@ def asked_verbs(given: argparse.Namespace) -> list[str]:
     return [verb for verb in (*WORK, "claims", "figures") if verb in wanted]
 
 
-def run(given: argparse.Namespace, late: Stop) -> int:
-    """Do what the command line asks for; returns the exit status."""
-    if given.verbs[0] == "check" and len(given.verbs) == 2:
-        return check(Path(given.verbs[1]), RECORDS / "default")
-    checked(given)
-    if given.verbs == ["clean"]:
-        return clean(given.out)
-    verbs = asked_verbs(given)
+def asked_settings(given: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings that options and --set name. ConfigError where two differ."""
     named = {"size": given.size, "steps": given.steps, "seeds": given.seeds}
     settings = joined(
         named, settings_of(given.set, lists=("arms", "only", "rates", "taus", "longer"))
@@ -180,6 +182,24 @@ def run(given: argparse.Namespace, late: Stop) -> int:
         raise ConfigError(
             f"--seed {given.seed} and --set first_seed={first}: leave one of them out"
         )
+    return settings
+
+
+def run(given: argparse.Namespace, late: Stop) -> int:
+    """Do what the command line asks for; returns the exit status."""
+    if given.verbs[0] == "check" and len(given.verbs) == 2:
+        return check(Path(given.verbs[1]), RECORDS / "default")
+    checked(given)
+    if given.verbs == ["clean"]:
+        return clean(given.out)
+    settings = asked_settings(given)
+    if "plan" in given.verbs:
+        found = plan_command(given, settings, RECORDS)
+        with made.noted(given.out, made.NAMES):
+            write_json(given.out / PLAN, found)
+        print(f"\nwrote {given.out / PLAN}")
+        return 0
+    verbs = asked_verbs(given)
     asked = (given.scale, given.seed, settings, given.text)
     study = asked_study(*asked) if "bert" in verbs else None
     tables = {table: asked_table(table, *asked) for table in TABLES if table in verbs}

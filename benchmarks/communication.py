@@ -1,19 +1,29 @@
-"""How many bytes do two ranks average an update, tied and untied?
+"""How many bytes do ranks average an update, tied and untied, and what does that cost in time?
 
 Runs BERT of a named size on random tokens through SWE-F's untie with DistributedDataParallel (gloo
 on the CPU, NCCL on CUDA) and counts, in the wrapper's communication hook, every gradient bucket
 that is reduced: before the untie, and after it, when the wrapper is built anew. The payload is a
-fact of the layout, not of the machine; what it costs in time is not measured here. Writes a JSON
-record.
+fact of the layout, not of the machine. Writes a JSON record.
+
+With ``--rounds`` the time model of ``bert.study.plan_model`` is tried on this machine: in every
+round, in turn, an update without reduction, one with it, and a reduction of PROBE alone, which
+gives the bandwidth; the rank that takes longest counts. The model's bounds are made of medians
+of the first and the third, and stand beside the median of the second.
 
     python benchmarks/communication.py --size large --out records/communication.json
+    python benchmarks/communication.py --ranks 4 --rounds 20 --size 12x256 --rows 4 --length 64 \\
+        --out records/ranks-4.json
     torchrun --nproc-per-node 8 benchmarks/communication.py --device cuda --out FILE
 """
 
 import argparse
 import os
+import statistics
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +36,7 @@ from torch.nn.parallel import DistributedDataParallel
 from bert.data.masking import masked_per_row
 from bert.model.config import BertConfig, named_config
 from bert.model.encoder import build_bert
+from bert.study.plan_model import gradient_bytes, ring_seconds, update_seconds
 from swe.base.files import write_json
 from swe.base.options import Parser
 from swe.ranks.distributed import process_group, world_of
@@ -39,6 +50,8 @@ from swe.sharing.schedule import SweFixed
 from swe.sharing.seeds import generator
 
 UPDATES, TAU = 4, 2
+PROBE = 1 << 25
+"""Bytes of the reduction that the bandwidth is measured by."""
 
 
 class RandomTokens:
@@ -115,14 +128,18 @@ def measure(options: argparse.Namespace, device: torch.device) -> dict[str, Any]
         with parallel.micro_batch(engine.model, last=True):
             task.loss(parallel.training_module(engine.model), batch).backward()
         engine.optimizer.zero_grad(set_to_none=True)
+        sent = list(parallel.buckets)
         row = {
             "update": step,
             "layout": str(engine.stack.layout),
             "parameters": engine.parameters,
-            "buckets": len(parallel.buckets),
-            "all_reduced_bytes": sum(parallel.buckets),
+            "buckets": len(sent),
+            "all_reduced_bytes": sum(sent),
+            "planned_bytes": gradient_bytes(task.config, engine.stack.layout),
         }
         world.agree("bytes", row)
+        if options.rounds and step in (TAU - 1, UPDATES - 1):
+            row |= timed(engine, parallel, batch, options.rounds)
         rows.append(row)
     tied, untied = rows[0], rows[-1]
     return {
@@ -134,19 +151,69 @@ def measure(options: argparse.Namespace, device: torch.device) -> dict[str, Any]
     }
 
 
+def timed(engine: Engine, parallel: Counting, batch: Batch, rounds: int) -> dict[str, Any]:
+    """Time the present layout's update in parts and whole; returns seconds, all ranks' the same.
+
+    A first round is thrown away. ``bandwidth``: bytes/s that a rank sends, as
+    ``plan_model.ring_seconds`` has it.
+    """
+    task, ranks = engine.task, parallel.world.size
+    assert isinstance(task, RandomTokens)
+    probe = torch.zeros(PROBE // 4)
+
+    def update(reduce: bool) -> None:
+        module = parallel.training_module(engine.model)
+        assert isinstance(module, DistributedDataParallel)
+        with nullcontext() if reduce else module.no_sync():
+            task.loss(module, batch).backward()
+
+    parts: dict[str, Callable[[], object]] = {
+        "compute": lambda: update(False),
+        "whole": lambda: update(True),
+        "probe": lambda: dist.all_reduce(probe),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in parts}
+    for turn in range(rounds + 1):
+        for name, part in parts.items():
+            engine.optimizer.zero_grad(set_to_none=True)
+            dist.barrier()
+            begun = time.perf_counter()
+            part()
+            taken = torch.tensor([time.perf_counter() - begun], dtype=torch.float64)
+            dist.all_reduce(taken, op=dist.ReduceOp.MAX)
+            if turn:
+                seconds[name].append(float(taken))
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    bandwidth = ring_seconds(PROBE, ranks, 1.0) / median["probe"]
+    layout = engine.stack.layout
+    reduce = ring_seconds(gradient_bytes(task.config, layout), ranks, bandwidth)
+    planned = update_seconds(median["compute"], 1, reduce, tied=not layout.is_untied)
+    return {
+        "seconds": seconds,
+        "median_seconds": median,
+        "bandwidth": bandwidth,
+        "reduce_seconds": reduce,
+        "planned_seconds": [planned.low, planned.high],
+    }
+
+
 def main() -> None:
     parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="JSON record to write")
     parser.add_argument("--size", default="base", help="as in bert.model.config")
     parser.add_argument("--rows", type=int, default=1, help="rows of each rank")
     parser.add_argument("--length", type=int, default=16, help="tokens in a row")
+    parser.add_argument("--ranks", type=int, default=2, help="processes, without torchrun")
+    parser.add_argument("--rounds", type=int, default=0, help="of timing; 0: count bytes alone")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     if "RANK" not in os.environ:
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         script = [str(Path(__file__).resolve()), *sys.argv[1:]]
-        sys.exit(subprocess.run([*launch, "--nproc-per-node", "2", *script]).returncode)
+        sys.exit(
+            subprocess.run([*launch, "--nproc-per-node", str(options.ranks), *script]).returncode
+        )
     with process_group(options.device) as device:
         result = measure(options, device)
         if world_of("ddp").is_first:

@@ -22,7 +22,10 @@ from swe.base.files import read_json, write_json
 MARKER = ".share-then-unshare"
 FORMAT, VERSION = "share-then-unshare results", 1
 NAMES = frozenset(
-    ("bert", "claims.json", "data", "figures", "report", "tables", "theory", "times.json", "toy")
+    (
+        *("bert", "claims.json", "data", "figures", "plan.json", "report"),
+        *("tables", "theory", "times.json", "toy"),
+    )
 )
 """What the program makes in a results folder: files, and folders with all that is made in them."""
 EVERY = 60.0
@@ -79,6 +82,7 @@ def require_not_theirs(folder: Path) -> None:
     if is_results(folder):
         return
     forms = {"claims.json": _is_ledger, "times.json": lambda content: "steps" in content}
+    forms["plan.json"] = lambda content: "together" in content
     for name, is_ours in forms.items():
         path = folder / name
         try:

@@ -104,6 +104,11 @@ def asked_study(
 ) -> StudyConfig:
     """Return the study of a scale with other settings. ConfigError for impossible values."""
     _require_text(scale, text)
+    return study_of(scale, seed, settings)
+
+
+def study_of(scale: str, seed: int, settings: Mapping[str, Any]) -> StudyConfig:
+    """Return the study as :func:`asked_study`, without a text: to be planned, not run."""
     study = replace(STUDIES[scale], first_seed=seed)
     return from_dict(StudyConfig, to_dict(study) | dict(settings))
 
@@ -113,6 +118,11 @@ def asked_table(
 ) -> TableStudy:
     """Return a table's study of a scale, as :func:`asked_study`."""
     _require_text(scale, text)
+    return table_of(table, scale, seed, settings)
+
+
+def table_of(table: str, scale: str, seed: int, settings: Mapping[str, Any]) -> TableStudy:
+    """Return a table's study as :func:`asked_table`, without a text."""
     study = replace(table_study(table, scale), first_seed=seed)
     changed = from_dict(TableStudy, to_dict(study) | dict(settings))
     chosen_arms(table, changed)
@@ -205,11 +215,12 @@ def arms_command(
             task,
             updates * study.accumulation,
         )
-        # Seeds, arms and rates may grow; what they have in common names the folder.
-        shared = {name: v for name, v in to_dict(study).items() if name not in GROWING}
-        shared = {k: v for k, v in shared.items() if k not in LATER or LATER[k] != v}
         out = place.folder(
-            parent, shared, task, lambda folder: not is_done(table, study, folder), build
+            parent,
+            shared_settings(study),
+            task,
+            lambda folder: not is_done(table, study, folder),
+            build,
         )
         write_json(parent / f"{table}.json", {"folder": out.name, "scale": place.scale})
         found = run_table(
@@ -227,6 +238,15 @@ def arms_command(
     arms_found = {name: found["arms"][name] for name in found["order"]}
     print_comparison(found | {"arms": {n: a for n, a in arms_found.items() if "loss" in a}})
     return {table: time.perf_counter() - started}
+
+
+def shared_settings(study: TableStudy) -> dict[str, Any]:
+    """Return what all runs of a study have in common: its folder's name, and which tables share.
+
+    Seeds, arms and rates may grow.
+    """
+    shared = {name: v for name, v in to_dict(study).items() if name not in GROWING}
+    return {k: v for k, v in shared.items() if k not in LATER or LATER[k] != v}
 
 
 def _prepare(study: StudyConfig, place: Place, bars: Bars, stop: Stop) -> StudyData:

@@ -213,7 +213,7 @@ QUESTIONS = (
     Question(
         id="forecast",
         heading="Can it be said before a run whether sharing will help?",
-        claims=("FORECAST",),
+        claims=("FORECAST", "ONLINE"),
         answers={
             V.HOLDS: "Yes, on small models: sign, untie time and size are forecast as often as was "
             "asked.",

@@ -33,6 +33,7 @@ from figures.pages import (
     first_screen,
     foreign,
     language_arms,
+    plans,
     plateau,
     record_tables,
     study_pages,
@@ -67,10 +68,13 @@ BLOCKS: dict[str, Callable[[Any], str]] = {
     "belief_propagation": record_tables.belief_propagation,
     "language_arm": record_tables.language_arm,
     "communication": record_tables.communication,
+    "plan": plans.plan,
+    "plan-gpu": plans.trained,
     "scores": bert_finetune.page,
     "squad": record_tables.squad,
     "forecasts": record_tables.forecasts,
     "forecasts-languages": record_tables.forecasts,
+    "stopping": record_tables.stopping,
     "foreign-transformers": foreign.transformers,
     "foreign-vision": foreign.vision,
     "foreign-wrappers": foreign.wrappers,
@@ -86,6 +90,7 @@ OF_FOLDERS: dict[str, Callable[[Path], str]] = {
     "commands": first_screen.commands,
     "factors": factors.table,
     "language-arms": language_arms.block,
+    "ranks": plans.ranks,
 }
 """Blocks that look through the records for themselves."""
 PAGES = {
@@ -100,6 +105,7 @@ PAGES = {
     "docs/foreign_models.md": "foreign",
     "docs/speed.md": "",
     "docs/own_model.md": "",
+    "docs/many_gpus.md": "",
 }
 """Every page with blocks, and the folder below records/ that fills it."""
 STUDIES = {

@@ -259,3 +259,36 @@ def forecasts(record: dict[str, Any]) -> str:
 
 def _right(mark: dict[str, int]) -> str:
     return f"{mark['right']} of {mark['of']}"
+
+
+def stopping(record: dict[str, Any]) -> str:
+    """The fitted untie rule beside the cosine rule, by kind, kinds known and left out."""
+    headings = {
+        "family": "Kind",
+        "cells": "Cells",
+        "cosine": "Cosine rule",
+        "fixed": f"Always {record['fixed']:.0%}",
+    }
+    splits = record["splits"]
+    for name in splits:
+        headings |= {name: f"Fitted, {name}", f"{name} gap": "Minus cosine rule, 95 %"}
+    rows = []
+    for family, first in next(iter(splits.values())).items():
+        unseen = " (never seen)" if family in record["unseen"] else ""
+        row = {"family": f"{family}{unseen}", "cells": str(first["cells"])}
+        row |= {name: f"{first[name]:.2f}" for name in ("cosine", "fixed")}
+        for name, split in splits.items():
+            found = split[family]
+            gap = found["difference"]
+            row[name] = f"{found['fitted']:.2f}"
+            row[f"{name} gap"] = (
+                f"{gap['mean']:+.2f} ({gap['low']:+.2f} to {gap['high']:+.2f}): {found['verdict']}"
+            )
+        rows.append(row)
+    here = record["environment"]
+    expected = ", ".join(f"{name} {gap:+.2f}" for name, gap in record["expected"].items())
+    return (
+        f"{markdown(headings, rows)}\n\nDecades above the best tau, mean over "
+        f"{record['networks']} runs a cell. Differences expected: {expected}. "
+        f"`{here['command']}`, commit {here['commit'][:10]}, on the cells above."
+    )

@@ -1,4 +1,4 @@
-"""Ledger record FORECAST, from the result of `theory.toys.forecasting`."""
+"""Ledger records FORECAST and ONLINE, from `theory.toys.forecasting` and `theory.toys.stopping`."""
 
 from __future__ import annotations
 
@@ -50,5 +50,31 @@ def forecast(data: dict[str, Any]) -> Finding:
         f"updates: {', '.join(f'{WORDS[mark]} {right(ours[mark])}' for mark in GOALS)}, its tau "
         f"{ours['regret']:.2f} decades above the best in mean; sign by family: {kinds}; the same "
         f"by {others}",
+        qualifier,
+    )
+
+
+def online(data: dict[str, Any]) -> Finding:
+    """Hold the fitted rule against the cosine rule, by the intervals of both splits.
+
+    It helps only if it does on kinds that it knows and does not hurt on kinds left out.
+    """
+    splits = {name: split["all"] for name, split in data["splits"].items()}
+    known, apart = (splits[name]["verdict"] for name in ("kinds known", "kinds left out"))
+    verdict = Verdict.NO_GAIN
+    if known == "hurts" or (known == "helps" and apart != "hurts"):
+        verdict = Verdict(known)
+    qualifier = f"{apart} on kinds left out" if apart != known else ""
+    told = "; ".join(
+        f"{name}: {row['fitted']:.2f} against {row['cosine']:.2f}, difference "
+        f"{row['difference']['mean']:+.2f} (95 % {row['difference']['low']:+.2f} to "
+        f"{row['difference']['high']:+.2f})"
+        for name, row in splits.items()
+    )
+    return Finding.measured(
+        verdict,
+        f"decades above the best tau, mean over {splits['kinds known']['cells']} cells that it was "
+        f"not fitted to, {data['known_cells']} known, {data['networks']} runs each; {told}; always "
+        f"{data['fixed']:.0%}: {splits['kinds known']['fixed']:.2f}",
         qualifier,
     )

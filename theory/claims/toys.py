@@ -214,6 +214,16 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
             forecasts.forecast,
         ),
     ),
+    "stopping": (
+        _claim(
+            "ONLINE",
+            "A rule that unties while the run goes on, fitted to what a decision loses (optimal "
+            "stopping by fitted values), ends nearer to the best tau than SWE-A's cosine rule",
+            "",
+            "a-forecast-for-a-run",
+            forecasts.online,
+        ),
+    ),
     "predictions": (
         _claim(
             "TOY-TAU",

@@ -128,7 +128,8 @@ def test_some_right_and_some_wrong_is_said_so(tmp_path: Path) -> None:
 def verdicts(out: Path, linear: dict[str, Any], teacher: dict[str, Any]) -> dict[str, str]:
     write_json(out / "toy" / "deep_linear.json", {"data": linear})
     write_json(out / "toy" / "teacher_student.json", {"data": teacher})
-    others = ("TOY-TAU", "TOY-GAIN", "TOY-PREMISE", "TOY-UNROLLED", "TOY-LISTA", "FORECAST")
+    predicted = ("TOY-TAU", "TOY-GAIN", "TOY-PREMISE", "FORECAST", "ONLINE")
+    others = (*predicted, "TOY-UNROLLED", "TOY-LISTA")
     records = [record for record in toy_claims(out) if record.id not in others]
     return {record.id: words(record) for record in records}
 
@@ -281,3 +282,31 @@ def test_the_forecast_is_held_against_its_goals(
     assert words(record) == expected
     assert f"sign {right[0]} of 10" in record.evidence
     assert f"lista (never seen) {right[0]} of 10" in record.evidence
+
+
+@pytest.mark.parametrize(
+    ("known", "apart", "expected"),
+    [
+        ("helps", "helps", "helps"),
+        ("helps", "no gain", "helps (no gain on kinds left out)"),
+        ("helps", "hurts", "no gain (hurts on kinds left out)"),
+        ("no gain", "hurts", "no gain (hurts on kinds left out)"),
+        ("no gain", "no gain", "no gain"),
+        ("hurts", "no gain", "hurts (no gain on kinds left out)"),
+    ],
+)
+def test_online_must_help_and_not_hurt_elsewhere(
+    known: str, apart: str, expected: str, tmp_path: Path
+) -> None:
+    def split(verdict: str, mean: float) -> dict[str, Any]:
+        gap = {"n": 9, "mean": mean, "low": mean - 0.1, "high": mean + 0.1}
+        row = {"cells": 9, "fitted": 0.3, "cosine": 0.2, "fixed": 0.4}
+        return {"all": row | {"difference": gap, "verdict": verdict}}
+
+    splits = {"kinds known": split(known, -0.5), "kinds left out": split(apart, 0.25)}
+    data = {"splits": splits, "known_cells": 80, "networks": 4, "fixed": 0.4}
+    write_json(tmp_path / "toy" / "stopping.json", {"data": data})
+    record = next(one for one in toy_claims(tmp_path) if one.id == "ONLINE")
+    assert words(record) == expected
+    assert "kinds left out: 0.30 against 0.20, difference +0.25 (95 % +0.15" in record.evidence
+    assert "9 cells that it was not fitted to, 80 known" in record.evidence
