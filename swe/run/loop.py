@@ -179,6 +179,7 @@ class _Loop:
             "attention": self.engine.attention,
             "attention_milliseconds": self.engine.attention_times,
         }
+        del speed["measured_in"]
         here = environment(self.engine.device) | spread | {"speed": speed}
         self.world.on_first(lambda: self.folder.describe(here, self.step))
 
@@ -329,7 +330,7 @@ class _Loop:
 def _as_begun(speed: SpeedConfig, folder: RunFolder) -> SpeedConfig:
     """Keep the attention kernel that the run was begun with: another gives other last digits."""
     path = folder.path / "environment.json"
-    if speed.attention != "measured" or not path.exists():
+    if speed.attention not in ("auto", "measured") or not path.exists():
         return speed
     try:
         earlier = read_json(path)["speed"]["attention"]
