@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -139,7 +140,8 @@ def measure(
 
     cuda = device.type == "cuda"
     times: dict[str, float | None] = {}
-    with torch.random.fork_rng(devices=[device] if cuda else []):
+    with torch.random.fork_rng(devices=[device] if cuda else []), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch tells at length why a kernel cannot do it
         for name in KERNELS if cuda else ON_CPU:
             only = CpuKernels(True, None) if name == PRODUCTS else sdpa_kernel([KERNELS[name]])
             try:

@@ -7,8 +7,8 @@ device, except reading the guard on demand; ``swe.run.loop`` says when to log, e
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 
 import torch
@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from swe.base.config import require
 from swe.base.errors import NonFiniteLossError
-from swe.run.attention import PRODUCTS, choose, use, within
+from swe.run.arithmetic import arithmetic
+from swe.run.attention import choose, use
 from swe.run.cast_once import CastWeights
 from swe.run.compiling import compile_loss
-from swe.run.cpu_kernels import CpuKernels
 from swe.run.optimizer import build_adamw, set_learning_rate
 from swe.run.prefetch import Prefetcher
 from swe.run.run_config import TrainConfig
@@ -54,6 +54,7 @@ class Engine:
         self.parallel, self.speed = parallel or Parallel(), speed
         self.world = self.parallel.world
         speed.validate(self.parallel.mode)
+        require(config.precision != "auto", "precision", "auto", "settled, as swe.train does it")
         self.bad_step = torch.full((), -1, dtype=torch.int64, device=device)
         model = task.build(config.seed)
         prepare(find_stack(model)[1], config.schedule)
@@ -230,22 +231,6 @@ class Engine:
             and self.parallel.mode != "fsdp"
         )
 
-    @contextlib.contextmanager
-    def _arithmetic(self) -> Iterator[None]:
+    def _arithmetic(self) -> AbstractContextManager[None]:
         """Compute in the run's precision by its kernels."""
-        # With the weight cache a tied block would sum its uses' gradients in bfloat16.
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(
-                torch.autocast(
-                    self.device.type,
-                    torch.bfloat16,
-                    enabled=self.config.precision == "bfloat16",
-                    cache_enabled=False,
-                )
-            )
-            if self.device.type == "cpu":
-                stack.enter_context(within(self.attention))
-                products = self.attention == PRODUCTS
-                if products or self.casts is not None:
-                    stack.enter_context(CpuKernels(products, self.casts))
-            yield
+        return arithmetic(self.device.type, self.config.precision, self.attention, self.casts)
