@@ -26,6 +26,7 @@ from swe.ranks.parallel import Replicated
 from swe.run import checkpoint
 from swe.run.due import Due
 from swe.run.engine import Engine
+from swe.run.precision import settled
 from swe.run.record import RunFolder, Spectator, commits_of, environment
 from swe.run.run_config import TrainConfig, described
 from swe.run.saved_state import Rows, SavedState
@@ -68,6 +69,7 @@ def train(
     world = world_of(parallel)
     speed.validate(parallel)
     config.schedule.validate(task.depth, config.steps)
+    config = world.on_first(lambda: settled(config, task, folder, torch.device(device), speed))
     run = _open(folder, {"train": described(config), "task": task.describe()}, world)
     summary = world.on_first(lambda: run.summary)
     if summary is not None:

@@ -86,9 +86,9 @@ CONFIG = TrainConfig(
 )
 
 
-def draws(dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+def draws(dtype: torch.dtype, *size: int) -> tuple[Tensor, Tensor, Tensor]:
     torch.manual_seed(0)
-    one, two, three = torch.randn(3, 2, 3, 5, 4, dtype=dtype).unbind()
+    one, two, three = torch.randn(3, *(size or (2, 3, 5, 4)), dtype=dtype).unbind()
     return one.requires_grad_(), two.requires_grad_(), three.requires_grad_()
 
 
@@ -114,7 +114,7 @@ def test_attention_is_torchs_attention(causal: bool, scale: float | None) -> Non
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_gradients_with_dropout_are_differences(causal: bool) -> None:
-    inputs = draws(torch.float64)
+    inputs = draws(torch.float64, 1, 2, 3, 2)
 
     def under_one_mask(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         torch.manual_seed(3)
