@@ -33,6 +33,7 @@ from figures.pages import (
     first_screen,
     foreign,
     plateau,
+    precision,
     record_tables,
     study_pages,
     throughput,
@@ -65,6 +66,7 @@ BLOCKS: dict[str, Callable[[Any], str]] = {
     "guards": record_tables.guards,
     "belief_propagation": record_tables.belief_propagation,
     "language_arm": record_tables.language_arm,
+    "precision": precision.table,
     "communication": record_tables.communication,
     "scores": bert_finetune.page,
     "squad": record_tables.squad,
@@ -110,7 +112,7 @@ CURVES = {"reached": plateau.table}
 """Blocks that take the curves of a study on record."""
 SPEED = "throughput-"
 """Blocks of this beginning take a throughput record."""
-MAY_LACK = ("scores", "squad", *(f"language:{kind}" for kind in LANGUAGES))
+MAY_LACK = ("scores", "squad", "precision", *(f"language:{kind}" for kind in LANGUAGES))
 """Blocks that, like those of SPEED, say "not run" where their record is not there."""
 
 
