@@ -1,15 +1,24 @@
-"""Throughput side by side: the stock BERT in two loops, ours in four ways, on one device.
+"""Throughput side by side: the stock BERT in two loops, ours in five ways, on one device.
 
 Each contestant runs in a process of its own; a gate comes first (same loss and gradients as the
 stock model, see side_by_side/gate.py), and who fails it is not timed. Then 20 steps to warm up and
-blocks of 10 timed steps. On the CPU (one thread, float32, process time) all processes live at once
-and take turns block by block, A B C A B C; on CUDA (bfloat16, torch.compile, device events) one
-lives at a time and they take turns process by process, so that each has the whole memory. The
-record is written after every turn; the same command goes on where an earlier one stopped, and
-``--max-minutes`` stops it before a turn that would not fit. ``figures/pages/throughput.py`` makes
-the table; a contestant without a run is a row that says so. To measure and to see the table:
+blocks of 10 timed steps. On the CPU (one thread, process time, ``--precision`` float32 or bfloat16)
+all processes live at once and take turns block by block, A B C A B C; on CUDA (bfloat16,
+torch.compile, device events) one lives at a time and they take turns process by process, so that
+each has the whole memory. The record is written after every turn; the same command goes on where
+an earlier one stopped, and ``--max-minutes`` stops it before a turn that would not fit.
+``figures/pages/throughput.py`` makes the table; a contestant without a run is a row that says so,
+as all are in bfloat16 on a processor without units for it. To measure and to see the table:
 
     python benchmarks/throughput.py --device cpu --out records/throughput-cpu.json
+    export C='python benchmarks/throughput.py --profile --contestants a0 a1 a2 a4 a6'
+    for p in float32 bfloat16; do
+      $C --precision $p --size 12x256 --length 128 --out records/throughput-cpu-256-128-$p.json
+      $C --precision $p --size 12x256 --length 512 --rows 4 \\
+        --out records/throughput-cpu-256-512-$p.json
+      $C --precision $p --size 12x768 --length 128 --rows 4 --blocks 2 \\
+        --out records/throughput-cpu-768-128-$p.json
+    done
     python -m figures.pages.throughput records/throughput-*.json
 
 One 141 GB GPU of 2023, each line in under 10 minutes (the second line of a pair goes on; the text
@@ -32,11 +41,13 @@ record. From a checkout that is not installed, set PYTHONPATH to its root.
 import argparse
 import multiprocessing
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from benchmarks.side_by_side.contestants import NAMES
 from benchmarks.side_by_side.settings import Settings, prepare
@@ -45,6 +56,7 @@ from figures.pages.throughput import table
 from swe.base.errors import ConfigError
 from swe.base.files import read_json, write_json
 from swe.base.options import Parser
+from swe.run.arithmetic import has_bfloat16_units
 
 FORMAT = "share-then-unshare throughput"
 
@@ -85,15 +97,17 @@ class Turn:
 class Comparison:
     """The record in the making."""
 
-    def __init__(self, settings: Settings, out: Path, folder: Path) -> None:
-        self.settings, self.out, self.folder = settings, out, folder
+    def __init__(
+        self, settings: Settings, out: Path, folder: Path, profile: bool, notes: dict[str, Any]
+    ) -> None:
+        self.settings, self.out, self.folder, self.profile = settings, out, folder, profile
         self.record: dict[str, Any] = {
             "format": FORMAT,
             "settings": asdict(settings) | {"flops_per_token": settings.flops_per_token},
             "names": NAMES,
             "gates": {},
             "turns": [],
-        }
+        } | notes
         if out.exists():
             found = read_json(out)
             if found.get("settings") != self.record["settings"]:
@@ -110,6 +124,9 @@ class Comparison:
         words = result.get("error") or (
             f"loss {result['loss']:.1e}, gradient {result['gradient']:.1e} ({result['worst']})"
         )
+        if "bfloat16_cosine" in result:
+            words += f", bfloat16 loss {result['bfloat16_loss']:.1e}"
+            words += f", cosine {result['bfloat16_cosine']:.6f}"
         fine = bool(result.get("passed"))
         print(f"{turn.name} gate: {'passed' if fine else 'FAILED, not timed'}; {words}", flush=True)
         return fine
@@ -136,7 +153,7 @@ class Comparison:
                     ready[turn.name]["blocks"].append(turn.ask("block"))
                 print(f"block {number + 1} of {blocks}", flush=True)
             for turn in racing:
-                entry = ready[turn.name] | {"end": self._noted(turn, turn.ask("finish"))}
+                entry = ready[turn.name] | {"end": self._end(turn)}
                 self.record["turns"].append(entry)
             self.write()
         finally:
@@ -167,12 +184,16 @@ class Comparison:
             entry["warm"] = self._noted(turn, turn.ask("warm"))
             if "error" not in entry["warm"]:
                 entry["blocks"] = [turn.ask("block") for _ in range(blocks)]
-                entry["end"] = self._noted(turn, turn.ask("finish"))
+                entry["end"] = self._end(turn)
                 self.record["turns"].append(entry)
                 self.write()
                 print(f"{name}: turn {number + 1} measured", flush=True)
         finally:
             turn.stop()
+
+    def _end(self, turn: Turn) -> dict[str, Any]:
+        profile = self._noted(turn, turn.ask("profile")) if self.profile else {}
+        return self._noted(turn, turn.ask("finish")) | profile
 
     def _noted(self, turn: Turn, answer: dict[str, Any]) -> dict[str, Any]:
         """Keep an answer's environment for the record, and show an error in full."""
@@ -188,10 +209,28 @@ class Comparison:
         write_json(self.out, self.record)
 
 
+def settled(settings: Settings, out: Path) -> tuple[Settings, dict[str, Any]]:
+    """Return the settings with our kernel named, as in the record ``out`` if it is there.
+
+    Also what the record notes of it, or that the processor has no units for bfloat16: "not_run".
+    """
+    if settings.device == "cuda":
+        return settings, {}
+    if settings.precision == "bfloat16" and not has_bfloat16_units():
+        return settings, {"not_run": "this processor has no units for bfloat16"}
+    if out.exists():
+        kernel = read_json(out).get("settings", {}).get("attention", settings.attention)
+        return replace(settings, attention=kernel), {}
+    torch.set_num_threads(1)
+    settings, times = settings.measured()
+    return settings, {"attention_milliseconds": times}
+
+
 def main() -> None:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--size", default="12x64", help='named size or "LxH"')
+    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     parser.add_argument("--length", type=int, default=64, help="tokens in a row")
     parser.add_argument("--rows", type=int, default=16, help="rows in a batch")
     parser.add_argument("--dropout", type=float, default=0.1)
@@ -202,6 +241,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=2, help="processes a contestant (CUDA)")
     parser.add_argument("--eager", action="store_true", help="CUDA without torch.compile")
     parser.add_argument("--compile", action="store_true", help="CPU with torch.compile")
+    parser.add_argument("--profile", action="store_true", help="and where a step's time goes")
     parser.add_argument("--max-minutes", type=float, default=float("inf"))
     parser.add_argument("--data", type=Path, default=Path("results/throughput"), help="its text")
     parser.add_argument("--prepare", action="store_true", help="only make the text")
@@ -212,6 +252,7 @@ def main() -> None:
     try:
         settings = Settings(
             device=given.device,
+            precision=given.precision,
             size=given.size,
             length=given.length,
             rows=given.rows,
@@ -220,14 +261,22 @@ def main() -> None:
             seed=given.seed,
             compiled=given.compile or (given.device == "cuda" and not given.eager),
         )
-        comparison = Comparison(settings, out, given.data)
+        settings, notes = settled(settings, out)
+        comparison = Comparison(settings, out, given.data, given.profile, notes)
+        if "not_run" in notes:
+            comparison.write()
+            print(table(comparison.record), f"wrote {out}", sep="\n\n")
+            return
         prepare(settings, given.data)
     except ConfigError as error:
         parser.exit(1, f"throughput: {error}\n")
     if given.prepare:
         return
     # Compiled whole or not at all is one and the same without compilation: a5 is then a2.
-    names = [name for name in given.contestants if settings.compiled or name != "a5"]
+    left_out = {"a5"} if not settings.compiled else set()
+    if settings.device == "cuda":
+        left_out.add("a6")  # torch's own order of preference there is another question
+    names = [name for name in given.contestants if name not in left_out]
     if settings.device == "cpu":
         comparison.together(names, given.blocks)
     else:

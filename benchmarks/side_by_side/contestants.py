@@ -1,4 +1,4 @@
-"""The contestants: the stock model twice, ours in four ways. Same weights, same batches, same step.
+"""The contestants: the stock model twice, ours in five ways. Same weights, same batches, same step.
 
 A step is: forward, loss, backward, gradient norm clipped at 1, AdamW, gradients dropped.
 """
@@ -19,7 +19,7 @@ from bert.huggingface.convert import Family, to_hugging_face
 from bert.model.config import BertConfig, Placement
 from bert.model.encoder import build_bert
 from bert.pretraining.task import MaskedLanguageTask
-from swe.run.attention import choose
+from swe.run.attention import choose, use
 from swe.run.engine import Engine
 from swe.run.optimizer import OptimizerConfig, build_adamw
 from swe.run.run_config import TrainConfig
@@ -35,6 +35,7 @@ NAMES = {
     "a3": "ours, Pre-LN",
     "a4": "ours, Post-LN, tied",
     "a5": "ours, Post-LN, compiled whole",
+    "a6": "ours, Post-LN, torch's kernels",
 }
 PLACEMENT: dict[str, Placement] = {"a3": "pre"}
 """Post-LN otherwise: the stock model's."""
@@ -67,7 +68,10 @@ class Stock(Contestant):
         self._model = stock_model(task.config, settings.seed).to(device).train()
         self.optimizer = build_adamw(self._model, OPTIMIZER)
         self.batches = batches_of(settings, task)
-        choose(task, "measured", settings.precision, device)  # what ours does for itself
+        if settings.device == "cuda":  # what ours does for itself; on the CPU torch's choice stands
+            kernel, _ = choose(task, settings.attention, settings.precision, device)
+            if kernel != "default":
+                use(kernel)
         loss = gathered_loss if gathered else whole_loss
         if settings.compiled:
             # Static shapes: no batch is unlike another.
@@ -106,14 +110,14 @@ class Ours(Contestant):
             seed=settings.seed,
             schedule=schedule,
             optimizer=OPTIMIZER,
-            precision=settings.precision,
+            precision=settings.arithmetic,
         )
         self.engine = Engine(
             task,
             config,
             settings.torch_device(),
             "benchmark",
-            speed=SpeedConfig(compile=mode, prefetch=0),
+            speed=SpeedConfig(compile=mode, prefetch=0, attention=kernel_of(name, settings)),
         )
         self.batches = batches_of(settings, task)
 
@@ -133,6 +137,11 @@ class Ours(Contestant):
         """Have the schedule untie before update ``index``."""
         swe = self.engine.swe
         swe.schedule = SweFixed(until=index)
+
+
+def kernel_of(name: str, settings: Settings) -> str:
+    """Return the attention kernel of one of ours: a6 is what ours is without a measured one."""
+    return "default" if name == "a6" else settings.attention
 
 
 def make(name: str, settings: Settings, task: MaskedLanguageTask) -> Contestant:

@@ -3,7 +3,8 @@
 Float32, no dropout, nothing compiled, the same weights and batch: the loss within 1e-5 relative and
 every gradient within 1e-4 of its norm, as stock ``BertForMaskedLM`` has them. Ours Pre-LN is held
 against the stock Pre-LN class, ours tied against the stock model with equal layers, whose layers'
-gradients are summed.
+gradients are summed. On the CPU in bfloat16 a second gate follows, against the same float32 values:
+the loss within 1e-2 relative, and the cosine of the angle between the whole gradients above 0.999.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from benchmarks.side_by_side.contestants import (
     PLACEMENT,
     batches_of,
     gathered_loss,
+    kernel_of,
     stock_model,
     whole_loss,
 )
@@ -25,11 +28,16 @@ from benchmarks.side_by_side.settings import Settings
 from bert.huggingface.convert import Family, to_hugging_face
 from bert.model.encoder import Bert, build_bert
 from bert.pretraining.task import MaskedLanguageTask
+from swe.run.arithmetic import Precision, arithmetic
+from swe.run.cast_once import CastWeights
 from swe.sharing.layout import Layout
 
 LOSS, GRADIENT = 1e-5, 1e-4
 """Largest relative difference. Two orders of the same float32 sums over a width of 1024 and 24
 layers are some 1e-6 apart."""
+NARROW_LOSS, COSINE = 1e-2, 0.999
+"""Of bfloat16 against float32. It keeps 8 bits, an error of 2**-9 = 2e-3 a number: a gradient with
+independent errors of that size has a cosine of 1 - 2e-6, so 0.999 leaves room for depth."""
 _LAYER = re.compile(r"\.layer\.\d+\.")
 
 
@@ -48,28 +56,57 @@ def gate(name: str, settings: Settings, task: MaskedLanguageTask) -> dict[str, A
     reference = whole_loss(stock, batch)
     reference.backward()
     wanted = _gradients(stock, summed=tied)
-    stock.zero_grad()
-    if name in ("a0", "a1"):
-        loss = (whole_loss if name == "a0" else gathered_loss)(stock, batch)
-        loss.backward()
-        found = _gradients(stock)
-    else:
-        ours = build_bert(task.config, settings.seed)
-        layout = Layout.tied(task.config.layers) if tied else ours.stack.layout
-        ours.stack.retie(layout)
-        ours.to(device)
-        loss = task.loss(ours, batch)
-        loss.backward()
-        family: Family = "roberta-prelayernorm" if name in PLACEMENT else "bert"
-        found = _as_stock(ours, task, layout, family)
-    error = abs(float(loss.detach()) / float(reference.detach()) - 1)
+    ours = build_bert(task.config, settings.seed)
+    layout = Layout.tied(task.config.layers) if tied else ours.stack.layout
+    ours.stack.retie(layout)
+    ours.to(device)
+    kernel = kernel_of(name, settings)
+
+    def run(precision: Precision) -> tuple[float, dict[str, Tensor]]:
+        """Relative difference of the loss, and the gradients."""
+        stock.zero_grad()
+        ours.zero_grad()
+        if name in ("a0", "a1"):
+            enabled = precision == "bfloat16"
+            with torch.autocast(settings.device, torch.bfloat16, enabled=enabled):
+                loss = (whole_loss if name == "a0" else gathered_loss)(stock, batch)
+            loss.backward()
+            found = _gradients(stock)
+        else:
+            casts = CastWeights() if precision == "bfloat16" else None
+            with arithmetic(settings.device, precision, kernel, casts):
+                loss = task.loss(ours, batch)
+            loss.backward()
+            family: Family = "roberta-prelayernorm" if name in PLACEMENT else "bert"
+            found = _as_stock(ours, task, layout, family)
+        return abs(float(loss.detach()) / float(reference.detach()) - 1), found
+
+    error, found = run("float32")
     worst, parameter = _worst(wanted, found)
-    return {
+    result = {
         "passed": error <= LOSS and worst <= GRADIENT,
         "loss": error,
         "gradient": worst,
         "worst": parameter,
     }
+    if settings.device == "cpu" and settings.precision == "bfloat16":
+        error, found = run("bfloat16")
+        likeness = cosine(wanted, found)
+        passed = error <= NARROW_LOSS and likeness >= COSINE
+        result |= {
+            "passed": result["passed"] and passed,
+            "bfloat16_loss": error,
+            "bfloat16_cosine": likeness,
+        }
+    return result
+
+
+def cosine(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> float:
+    """Return the cosine of the angle between two gradients, all parameters in one; 0: others."""
+    if wanted.keys() != found.keys():
+        return 0.0
+    one, other = (torch.cat([g[n].flatten().double() for n in wanted]) for g in (wanted, found))
+    return float(one @ other / (one.norm() * other.norm()))
 
 
 def _gradients(stock: Any, summed: bool = False) -> dict[str, Tensor]:

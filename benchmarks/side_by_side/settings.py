@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal
 
 import torch
@@ -15,6 +16,8 @@ from bert.data.vocab import Vocabulary, load_vocabulary, train_vocabulary
 from bert.model.config import BertConfig, Placement, named_config
 from bert.pretraining.task import MaskedLanguageTask
 from swe.base.config import require, require_between, require_count
+from swe.run.arithmetic import Precision
+from swe.run.attention import AttentionShape, choose
 from swe.run.compiling import CompileMode
 
 WARM, BLOCK = 20, 10
@@ -26,7 +29,11 @@ class Settings:
     """Model, batch, device and arithmetic of a comparison."""
 
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where it runs. CPU: one thread, float32, process time. CUDA: bfloat16, device events."""
+    """Where it runs. CPU: one thread, process time. CUDA: device events."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the forward pass; auto: bfloat16 on CUDA, float32 on the CPU."""
+    attention: str = "measured"
+    """Kernel of our contestants but a6 (see swe.run.attention)."""
     size: str = "12x64"
     """Named size or "LxH" (see bert.model.config)."""
     length: int = 64
@@ -46,6 +53,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         require(self.device in ("cpu", "cuda"), "device", self.device, "cpu or cuda")
+        kinds = ("auto", "float32", "bfloat16")
+        require(self.precision in kinds, "precision", self.precision, "float32 or bfloat16")
+        if self.precision == "auto":
+            usual = "bfloat16" if self.device == "cuda" else "float32"
+            object.__setattr__(self, "precision", usual)
         require_count("length", self.length, 8, 512)
         for name in ("rows", "batches"):
             require_count(name, getattr(self, name))
@@ -73,9 +85,19 @@ class Settings:
         return "blocks" if self.compiled else "none"
 
     @property
-    def precision(self) -> Literal["float32", "bfloat16"]:
-        """Arithmetic of the forward pass."""
-        return "bfloat16" if self.device == "cuda" else "float32"
+    def arithmetic(self) -> Precision:
+        """The precision, once "auto" is resolved."""
+        return "bfloat16" if self.precision == "bfloat16" else "float32"
+
+    def measured(self) -> tuple[Settings, dict[str, float | None]]:
+        """Return these settings with the fastest kernel named, and its and the others' times."""
+
+        shape = self.shape("post")
+        width = shape.hidden // shape.heads
+        one = AttentionShape(self.rows, shape.heads, self.length, width, self.dropout)
+        layer = SimpleNamespace(attention=one)
+        name, times = choose(layer, self.attention, self.arithmetic, self.torch_device())
+        return replace(self, attention=name), times
 
     def torch_device(self) -> torch.device:
         """Return the device."""

@@ -26,12 +26,14 @@ from swe.sharing.statistics import weight_energies
 
 AFTER = 12
 """Steps watched from the untie on."""
+PROFILED, LISTED = 3, 12
+"""Steps under the profiler, and operators kept of its list."""
 NEAR = 1.2
 """A step is normal again when it takes at most so many medians."""
 
 
 def serve(connection: Connection, name: str, settings: Settings, folder: Path) -> None:
-    """Answer ("gate" | "warm" | "block" | "finish" | "stop") with a dictionary each.
+    """Answer ("gate" | "warm" | "block" | "finish" | "profile" | "stop") by a dictionary each.
 
     An error is answered by {"error": its one line, "trace": all of it}.
     """
@@ -110,6 +112,22 @@ class _Worker:
         out["product_flops"] = self._product()
         return out
 
+    def profile(self) -> dict[str, Any]:
+        """Where a step's time goes: share of each operator, its parts left out, of 3 steps."""
+        cuda = [torch.profiler.ProfilerActivity.CUDA] if self.cuda else []
+        activities = [torch.profiler.ProfilerActivity.CPU, *cuda]
+        with torch.profiler.profile(activities=activities) as found:
+            for _ in range(PROFILED):
+                self._step()
+            self._wait()
+        times = {
+            event.key: event.self_device_time_total if self.cuda else event.self_cpu_time_total
+            for event in found.key_averages()
+        }
+        total = sum(times.values())
+        first = sorted(times, key=times.__getitem__, reverse=True)[:LISTED]
+        return {"profile": {name: times[name] / total for name in first}}
+
     def _step(self) -> torch.Tensor:
         assert self.contestant is not None
         loss = self.contestant.step(self.index)
@@ -161,7 +179,7 @@ class _Worker:
     def _product(self) -> float:
         """FLOP/s of a large matrix product of random numbers: what the device can do at best."""
         size, repeats = (8192, 20) if self.cuda else (1024, 10)
-        kind = torch.bfloat16 if self.cuda else torch.float32
+        kind = torch.bfloat16 if self.settings.precision == "bfloat16" else torch.float32
         device = self.settings.torch_device()
         draw = torch.Generator(device=device).manual_seed(0)
         left, right = (

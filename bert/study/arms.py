@@ -76,8 +76,8 @@ class StudyConfig:
     """Rows across documents, or documents apart (see bert.data.packing)."""
     pairs: Literal["none", "next-sentence"] = "none"
     """BERT's second objective; needs documents apart (the paper reports none)."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the forward pass."""
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Arithmetic of the forward pass; auto: measured once for all runs (swe.run.precision)."""
 
     def __post_init__(self) -> None:
         require_count("seeds", self.seeds)

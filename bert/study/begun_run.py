@@ -69,6 +69,8 @@ class BegunRun:
         """Return what ``study`` asks for, with the updates and extensions that the run has."""
         lengths = [*self.train.extended_from, self.train.steps]
         config = replace(study, steps=lengths[0]).train_config(arm, seed)
+        if config.precision == "auto":
+            config = replace(config, precision=self.train.precision)
         for at, steps in zip(self.train.extended_at, lengths[1:], strict=True):
             config = extended(config, at, steps)
         return config

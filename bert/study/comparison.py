@@ -215,7 +215,7 @@ def run_study(
         report=report,
         stop=stop,
         warn=warn,
-        run=partial(train, speed=speed),
+        run=partial(train, speed=speed.shared_in(out)),
     )
     return write_comparison(study, out)
 

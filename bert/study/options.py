@@ -13,18 +13,26 @@ from bert.study.language_study import LANGUAGES
 from evidence.begun import OTHER_CODE
 from evidence.commands import add_settings, add_several
 from swe.base.errors import ConfigError
+from swe.run.attention import CHOICES
 from swe.run.compiling import CompileMode
 from swe.run.speed import SpeedConfig
 
 
 def add_speed_options(parser: argparse._ActionsContainer) -> None:
-    """Add --compile, --prefetch and --checkpoint-minutes, which :func:`speed_of` reads."""
+    """Add the options of a process, such as --compile, which :func:`speed_of` reads."""
     parser.add_argument(
         "--compile",
         choices=("auto", *get_args(CompileMode)),
         default="auto",
         help="torch.compile: blocks (auto on CUDA), the whole loss (model; anew at every untie,\n"
         "one process only), or none (auto on the CPU)",
+    )
+    parser.add_argument(
+        "--attention",
+        choices=CHOICES,
+        default="auto",
+        help="attention kernel: measured at the start (auto: on CUDA and in bfloat16), torch's\n"
+        "own (default), or one by name; a run keeps the one that it began with",
     )
     parser.add_argument(
         "--prefetch",
@@ -65,6 +73,7 @@ def speed_of(given: argparse.Namespace, device: str, *, adopted: bool = False) -
     try:
         return SpeedConfig(
             compile=chosen,
+            attention=given.attention,
             prefetch=given.prefetch,
             checkpoint_minutes=given.checkpoint_minutes,
         )

@@ -88,7 +88,7 @@ def run_table(
             warn=warn,
             what=what,
             diverged=lambda job, why: write_json(job.folder / DIVERGED, {"why": why}),
-            run=partial(loop.train, speed=speed),
+            run=partial(loop.train, speed=speed.shared_in(out)),
         )
 
     try:

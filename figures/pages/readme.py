@@ -35,6 +35,7 @@ from figures.pages import (
     language_arms,
     plans,
     plateau,
+    precision,
     record_tables,
     study_pages,
     throughput,
@@ -67,6 +68,7 @@ BLOCKS: dict[str, Callable[[Any], str]] = {
     "guards": record_tables.guards,
     "belief_propagation": record_tables.belief_propagation,
     "language_arm": record_tables.language_arm,
+    "precision": precision.table,
     "communication": record_tables.communication,
     "plan": plans.plan,
     "plan-gpu": plans.trained,
@@ -118,7 +120,7 @@ CURVES = {"reached": plateau.table}
 """Blocks that take the curves of a study on record."""
 SPEED = "throughput-"
 """Blocks of this beginning take a throughput record."""
-MAY_LACK = ("scores", "squad", *(f"language:{kind}" for kind in LANGUAGES))
+MAY_LACK = ("scores", "squad", "precision", *(f"language:{kind}" for kind in LANGUAGES))
 """Blocks that, like those of SPEED and a language's studies, say "not run" without a record."""
 
 

@@ -32,15 +32,20 @@ HEADINGS = {
 }
 BARS: dict[tuple[str, str, int], dict[str, float]] = {
     ("cpu", "12x64", 64): {"a0": 1.5, "a1": 1.0},
+    ("cpu bfloat16", "12x256", 128): {"a0": 2.0, "a1": 1.5, "a6": 2.0},
+    ("cpu", "12x256", 128): {"a1": 1.1},
     ("cuda", "large", 128): {"tokens": 250e3, "a0": 1.3, "a1": 1.1},
     ("cuda", "large", 512): {"tokens": 225e3, "a0": 1.3, "a1": 1.1},
     ("cuda", "base", 128): {"tokens": 760e3, "a0": 1.3, "a1": 1.1},
     ("cuda", "base", 512): {"tokens": 690e3, "a0": 1.3, "a1": 1.1},
 }
-"""What was set beforehand, by (device, size, length): at least so many tokens a second, and times
+"""What was set beforehand, by (device, size, length), the CPU's in float32 unless it says else: at
+least so many tokens a second, and times
 the stock contestants' step. Judged on the fastest of ours that is untied."""
 OURS = ("a2", "a3", "a5")
 STALL = "two median steps plus one second"
+SHOWN = 8
+"""Operators of a profile that the page names."""
 PROBE_INTERVAL = 1000
 """Updates between two probes in the paper."""
 
@@ -118,7 +123,9 @@ def ratio(rows: dict[str, dict[str, Any]], stock: str, name: str) -> list[float]
 def bars(record: dict[str, Any]) -> list[str]:
     """Return a line a bar: met, missed, or not run."""
     settings, rows = record["settings"], summary(record)
-    key = (settings["device"], settings["size"], settings["length"])
+    narrow = settings["device"] == "cpu" and settings.get("precision") == "bfloat16"
+    device = "cpu bfloat16" if narrow else settings["device"]
+    key = (device, settings["size"], settings["length"])
     lines = []
     timed = [name for name in OURS if rows[name]["status"] == "measured"]
     best = min(timed, key=lambda name: rows[name]["median"]) if timed else None
@@ -185,9 +192,10 @@ def cells(record: dict[str, Any]) -> list[dict[str, str]]:
 def table(record: dict[str, Any]) -> str:
     """Return the whole record as markdown: what ran, the table, the bars."""
     settings, here = record["settings"], record.get("environment", {})
+    precision = f"{settings['precision']}, " if "precision" in settings else ""
     head = (
         f"{settings['size']}, length {settings['length']}, {settings['rows']} rows, dropout "
-        f"{settings['dropout']:g}, {'compiled' if settings['compiled'] else 'eager'}, "
+        f"{settings['dropout']:g}, {precision}{'compiled' if settings['compiled'] else 'eager'}, "
         f"{settings['device']} ({here.get('device', 'not run')}), torch "
         f"{here.get('torch', 'not run')}, commit {str(here.get('commit'))[:10]}"
     )
@@ -196,8 +204,26 @@ def table(record: dict[str, Any]) -> str:
         if settings["device"] == "cpu"
         else "Time between device events."
     )
-    points = "\n".join(f"- {line}" for line in bars(record))
+    if "attention" in settings and settings["device"] == "cpu":
+        note += (
+            f" Attention of ours, measured: {settings['attention']}; of the others, torch's own."
+        )
+    if "not_run" in record:
+        note += f" Not run: {record['not_run']}."
+    points = "\n".join(f"- {line}" for line in [*bars(record), *profiles(record)])
     return f"{head}. {note}\n\n{markdown(HEADINGS, cells(record))}\n\n{points}"
+
+
+def profiles(record: dict[str, Any]) -> list[str]:
+    """Return a line a contestant whose steps were profiled: where their time went."""
+    lines = []
+    for turn in record["turns"]:
+        found = turn["end"].get("profile")
+        if found:
+            first = sorted(found, key=found.__getitem__, reverse=True)[:SHOWN]
+            words = ", ".join(f"{name} {100 * found[name]:.0f} %" for name in first)
+            lines.append(f"profile of {record['names'][turn['name']]}: {words}")
+    return lines
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,17 +7,18 @@ device, except reading the guard on demand; ``swe.run.loop`` says when to log, e
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from swe.base.config import require
 from swe.base.errors import NonFiniteLossError
+from swe.run.arithmetic import arithmetic
 from swe.run.attention import choose, use
+from swe.run.cast_once import CastWeights
 from swe.run.compiling import compile_loss
 from swe.run.optimizer import build_adamw, set_learning_rate
 from swe.run.prefetch import Prefetcher
@@ -53,6 +54,7 @@ class Engine:
         self.parallel, self.speed = parallel or Parallel(), speed
         self.world = self.parallel.world
         speed.validate(self.parallel.mode)
+        require(config.precision != "auto", "precision", "auto", "settled, as swe.train does it")
         self.bad_step = torch.full((), -1, dtype=torch.int64, device=device)
         model = task.build(config.seed)
         prepare(find_stack(model)[1], config.schedule)
@@ -70,10 +72,11 @@ class Engine:
             parallel=self.parallel,
         )
         self.attention, self.attention_times = self.world.on_first(
-            lambda: choose(task, speed.attention, config.precision, device)
+            lambda: choose(task, speed.attention, config.precision, device, speed.measured_in)
         )
-        if self.attention != "default":
+        if self.attention != "default" and device.type == "cuda":
             use(self.attention)  # the first rank's, measured there, on all
+        self.casts = CastWeights() if self._casts_once() else None
         self._training_loss = compile_loss(
             task.loss,
             self.stack,
@@ -167,6 +170,8 @@ class Engine:
         set_learning_rate(self.optimizer, config.learning_rate(step))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        if self.casts is not None:
+            self.casts.clear()
         return total, norm
 
     def _guard(self, step: int, loss: Tensor, norm: Tensor) -> None:
@@ -201,13 +206,13 @@ class Engine:
 
     def _loss(self, loss: Callable[..., Tensor], module: nn.Module, batch: Batch) -> Tensor:
         """Return the mean loss over ``batch``, 0-d, in the run's precision."""
-        with self._autocast():
+        with self._arithmetic():
             return loss(module, batch)
 
     def evaluate(self) -> dict[str, float]:
         """Evaluate the task in the run's precision, without dropout; rank 0's values count."""
         self.model.eval()
-        with torch.no_grad(), self._autocast(), eagerly():
+        with torch.no_grad(), self._arithmetic(), eagerly():
             values = self.task.evaluate(self.model, self.device)
         self.model.train()
         self.parallel.settle(self.model)
@@ -217,11 +222,15 @@ class Engine:
         """Energies of the layers' weights (see ``swe.sharing.statistics``)."""
         return self.parallel.weight_energies(self.stack)
 
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        # With the weight cache a tied block would sum its uses' gradients in bfloat16.
-        return torch.autocast(
-            self.device.type,
-            torch.bfloat16,
-            enabled=self.config.precision == "bfloat16",
-            cache_enabled=False,
+    def _casts_once(self) -> bool:
+        """Whether weights are cast once an update: not where a compiler or FSDP holds them."""
+        return (
+            self.config.precision == "bfloat16"
+            and self.device.type == "cpu"
+            and self.speed.compile == "none"
+            and self.parallel.mode != "fsdp"
         )
+
+    def _arithmetic(self) -> AbstractContextManager[None]:
+        """Compute in the run's precision by its kernels."""
+        return arithmetic(self.device.type, self.config.precision, self.attention, self.casts)

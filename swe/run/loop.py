@@ -26,6 +26,7 @@ from swe.ranks.parallel import Replicated
 from swe.run import checkpoint
 from swe.run.due import Due
 from swe.run.engine import Engine
+from swe.run.precision import settled
 from swe.run.record import RunFolder, Spectator, commits_of, environment
 from swe.run.run_config import TrainConfig, described
 from swe.run.saved_state import Rows, SavedState
@@ -68,6 +69,7 @@ def train(
     world = world_of(parallel)
     speed.validate(parallel)
     config.schedule.validate(task.depth, config.steps)
+    config = world.on_first(lambda: settled(config, task, folder, torch.device(device), speed))
     run = _open(folder, {"train": described(config), "task": task.describe()}, world)
     summary = world.on_first(lambda: run.summary)
     if summary is not None:
@@ -179,6 +181,7 @@ class _Loop:
             "attention": self.engine.attention,
             "attention_milliseconds": self.engine.attention_times,
         }
+        del speed["measured_in"]
         here = environment(self.engine.device) | spread | {"speed": speed}
         self.world.on_first(lambda: self.folder.describe(here, self.step))
 
@@ -329,7 +332,7 @@ class _Loop:
 def _as_begun(speed: SpeedConfig, folder: RunFolder) -> SpeedConfig:
     """Keep the attention kernel that the run was begun with: another gives other last digits."""
     path = folder.path / "environment.json"
-    if speed.attention != "measured" or not path.exists():
+    if speed.attention not in ("auto", "measured") or not path.exists():
         return speed
     try:
         earlier = read_json(path)["speed"]["attention"]

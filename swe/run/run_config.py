@@ -33,8 +33,9 @@ class TrainConfig:
     """Gradient of a tied layer: mean of its uses' gradients (paper) or their sum."""
     moments: Moments = "copy"
     """Adam's moments at an untie."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the forward pass (bfloat16 by autocast; weights stay float32)."""
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Arithmetic of the forward pass (bfloat16 by autocast; weights stay float32). auto: the faster
+    one, which ``train`` settles before update 0 (swe.run.precision)."""
     log_interval: int = 10
     """Updates between rows of the training loss."""
     eval_interval: int = 100
@@ -62,7 +63,7 @@ class TrainConfig:
         for name, options in (
             ("convention", ("mean", "sum")),
             ("moments", ("copy", "reset", "rescale")),
-            ("precision", ("float32", "bfloat16")),
+            ("precision", ("float32", "bfloat16", "auto")),
         ):
             value = getattr(self, name)
             require(value in options, name, value, f"one of {', '.join(options)}")

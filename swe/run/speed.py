@@ -6,7 +6,8 @@ differ only here are the same experiment. Recorded in ``environment.json``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
@@ -30,8 +31,11 @@ class SpeedConfig:
     """torch.compile: each block in place (blocks), the whole loss (model), or none."""
     backend: str = "inductor"
     """torch.compile's backend; aot_eager and eager trace without generating code, for tests."""
-    attention: str = "measured"
-    """Attention kernel on CUDA: the fastest by measurement, torch's default, or one by name."""
+    attention: str = "auto"
+    """Attention kernel: the fastest by measurement, torch's default, or one by name; auto: measured
+    on CUDA and in bfloat16, default in float32 on the CPU (swe.run.attention)."""
+    measured_in: Path | None = None
+    """Folder that keeps what was measured: runs that name the same one share it."""
     prefetch: int | None = None
     """Batches built ahead by a thread; 0: none; None: 2 on CUDA, 0 on the CPU, whose cores the
     update itself needs."""
@@ -64,6 +68,10 @@ class SpeedConfig:
                 self.compile,
                 f"none or blocks with parallel = {parallel!r} (an untie rebuilds what it wraps)",
             )
+
+    def shared_in(self, folder: Path) -> SpeedConfig:
+        """Return these options with what is measured kept in ``folder``, if it is in none yet."""
+        return self if self.measured_in else replace(self, measured_in=folder)
 
     def prefetch_on(self, device: torch.device) -> int:
         """Batches to build ahead for ``device``."""

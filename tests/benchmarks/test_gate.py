@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -13,11 +13,12 @@ from torch.nn import functional
 pytest.importorskip("transformers")
 
 from benchmarks.side_by_side import gate as gating
-from benchmarks.side_by_side.contestants import NAMES, PLACEMENT, make
+from benchmarks.side_by_side.contestants import NAMES, PLACEMENT, kernel_of, make
 from benchmarks.side_by_side.settings import Settings
 from bert.model.config import BertConfig
 from bert.model.encoder import build_bert
 from swe.base.errors import ConfigError
+from swe.run.cast_once import CastWeights
 from swe.run.task import Batch
 
 SETTINGS = Settings(size="3x32", length=16, rows=2, vocabulary=1000, batches=2)
@@ -82,6 +83,46 @@ def test_a_changed_contestant_fails(name: str, monkeypatch: pytest.MonkeyPatch) 
     result = gating.gate(name, SETTINGS, task_for(name))
     assert not result["passed"]
     assert result["gradient"] > gating.GRADIENT
+
+
+@pytest.mark.parametrize("kernel", ["math", "products"])
+def test_a_second_gate_in_bfloat16(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All pass it on either kernel; ours with one layer's output halved in bfloat16 alone fails."""
+    settings = replace(SETTINGS, precision="bfloat16", attention=kernel)
+    names = ["a2", "a4"] if kernel == "products" else ["a0", "a1", "a3", "a6"]
+    for name in names:
+        result = gating.gate(name, settings, task_for(name))
+        assert result["passed"], result
+        assert 0.999 < result["bfloat16_cosine"] < 1
+        assert 0 < result["bfloat16_loss"] < 1e-2
+    right = CastWeights.linear
+
+    def wrong(self: CastWeights, values: Tensor, weight: Tensor, bias: Any = None) -> Tensor:
+        return right(self, values, weight, bias) * (0.5 if weight.shape == (32, 128) else 1.0)
+
+    monkeypatch.setattr(CastWeights, "linear", wrong)
+    result = gating.gate("a2", settings, task_for("a2"))
+    assert result["loss"] <= gating.LOSS
+    assert not result["passed"]
+
+
+def test_cosine() -> None:
+    one = {"a": torch.tensor([3.0, 0.0]), "b": torch.tensor([4.0])}
+    other = {"a": torch.tensor([0.0, 5.0]), "b": torch.tensor([0.0])}
+    assert gating.cosine(one, one) == pytest.approx(1)
+    assert gating.cosine(one, other) == 0
+    assert gating.cosine(one, {"a": one["a"]}) == 0
+    assert gating.cosine(one, {"a": one["a"], "b": torch.tensor([0.0])}) == pytest.approx(0.6)
+
+
+def test_precision_and_kernel_of_a_comparison() -> None:
+    assert (Settings().precision, Settings(device="cuda").precision) == ("float32", "bfloat16")
+    settings, times = replace(SETTINGS, precision="bfloat16").measured()
+    assert times[settings.attention] == min(t for t in times.values() if t is not None)
+    again, none = settings.measured()
+    assert (again, none) == (settings, {}), "what is named is not measured"
+    assert kernel_of("a2", settings) == settings.attention
+    assert kernel_of("a6", settings) == "default"
 
 
 def test_useful_flops_a_token() -> None:

@@ -75,6 +75,33 @@ def test_bars() -> None:
     assert "at least 250\u202f000 tokens/s: not run" in bars(record)[0]
 
 
+def test_bfloat16_on_a_cpu() -> None:
+    """Its own bars, the kernel, the profile's first operators, and why nothing was run."""
+    record = sample()
+    record["settings"] |= {
+        "size": "12x256", "length": 128, "precision": "bfloat16", "attention": "products",
+    }  # fmt: skip
+    record["names"]["a6"] = "torch's kernels"
+    shares = {f"op{i}": i / 100 for i in range(10)}
+    record["turns"].append(turn("a6", [[0.3, 0.3], [0.3, 0.3]], profile=shares))
+    lines = bars(record)
+    assert [line.split(" takes")[0] for line in lines[:3]] == [
+        "stock",
+        "gathered",
+        "torch's kernels",
+    ]
+    assert "at least 2.0" in lines[2]
+    assert "met (2.25, a2)" in lines[2], "3 and 1.5 in the two rounds"
+    text = table(record)
+    assert "bfloat16, eager" in text
+    assert "Attention of ours, measured: products" in text
+    assert "- profile of torch's kernels: op9 9 %, op8 8 %" in text
+    assert "op1 " not in text
+    record |= {"turns": [], "not_run": "no units"}
+    assert "Not run: no units." in table(record)
+    assert all(row["step"] in ("not run", "failed the gate: not timed") for row in cells(record))
+
+
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "record.json"
     path.write_text(json.dumps(sample()))

@@ -190,7 +190,10 @@ def test_eagerly_compiles_nothing() -> None:
         ({"compile": "all"}, "compile = 'all': must be one of none, blocks, model"),
         ({"backend": "gcc"}, "backend = 'gcc': must be one of inductor"),
         ({"prefetch": -1}, "prefetch = -1"),
-        ({"attention": "fast"}, "attention = 'fast': must be one of measured, default, flash"),
+        (
+            {"attention": "fast"},
+            "attention = 'fast': must be one of auto, measured, default, flash",
+        ),
     ],
 )
 def test_impossible_speeds_are_refused(change: dict[str, Any], message: str) -> None:
@@ -208,7 +211,7 @@ def test_the_whole_loss_is_not_compiled_on_several_ranks() -> None:
 
 
 def test_the_attention_kernel_of_the_first_start_is_kept(tmp_path: Path) -> None:
-    """On the CPU nothing is measured; what the folder says stands, unless named otherwise."""
+    """What the folder says stands, unless named otherwise; float32 on the CPU measures nothing."""
     left = iter(range(3))
     with pytest.raises(Interrupted):
         train(TASK, CONFIG, tmp_path, stop=lambda: next(left, None) is None)
@@ -216,7 +219,7 @@ def test_the_attention_kernel_of_the_first_start_is_kept(tmp_path: Path) -> None
     here = read_json(path)
     assert here["speed"]["attention"] == "default"
     assert here["speed"]["attention_milliseconds"] == {}
-    for asked, kept in (("measured", "cudnn"), ("flash", "flash")):
+    for asked, kept in (("auto", "cudnn"), ("measured", "cudnn"), ("flash", "flash")):
         write_json(path, here | {"speed": {"attention": "cudnn"}})
         loop = _Loop(
             TASK,
