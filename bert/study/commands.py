@@ -35,7 +35,7 @@ from swe.run.task import Task
 GROWING = ("arms", "only", "seeds", "rates", "tuning_seeds", "peak_lr", "taus", "longer")
 """Fields of a study that add runs, or choose among them, and change none."""
 
-LATER = {"encoder": "own", "branch_scale": 1.0, "initial_scale": 1.0}
+LATER = {"encoder": "own", "branch_scale": 1.0, "initial_scale": 1.0, "objective": "masked"}
 """Fields that came when folders were named already; at these values they leave the name alone."""
 
 UNITS = {
@@ -131,7 +131,7 @@ def study_command(study: StudyConfig, place: Place) -> dict[str, float]:
         )
         out = place.folder(
             place.out / "bert",
-            to_dict(study),
+            named_by(to_dict(study)),
             task,
             lambda folder: not (folder / "comparison.json").exists(),
         )
@@ -149,6 +149,11 @@ def study_command(study: StudyConfig, place: Place) -> dict[str, float]:
     write_json(place.out / "bert" / "current.json", {"folder": out.name})
     print_comparison(comparison)
     return {"data": prepared, "bert": time.perf_counter() - started - prepared}
+
+
+def named_by(study: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a study that its folder's name is made of."""
+    return {k: v for k, v in study.items() if k not in LATER or LATER[k] != v}
 
 
 def table_command(table: str, study: TableStudy, place: Place) -> dict[str, float]:
@@ -198,9 +203,8 @@ def arms_command(
         )
         # Seeds, arms and rates may grow; what they have in common names the folder.
         shared = {name: v for name, v in to_dict(study).items() if name not in GROWING}
-        shared = {k: v for k, v in shared.items() if k not in LATER or LATER[k] != v}
         out = place.folder(
-            parent, shared, task, lambda folder: not is_done(table, study, folder), build
+            parent, named_by(shared), task, lambda folder: not is_done(table, study, folder), build
         )
         write_json(parent / f"{table}.json", {"folder": out.name, "scale": place.scale})
         found = run_table(

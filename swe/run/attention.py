@@ -36,6 +36,8 @@ class AttentionShape:
     width: int
     """Of one head."""
     dropout: float
+    causal: bool = False
+    """Whether a token sees only those before it."""
 
 
 def choose(
@@ -80,7 +82,9 @@ def measure(
     inputs = [tensor.requires_grad_() for tensor in (query, key, value)]
 
     def once() -> None:
-        out = scaled_dot_product_attention(query, key, value, dropout_p=shape.dropout)
+        out = scaled_dot_product_attention(
+            query, key, value, dropout_p=shape.dropout, is_causal=shape.causal
+        )
         torch.autograd.grad(out, inputs, pull)
 
     times: dict[str, float | None] = {}
