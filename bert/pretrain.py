@@ -5,6 +5,7 @@
         --parallel fsdp --out runs
     python -m bert.pretrain --language composition --arm swe-f --out runs
 
+    python -m bert.pretrain --text my.txt --objective causal --arm swe-f --out runs
     python -m bert.pretrain --text my.txt --start-from bert-base --arm swe-f --out runs
     python -m bert.pretrain ... --steps 2000 --extend
 
@@ -32,7 +33,7 @@ from typing import Any, get_args
 import torch
 
 from bert.model.prediction import TokenPrediction
-from bert.study.arms import ARMS, STUDIES
+from bert.study.arms import ARMS, OBJECTIVES, STUDIES
 from bert.study.begun_run import BegunRun, begun_run
 from bert.study.commands import UNITS, print_budget
 from bert.study.comparison import StudyData, build_task, prepare_data, run_folder
@@ -80,6 +81,11 @@ def parser() -> argparse.ArgumentParser:
         "--scale", choices=STUDIES, default="small", help="study whose settings are the defaults"
     )
     add_study_options(line)
+    line.add_argument(
+        "--objective",
+        choices=OBJECTIVES,
+        help="what is predicted: masked tokens (default), or the next token with causal attention",
+    )
     line.add_argument(
         "--language", choices=LANGUAGES, help="no text, but a language of known truth"
     )
@@ -206,7 +212,7 @@ def _announce(
     for at, before in zip(config.extended_at, config.extended_from, strict=True):
         print(f"extended at update {at} of {before}: from there the rate is the longer run's")
     if options.source is not None and options.source.headless:
-        print(f"{options.source.folder}: has no masked-language head; it is drawn")
+        print(f"{options.source.folder}: has no language head; it is drawn")
 
 
 def _work(

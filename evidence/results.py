@@ -220,7 +220,8 @@ def _table(table: str, path: Path, source: str, study: str = "") -> list[Table]:
 def find_tables(out: Path, studies: Path | None, names: Sequence[str], *arms: str) -> list[Table]:
     """Return the named tables in which all ``arms`` have been compared, best source first.
 
-    A results folder's own come before those on record; within each, as ``names`` has them.
+    A results folder's own come before those on record; within each, as ``names`` has them. Tables
+    of causal models are not among them: the claims that these judge are of masked ones.
     """
     return [
         found
@@ -228,6 +229,7 @@ def find_tables(out: Path, studies: Path | None, names: Sequence[str], *arms: st
         for name in names
         for found in tables
         if found.table == name
+        and found.data["study"].get("objective", "masked") == "masked"
         and all("difference" in found.data["arms"].get(arm, {}) for arm in arms)
     ]
 

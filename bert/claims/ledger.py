@@ -38,6 +38,8 @@ def bert_claims(out: Path, studies: Path | None = None) -> list[Record]:
     says so.
     """
     comparison = read_comparison(out)
+    if comparison is not None and comparison["study"].get("objective", "masked") != "masked":
+        comparison = None  # the claims are of masked models
     records = [_one_arm(claim, arm, out, studies, comparison) for arm, claim in ARM_CLAIMS.items()]
     records += [_judged(out, studies, claim, names) for claim, names in TABLE_CLAIMS]
     records = [by_tasks(record, out, studies) for record in records]

@@ -82,14 +82,8 @@ def mask_rows(
             vocabulary; the message names the row.
         ValueError: `rows` is not 2-D, or the rate is outside (0, 1].
     """
-    if rows.ndim != 2:
-        raise ValueError(f"rows must be 2-D (B, S), got shape {rows.shape}")
-    inputs_BS = rows.astype(np.int64)
+    inputs_BS = known_ids(rows, vocabulary)
     masked = masked_per_row(inputs_BS.shape[1], rate)
-    foreign_BS = (inputs_BS < 0) | (inputs_BS >= vocabulary.size)
-    if foreign_BS.any():
-        row = int(foreign_BS.any(axis=1).argmax())
-        raise DataError(f"row {row} holds a token id outside the vocabulary of {vocabulary.size}")
     ordinary_BS = vocabulary.is_ordinary[inputs_BS]
     available_B = ordinary_BS.sum(axis=1)
     if (available_B < masked).any():
@@ -120,6 +114,23 @@ def mask_rows(
     )
     np.put_along_axis(inputs_BS, positions_BM, shown_BM, axis=1)
     return MaskedBatch(inputs_BS, positions_BM, labels_BM)
+
+
+def known_ids(rows: NDArray[np.integer], vocabulary: Vocabulary) -> NDArray[np.int64]:
+    """Return a copy of `rows` (B, S), int64, all of them ids of the vocabulary.
+
+    Raises:
+        DataError: an id outside the vocabulary; the message names the row.
+        ValueError: `rows` is not 2-D.
+    """
+    if rows.ndim != 2:
+        raise ValueError(f"rows must be 2-D (B, S), got shape {rows.shape}")
+    ids_BS = rows.astype(np.int64)
+    foreign_BS = (ids_BS < 0) | (ids_BS >= vocabulary.size)
+    if foreign_BS.any():
+        row = int(foreign_BS.any(axis=1).argmax())
+        raise DataError(f"row {row} holds a token id outside the vocabulary of {vocabulary.size}")
+    return ids_BS
 
 
 def _word_numbers(

@@ -273,7 +273,7 @@ def write_table(task: SentenceTask | SpanTask, runs: Path, out: Path) -> dict[st
         "recipe": to_dict(config),
         "rule": DEGENERATE_RULE.format(margin=config.margin),
         "pretrained": task.pretrained.origin,
-        "model": asdict(task.pretrained.config),
+        "model": task.pretrained.config.describe(),
         "data": task.sources(),
         "environment": read_json(submitted / "environment.json"),
         "rows": rows,

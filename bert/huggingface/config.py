@@ -1,8 +1,8 @@
 """Our shape as a Hugging Face ``config.json``, and back; what would change the function is refused.
 
 A key of a foreign ``config.json`` is one of four kinds: it is read (shape, dropout, epsilon); it
-must have the one value that our model computes (absolute positions, exact GELU, no decoder); it
-says nothing about the function of a masked-language model (names, labels, caches); or it is
+must have the one value that our model computes (absolute positions, exact GELU, one stack); it
+says nothing about the function of a language model (names, labels, caches); or it is
 unknown, and then it is refused, since nobody can tell what it does.
 """
 
@@ -24,13 +24,17 @@ CLASSES: dict[Family, str] = {
     "albert": "AlbertForMaskedLM",
 }
 """The stock class of each family."""
+CAUSAL_CLASSES: dict[Family, str] = {
+    "bert": "BertLMHeadModel",
+    "roberta-prelayernorm": "RobertaPreLayerNormForCausalLM",
+}
+"""Those that are decoders too: the same weights by the same names, ``is_decoder`` true."""
 
 # The exact GELU, x Phi(x); every other name (gelu_new, gelu_fast, relu, ...) is another function.
 _EXACT_GELU = ("gelu", "gelu_python")
 _MUST: dict[str, tuple[Any, ...]] = {
     "hidden_act": _EXACT_GELU,
     "position_embedding_type": ("absolute",),
-    "is_decoder": (False,),
     "add_cross_attention": (False,),
     "tie_word_embeddings": (True,),
     "is_encoder_decoder": (False,),
@@ -57,6 +61,7 @@ _READ = {
     "layer_norm_eps",
     "initializer_range",
     "pad_token_id",
+    "is_decoder",
     "embedding_size",
     "num_hidden_groups",
     "inner_group_num",
@@ -117,6 +122,13 @@ class ForeignShape:
     """Id of [PAD]; RoBERTa counts positions from the one after it."""
 
 
+def class_name(family: Family, causal: bool) -> str:
+    """Return the stock class that holds a model. ConfigError: ALBERT has no decoder."""
+    classes = CAUSAL_CLASSES if causal else CLASSES
+    require(family in classes, "family", family, f"one of {', '.join(classes)}, the decoders")
+    return classes[family]
+
+
 def to_config_json(
     config: BertConfig,
     layout: Layout,
@@ -133,7 +145,7 @@ def to_config_json(
     """
     extra = pad_id + 1 if family == "roberta-prelayernorm" else 0
     out: dict[str, Any] = {
-        "architectures": [CLASSES[family]],
+        "architectures": [class_name(family, config.causal)],
         "model_type": family,
         "vocab_size": config.vocabulary,
         "hidden_size": config.hidden,
@@ -153,6 +165,8 @@ def to_config_json(
         "tie_word_embeddings": True,
         "dtype": "float32",
     }
+    if config.causal:
+        out["is_decoder"] = True
     if family == "albert":
         out |= {
             "embedding_size": config.hidden,
@@ -192,7 +206,12 @@ def from_config_json(given: Mapping[str, Any], *, dropout: float | None = None) 
         return given.get(name, *default)
 
     pad_id = value("pad_token_id", 1 if family == "roberta-prelayernorm" else 0)
-    require_count("pad_token_id", pad_id, 0)
+    causal = given.get("is_decoder", False)
+    require_count("pad_token_id", pad_id, -1 if causal else 0)
+    allowed = "False for this model" if family == "albert" else "True or False"
+    require(
+        causal is False or (causal is True and family != "albert"), "is_decoder", causal, allowed
+    )
     layers, unit, groups = value("num_hidden_layers"), 1, 0
     if family == "albert":
         unit, groups = value("inner_group_num", 1), value("num_hidden_groups", 1)
@@ -231,6 +250,7 @@ def from_config_json(given: Mapping[str, Any], *, dropout: float | None = None) 
         dropout=dropout,
         initial_std=value("initializer_range", 0.02),
         layer_norm_eps=value("layer_norm_eps", 1e-12),
+        causal=causal,
     )
     layout = Layout.untied(config.layers)
     if family == "albert":

@@ -4,11 +4,15 @@ Three stock classes hold what we train, each named by its ``model_type``:
 
 - ``bert`` (``BertForMaskedLM``): Post-LN, every layer its own;
 - ``roberta-prelayernorm`` (``RobertaPreLayerNormForMaskedLM``): Pre-LN, every layer its own. It
-  counts positions from ``pad_id + 1``, so its position table has that many rows more in front;
+  counts positions from ``pad_id + 1``, so its position table has that many rows more in front
+  (none for a decoder, see ``pad_of``);
 - ``albert`` (``AlbertForMaskedLM``): Post-LN, tied AxB. A is its ``inner_group_num``, B its
   ``num_hidden_layers``, a group of ours one of its ``num_hidden_groups``. It sends embeddings
   through a linear map before the first layer; ours has none, so the map is the identity, which
   changes no bit.
+
+The first two are decoders as well (``BertLMHeadModel``, ``RobertaPreLayerNormForCausalLM``): a
+causal model has the same weights there by the same names. ALBERT is none.
 
 All three use one table of words for input and output, as we do. State dicts here hold each tensor
 once, under the name that ``from_pretrained`` reads (not the tied ``decoder`` aliases). The maps are
@@ -76,16 +80,26 @@ _MAPPING_IN = "albert.encoder.embedding_hidden_mapping_in"
 def family_of(config: BertConfig, layout: Layout) -> Family | None:
     """Return the stock class that computes this model as it is tied; None when there is none.
 
-    None for tied Pre-LN stacks, and for groups (SWE-M) that ALBERT's rule for its groups does not
-    give; such a model is exported as untied copies (``layout.untie()``).
+    None for tied Pre-LN stacks, tied causal ones, and for groups (SWE-M) that ALBERT's rule for its
+    groups does not give; such a model is exported as untied copies (``layout.untie()``).
     """
     if layout.is_untied:
         return "bert" if config.placement == "post" else "roberta-prelayernorm"
-    if config.placement == "post" and layout.group_of == albert_groups(
-        layout.repeats, len(layout.groups)
-    ):
+    rule = albert_groups(layout.repeats, len(layout.groups))
+    if config.placement == "post" and not config.causal and layout.group_of == rule:
         return "albert"
     return None
+
+
+def pad_of(config: BertConfig, pad_id: int) -> int:
+    """Return the ``pad_token_id`` under which a model of a vocabulary with that [PAD] is exported.
+
+    -1, so that positions count from 0, for a Pre-LN decoder: its ``generate`` (transformers 5.17)
+    counts them from 0 whatever the padding, where its ``forward`` counts from ``pad_id + 1``, so
+    under any other number one of the two is another function. The price is theirs alone: torch
+    takes -1 for the last word, whose row as an input they do not train.
+    """
+    return -1 if config.causal and config.placement == "pre" else pad_id
 
 
 def albert_groups(repeats: int, groups: int) -> tuple[int, ...]:
@@ -217,13 +231,13 @@ def hugging_face_shapes(
 
 
 def head_names(family: Family) -> tuple[str, ...]:
-    """Names of the masked-language head's own tensors, absent from a bare encoder's checkpoint."""
+    """Names of the language head's own tensors, absent from a bare encoder's checkpoint."""
     dense, norm, bias = _HEAD[family]
     return (f"{dense}.weight", f"{dense}.bias", f"{norm}.weight", f"{norm}.bias", bias)
 
 
 def body_prefix(family: Family) -> str:
-    """Return the name of the encoder inside the masked-language class ("bert.")."""
+    """Return the name of the encoder inside the class with a language head ("bert.")."""
     return f"{_BODY[family]}."
 
 
@@ -296,6 +310,7 @@ def _require_family(config: BertConfig, layout: Layout, family: Family) -> None:
         f"{'pre' if pre else 'post'}: {family} has no other",
     )
     if family == "albert":
+        require(not config.causal, "family", family, "another: albert has no decoder")
         rule = albert_groups(layout.repeats, len(layout.groups))
         require(
             layout.group_of == rule,

@@ -2,7 +2,9 @@
 
 Untied Post-LN becomes ``BertForMaskedLM``, untied Pre-LN ``RobertaPreLayerNormForMaskedLM``, tied
 Post-LN ``AlbertForMaskedLM``. No stock class holds a tied Pre-LN stack, nor groups (SWE-M) that
-ALBERT does not make: these become untied copies of the same function, and the caller is told. The
+ALBERT does not make: these become untied copies of the same function, and the caller is told.
+A causal model becomes ``BertLMHeadModel`` (Post-LN) or ``RobertaPreLayerNormForCausalLM`` (Pre-LN),
+whose ``generate`` works, and tied ones untied copies, for ALBERT has no decoder. The
 padding rows of the vocabulary are cut off, so a softmax there lacks their (low) probability.
 ``python -m bert.export RUN OUT`` exports a run folder; ``bert.huggingface.pretrained`` is the way
 back.
@@ -21,8 +23,8 @@ from safetensors.torch import save_file
 from bert.data.text import DataError
 from bert.data.tokenizer_files import write_tokenizer
 from bert.data.vocab import Vocabulary, read_vocabulary
-from bert.huggingface.config import CLASSES, to_config_json
-from bert.huggingface.convert import Family, family_of, to_hugging_face
+from bert.huggingface.config import class_name, to_config_json
+from bert.huggingface.convert import Family, family_of, pad_of, to_hugging_face
 from bert.huggingface.pretrained import WEIGHTS
 from bert.model.config import BertConfig
 from bert.model.encoder import Bert
@@ -62,7 +64,8 @@ def export_model(
         assert family is not None
     shared = layout if family == "albert" else layout.untie()
     # Copies of tied blocks are made by name from the tied state: the target lists every layer.
-    weights = to_hugging_face(model.state_dict(), config, layout, family, pad_id=vocabulary.pad_id)
+    pad_id = pad_of(config, vocabulary.pad_id)
+    weights = to_hugging_face(model.state_dict(), config, layout, family, pad_id=pad_id)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
         partial.mkdir(parents=True)
@@ -77,11 +80,17 @@ def export_model(
                 config,
                 shared,
                 family,
-                pad_id=vocabulary.pad_id,
+                pad_id=pad_id,
                 cls_id=vocabulary.cls_id,
                 sep_id=vocabulary.sep_id,
             ),
         )
+        if config.causal:
+            tokens = {"bos": vocabulary.cls_id, "eos": vocabulary.sep_id, "pad": vocabulary.pad_id}
+            write_json(
+                partial / "generation_config.json",
+                {f"{name}_token_id": number for name, number in tokens.items()},
+            )
         write_tokenizer(vocabulary, partial, longest=length or config.positions)
         flush(partial / WEIGHTS)  # the others were written through swe.base.files
         flush(partial)
@@ -97,7 +106,7 @@ def export_model(
 def describe(model: Bert, family: Family) -> str:
     """Say in one line what was written, and what the class could not express."""
     layout = model.stack.layout
-    text = f"{CLASSES[family]}, {model.config.layers} layers"
+    text = f"{class_name(family, model.config.causal)}, {model.config.layers} layers"
     if family == "albert":
         return f"{text} that share as {layout}"
     if not layout.is_untied:
@@ -110,7 +119,7 @@ def describe(model: Bert, family: Family) -> str:
 def load_run(run: Path | str, *, unfinished: bool = False) -> tuple[Bert, str]:
     """Return the model of a run folder's newest checkpoint, and its vocabulary's sha256.
 
-    Raises ConfigError for a folder that is no run of a masked-language model, or is not finished
+    Raises ConfigError for a folder that is no run of a language model, or is not finished
     (unless ``unfinished``), CheckpointError when no checkpoint can be read.
     """
     run = Path(run)
@@ -119,7 +128,7 @@ def load_run(run: Path | str, *, unfinished: bool = False) -> tuple[Bert, str]:
         config = from_dict(BertConfig, task["model"], where="model.")
         digest = str(task["data"]["vocabulary_sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{run}: is no run folder of a masked-language model ({error})") from None
+        raise ConfigError(f"{run}: is no run folder of a language model ({error})") from None
     if not unfinished and not (run / "summary.json").exists():
         raise ConfigError(f"{run}: the run is not finished; --unfinished takes its last checkpoint")
     found = checkpoint.latest(run / "checkpoints", lambda reason: print(reason, file=sys.stderr))

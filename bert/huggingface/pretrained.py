@@ -65,9 +65,9 @@ def load_pretrained(
     tokenizer: bool = True,
     seed: int = 0,
 ) -> Pretrained:
-    """Import a checkpoint folder of BERT, RoBERTa-PreLayerNorm or ALBERT.
+    """Import a checkpoint folder of BERT, RoBERTa-PreLayerNorm or ALBERT; decoders come in causal.
 
-    ``dropout`` replaces the checkpoint's rates. A bare encoder has no masked-language head: with
+    ``dropout`` replaces the checkpoint's rates. A bare encoder has no language head: with
     ``head`` = "fresh" one is drawn from ``seed``. ``tokenizer`` False leaves the vocabulary
     unread (cased models, other tokenizers). Half-precision weights become float32.
 
@@ -95,7 +95,8 @@ def load_pretrained(
             f"{folder}: the tokenizer has {vocabulary.size} tokens, config.json says "
             f"{config.vocabulary}"
         )
-    if vocabulary is not None and family != "bert" and vocabulary.pad_id != shape.pad_id:
+    other_pad = vocabulary is not None and shape.pad_id not in (vocabulary.pad_id, -1)
+    if vocabulary is not None and family != "bert" and other_pad:
         raise DataError(
             f"{folder}: [PAD] is token {vocabulary.pad_id}, config.json says {shape.pad_id}"
         )
@@ -104,9 +105,7 @@ def load_pretrained(
     model.stack.retie(layout)
     fresh = tuple(name for name in head_names(family) if name not in given)
     if fresh and head == "required":
-        raise ConfigError(
-            f"{folder}: has no masked-language head ({fresh[0]}); head = 'fresh' draws one"
-        )
+        raise ConfigError(f"{folder}: has no language head ({fresh[0]}); head = 'fresh' draws one")
     if fresh:
         drawn = to_hugging_face(model.state_dict(), config, layout, family, pad_id=shape.pad_id)
         given |= {name: drawn[name] for name in fresh}

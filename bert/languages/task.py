@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -75,7 +75,7 @@ class LanguageTask(TokenPrediction):
         """Model, language, batch size: what decides the outcome beside TrainConfig."""
         return {
             "task": "language of known truth",
-            "model": asdict(self.config),
+            "model": self.config.describe(),
             "rows": self.rows,
             "validation_rows": self.validation_rows,
             "data": to_dict(self.language),

@@ -1,1 +1,1 @@
-"""BERT's shape and its encoder with the masked-language head."""
+"""BERT's shape and its encoder with the language head."""

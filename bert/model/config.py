@@ -10,8 +10,8 @@ size of a layer's output; with 0.02 a width of 64 sat on the unigram plateau som
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 from swe.base.config import require, require_between, require_count
 
@@ -20,7 +20,7 @@ Placement = Literal["pre", "post"]
 
 @dataclass(frozen=True, kw_only=True)
 class BertConfig:
-    """Shape of the encoder and its masked-language head."""
+    """Shape of the encoder and its language head."""
 
     layers: int
     """Depth of the stack, L."""
@@ -42,6 +42,8 @@ class BertConfig:
     """Standard deviation of the initial weights (normal; biases zero)."""
     layer_norm_eps: float = 1e-12
     """Epsilon of LayerNorm."""
+    causal: bool = False
+    """Whether a token sees only itself and those before it: a decoder, which predicts the next."""
 
     def __post_init__(self) -> None:
         for name in ("layers", "hidden", "heads", "intermediate", "positions"):
@@ -54,6 +56,11 @@ class BertConfig:
         require_between("dropout", self.dropout, 0, 1, open_high=True)
         require_between("initial_std", self.initial_std, 0, 1, open_low=True)
         require_between("layer_norm_eps", self.layer_norm_eps, 0, 1, open_low=True)
+        require(isinstance(self.causal, bool), "causal", self.causal, "true or false")
+
+    def describe(self) -> dict[str, Any]:
+        """Return all fields by name; ``causal`` where it is true, as records before it had none."""
+        return {k: v for k, v in asdict(self).items() if k != "causal" or v}
 
     @property
     def padded_vocabulary(self) -> int:
@@ -82,7 +89,8 @@ class BertConfig:
         """Matrix-product FLOPs, forward and backward, of one row with ``masked`` predictions.
 
         Encoder 6 * (4 H^2 + 2 H F) and attention 12 S H a token and layer; head
-        6 (H^2 + H V) a predicted token. A multiply-add counts two, backward twice forward.
+        6 (H^2 + H V) a predicted token. A multiply-add counts two, backward twice forward. Causal
+        attention counts as the full square, though a kernel may leave out its upper half.
         """
         h = self.hidden
         layer = 6 * (4 * h * h + 2 * h * self.intermediate) + 12 * length * h
@@ -110,7 +118,12 @@ SIZES: dict[str, BertConfig] = {
 
 
 def named_config(
-    name: str, *, vocabulary: int = 30522, placement: Placement = "pre", dropout: float = 0.1
+    name: str,
+    *,
+    vocabulary: int = 30522,
+    placement: Placement = "pre",
+    dropout: float = 0.1,
+    causal: bool = False,
 ) -> BertConfig:
     """Return a named size, or "LxH" with heads of 64 (32 when H = 64 or less), for a vocabulary.
 
@@ -122,4 +135,6 @@ def named_config(
         good = len(parts) == 2 and all(part.isdecimal() and int(part) > 0 for part in parts)
         require(good, "size", name, f'one of {", ".join(SIZES)}, or "LxH" such as 12x64')
         shape = _narrow(*map(int, parts))
-    return replace(shape, vocabulary=vocabulary, placement=placement, dropout=dropout)
+    return replace(
+        shape, vocabulary=vocabulary, placement=placement, dropout=dropout, causal=causal
+    )

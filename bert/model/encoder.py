@@ -1,8 +1,10 @@
-"""BERT encoder with a masked-language head, its layers in the training core's SharedStack.
+"""BERT encoder with a language head, its layers in the training core's SharedStack.
 
 In pre-training rows are full (no padding), so attention takes no mask; logits are computed at the
-masked positions alone; the decoder is the embedding matrix. Segments and padding are for
-fine-tuning. Shapes: B rows, S tokens, H width, M masked positions.
+predicted positions alone; the decoder is the embedding matrix. Segments and padding are for
+fine-tuning. With ``causal`` the same modules are a decoder: attention leaves out what comes later.
+
+Shapes: B rows, S tokens, H width, M predicted positions.
 """
 
 from __future__ import annotations
@@ -23,16 +25,25 @@ class Attention(nn.Module):
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.heads, self.dropout = config.heads, config.dropout
+        self.causal = config.causal
         self.qkv = nn.Linear(config.hidden, 3 * config.hidden)
         self.output = nn.Linear(config.hidden, config.hidden)
 
     def forward(self, hidden_BSH: Tensor, keys: Tensor | None = None) -> Tensor:
-        """Attend within each row, to ``keys`` (B, 1, 1, S; all by default). (B, S, H) -> same."""
+        """Attend within each row, to ``keys`` (B, 1, 1, S; all by default). (B, S, H) -> same.
+
+        ``causal`` attention takes no ``keys``.
+        """
         rows, length, width = hidden_BSH.shape
         split = self.qkv(hidden_BSH).view(rows, length, 3, self.heads, width // self.heads)
         query, key, value = split.permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=keys, dropout_p=self.dropout if self.training else 0.0
+            query,
+            key,
+            value,
+            attn_mask=keys,
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=self.causal,
         )
         out: Tensor = self.output(mixed.transpose(1, 2).reshape(rows, length, width))
         return out
@@ -93,12 +104,13 @@ class Encoder(nn.Module):
         """Token ids (B, S) -> hidden states (B, S, H).
 
         ``segments`` (B, S) of 0 and 1, by default all 0; ``lengths`` (B,), the tokens of each row
-        that are no padding, by default all.
+        that are no padding, by default all. Padding stands behind, where causal attention never
+        looks, so there nothing is masked.
         """
         hidden = self.words(inputs) + self.positions.weight[: inputs.shape[1]]
         kind = self.segments.weight[0] if segments is None else self.segments(segments)
         hidden = self.dropout(self.embedding_norm(hidden + kind))
-        if lengths is None:
+        if lengths is None or self.config.causal:
             out: Tensor = self.final_norm(self.stack(hidden))
             return out
         place = torch.arange(inputs.shape[1], device=inputs.device)
@@ -109,7 +121,7 @@ class Encoder(nn.Module):
 
 
 class Bert(Encoder):
-    """Encoder and masked-language head. ``build_bert`` sets the weights."""
+    """Encoder and language head. ``build_bert`` sets the weights."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
@@ -119,7 +131,10 @@ class Bert(Encoder):
         self.decoder_bias = nn.Parameter(torch.zeros(config.padded_vocabulary))
 
     def forward(self, inputs: Tensor, masked: Tensor) -> Tensor:
-        """Token ids (B, S) and masked positions (B, M) -> logits (B * M, padded vocabulary)."""
+        """Token ids (B, S) and positions (B, M) -> logits (B * M, padded vocabulary).
+
+        ``masked``: where a token is masked; where the next is predicted, if causal.
+        """
         return self.predict(self.encode(inputs), masked)
 
     def predict(self, hidden_BSH: Tensor, masked: Tensor) -> Tensor:

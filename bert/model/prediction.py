@@ -50,6 +50,7 @@ class TokenPrediction(ABC):
             self.length,
             config.hidden // config.heads,
             config.dropout,
+            config.causal,
         )
 
     @property

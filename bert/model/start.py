@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -95,7 +95,7 @@ def untied_weights(model: Bert) -> dict[str, Tensor]:
 
 def digest_of(config: BertConfig, weights: Mapping[str, Tensor]) -> str:
     """Return the sha256 of a shape (dropout aside) and every weight's name and bytes."""
-    shape = asdict(config)
+    shape = config.describe()
     del shape["dropout"]  # a run sets its own
     digest = hashlib.sha256(json_digest(shape).encode())
     for name in sorted(weights):

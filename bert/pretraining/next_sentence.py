@@ -8,7 +8,7 @@ sum of both means (Devlin et al. 2019, section 3.1 and appendix A.2).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -47,6 +47,8 @@ class NextSentenceTask(MaskedLanguageTask):
     Raises also DataError for a store with documents across rows.
     """
 
+    name: ClassVar[str] = "masked language modelling and next sentence"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         for part, starts in self._parts().values():  # refuse at once what no batch could be
@@ -57,10 +59,6 @@ class NextSentenceTask(MaskedLanguageTask):
         """As without pairs; the head's 6 (H^2 + 2 H) a row are included."""
         h = self.config.hidden
         return super().flops_per_batch + self.rows * 6.0 * (h * h + 2 * h)
-
-    def describe(self) -> dict[str, Any]:
-        """As without pairs, under its own name."""
-        return super().describe() | {"task": "masked language modelling and next sentence"}
 
     def build(self, seed: int) -> nn.Module:
         """Return the model; what it shares with Bert starts as Bert does."""

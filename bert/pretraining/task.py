@@ -1,9 +1,10 @@
-"""Masked-language modelling as a task of the training core."""
+"""Prediction of a text's tokens as a task of the training core, and masked-language modelling."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -28,8 +29,8 @@ VALIDATION_SEED = 20211003848
 
 
 @dataclass(frozen=True)
-class MaskedLanguageTask(TokenPrediction):
-    """Predict 15 % masked tokens of full rows of a token store.
+class TextTask(TokenPrediction):
+    """Predict tokens of full rows of a token store; ``masks`` says which, and what is shown.
 
     A row that cannot be masked, which only a store of an earlier version holds, is replaced (see
     bert.data.stand_ins). Raises ConfigError when the rows are longer than the model's positions,
@@ -37,13 +38,14 @@ class MaskedLanguageTask(TokenPrediction):
     that can be masked.
     """
 
+    name: ClassVar[str]
+    """Of the task, in a run's configuration."""
+
     config: BertConfig
     vocabulary: Vocabulary
     store: TokenStore
     rows: int
     """Rows in one batch."""
-    whole_word: bool = False
-    """Mask whole words (the paper's runs on the XLNet data) instead of single pieces."""
     validation_rows: int = 256
     """Rows of the fixed validation set, spread evenly over the store's validation part."""
     start: Start | None = None
@@ -78,22 +80,21 @@ class MaskedLanguageTask(TokenPrediction):
         """Tokens in a row."""
         return self.store.length
 
-    @property
-    def masked(self) -> int:
-        """Predictions in a row, M."""
-        return masked_per_row(self.length)
-
     def describe(self) -> dict[str, Any]:
         """Model, data with checksums, batch size: what decides the outcome beside TrainConfig."""
         return {
-            "task": "masked language modelling",
-            "model": asdict(self.config),
+            "task": self.name,
+            "model": self.config.describe(),
             "rows": self.rows,
-            "whole_word": self.whole_word,
+            **self.choices(),
             "validation_rows": self.validation_rows,
             "data": self.store.manifest,
             **({"start": self.start.describe()} if self.start is not None else {}),
         }
+
+    def choices(self) -> dict[str, Any]:
+        """Return the fields of the task's own that decide the outcome."""
+        return {}
 
     def build(self, seed: int) -> nn.Module:
         """Return the model, every layer with its own start: drawn, or as ``start`` has it."""
@@ -106,7 +107,10 @@ class MaskedLanguageTask(TokenPrediction):
         return model
 
     def batch(self, seed: int, index: int) -> Batch:
-        """Batch ``index``: rows by a permutation an epoch, masks by (seed, index)."""
+        """Batch ``index``: rows by a permutation an epoch, masks by (seed, index).
+
+        The rows depend on neither the schedule nor the objective.
+        """
         order = row_order(seed, index, self.rows, len(self.store.train))
         rows = rows_to_mask(self.store.train, order, self.vocabulary)
         return tensors(self.masks(rows, seed, index))
@@ -138,6 +142,33 @@ class MaskedLanguageTask(TokenPrediction):
         total = len(self.store.valid)
         count = min(self.validation_rows, total)
         return np.linspace(0, total - 1, count).round().astype(np.int64)
+
+    @abstractmethod
+    def masks(self, rows: np.ndarray, seed: int, index: int) -> MaskedBatch:
+        """Turn rows (B, S) of tokens into inputs and predictions by (seed, index)."""
+
+
+@dataclass(frozen=True)
+class MaskedLanguageTask(TextTask):
+    """Predict 15 % masked tokens of full rows."""
+
+    name: ClassVar[str] = "masked language modelling"
+
+    whole_word: bool = False
+    """Mask whole words (the paper's runs on the XLNet data) instead of single pieces."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(not self.config.causal, "causal", True, "false for masked tokens")
+
+    @property
+    def masked(self) -> int:
+        """Predictions in a row, M."""
+        return masked_per_row(self.length)
+
+    def choices(self) -> dict[str, Any]:
+        """Return whether whole words are masked."""
+        return {"whole_word": self.whole_word}
 
     def masks(self, rows: np.ndarray, seed: int, index: int) -> MaskedBatch:
         """Mask rows (B, S) of tokens by (seed, index), in the task's way."""

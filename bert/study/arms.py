@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from bert.data.packing import DOCUMENTS, Documents
 from bert.model.config import BertConfig, Placement, named_config
@@ -23,6 +23,8 @@ from swe.sharing.schedule import (
 )
 from swe.sharing.unshare import Moments
 
+Objective = Literal["masked", "causal"]
+OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 REFERENCE = "baseline"
 
 
@@ -70,6 +72,8 @@ class StudyConfig:
     """Adam's moments at the untie."""
     validation_rows: int = 512
     """Rows of the fixed validation set."""
+    objective: Objective = "masked"
+    """What is predicted: masked tokens, or the next token, with causal attention."""
     whole_word: bool = False
     """Whole-word masking."""
     documents: Documents = "across"
@@ -98,6 +102,10 @@ class StudyConfig:
             self.documents,
             "apart for next-sentence pairs",
         )
+        require(self.objective in OBJECTIVES, "objective", self.objective, " or ".join(OBJECTIVES))
+        if self.objective == "causal":
+            require(not self.whole_word, "whole_word", True, "false with objective=causal")
+            require(self.pairs == "none", "pairs", self.pairs, "none with objective=causal")
         for arm in self.arms:
             require(arm in ARMS, "arms", arm, f"one of {', '.join(ARMS)}")
         require(REFERENCE in self.arms, "arms", self.arms, f"a list with {REFERENCE!r}")
@@ -109,7 +117,11 @@ class StudyConfig:
     def shape(self, vocabulary: int) -> BertConfig:
         """Return the model's shape for a vocabulary of that many tokens."""
         return named_config(
-            self.size, vocabulary=vocabulary, placement=self.placement, dropout=self.dropout
+            self.size,
+            vocabulary=vocabulary,
+            placement=self.placement,
+            dropout=self.dropout,
+            causal=self.objective == "causal",
         )
 
     def schedule(self, arm: str) -> Schedule:

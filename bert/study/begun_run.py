@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bert.data.building import difference
 from bert.data.vocab import Vocabulary
-from bert.study.arms import StudyConfig
+from bert.study.arms import Objective, StudyConfig
 from bert.study.language_study import LanguageStudy
 from swe.base.config import from_dict, one_line
 from swe.base.errors import ConfigError
@@ -86,18 +86,29 @@ class BegunRun:
             )
         self.check({"train": described(self.asked(study, arm, seed))})
         if not isinstance(study, LanguageStudy):
-            shape = asdict(study.shape(6))
+            self._check_objective(study.objective)
+            shape = study.shape(6).describe()
             del shape["vocabulary"]
             self.check(
                 {
                     "task": {
                         **({} if "start" in self._task else {"model": shape}),
                         "rows": study.rows,
-                        "whole_word": study.whole_word,
+                        **({"whole_word": study.whole_word} if study.objective == "masked" else {}),
                         "validation_rows": study.validation_rows,
                         "data": {"length": study.length, "documents": study.documents},
                     }
                 }
+            )
+
+    def _check_objective(self, now: Objective) -> None:
+        """Compare the objective, from which other fields follow."""
+        model = self._task.get("model")
+        there = "causal" if isinstance(model, dict) and model.get("causal") else "masked"
+        if there != now:
+            raise ConfigError(
+                f"{self.folder}: was begun with --objective {there}, now {now}: --objective "
+                f"{there} goes on with it, another --out begins anew"
             )
 
     def check_text(self, text: Mapping[str, Any], valid: Mapping[str, Any] | None) -> None:

@@ -45,7 +45,7 @@ GROWING = (
 )
 """Fields of a study that add runs, or choose among them, and change none."""
 
-LATER = {"encoder": "own", "branch_scale": 1.0, "initial_scale": 1.0}
+LATER = {"encoder": "own", "branch_scale": 1.0, "initial_scale": 1.0, "objective": "masked"}
 """Fields that came when folders were named already; at these values they leave the name alone."""
 
 UNITS = {
@@ -151,7 +151,7 @@ def study_command(study: StudyConfig, place: Place) -> dict[str, float]:
         )
         out = place.folder(
             place.out / "bert",
-            to_dict(study),
+            named_by(to_dict(study)),
             task,
             lambda folder: not (folder / "comparison.json").exists(),
         )
@@ -169,6 +169,11 @@ def study_command(study: StudyConfig, place: Place) -> dict[str, float]:
     write_json(place.out / "bert" / "current.json", {"folder": out.name})
     print_comparison(comparison)
     return {"data": prepared, "bert": time.perf_counter() - started - prepared}
+
+
+def named_by(study: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a study that its folder's name is made of."""
+    return {k: v for k, v in study.items() if k not in LATER or LATER[k] != v}
 
 
 def table_command(table: str, study: TableStudy, place: Place) -> dict[str, float]:
@@ -245,8 +250,7 @@ def shared_settings(study: TableStudy) -> dict[str, Any]:
 
     Seeds, arms and rates may grow.
     """
-    shared = {name: v for name, v in to_dict(study).items() if name not in GROWING}
-    return {k: v for k, v in shared.items() if k not in LATER or LATER[k] != v}
+    return named_by({name: v for name, v in to_dict(study).items() if name not in GROWING})
 
 
 def _prepare(study: StudyConfig, place: Place, bars: Bars, stop: Stop) -> StudyData:

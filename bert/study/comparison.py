@@ -18,8 +18,9 @@ from bert.data.text import DataError, Reading, TextFiles
 from bert.data.tokenizer_files import open_vocabulary
 from bert.data.vocab import Vocabulary, read_vocabulary, train_vocabulary
 from bert.model.start import Start
+from bert.pretraining.causal import CausalLanguageTask
 from bert.pretraining.next_sentence import NextSentenceTask
-from bert.pretraining.task import MaskedLanguageTask
+from bert.pretraining.task import MaskedLanguageTask, TextTask
 from bert.study.arms import REFERENCE, StudyConfig
 from bert.study.begun_run import BegunRun
 from evidence.comparison import compare
@@ -161,21 +162,21 @@ def _vocabulary(
     return read_vocabulary(cached, cased=cased)
 
 
-def build_task(
-    study: StudyConfig, data: StudyData, start: Start | None = None
-) -> MaskedLanguageTask:
+def build_task(study: StudyConfig, data: StudyData, start: Start | None = None) -> TextTask:
     """Open the prepared data as a task of the training core; ``start`` also says the shape."""
     vocabulary = read_vocabulary(data.vocabulary_file, cased=data.cased)
+    common: dict[str, Any] = {
+        "config": study.shape(vocabulary.size) if start is None else start.config,
+        "vocabulary": vocabulary,
+        "store": TokenStore.open(data.store, vocabulary),
+        "rows": study.rows,
+        "validation_rows": study.validation_rows,
+        "start": start,
+    }
+    if study.objective == "causal":
+        return CausalLanguageTask(**common)
     kind = NextSentenceTask if study.pairs == "next-sentence" else MaskedLanguageTask
-    return kind(
-        study.shape(vocabulary.size) if start is None else start.config,
-        vocabulary,
-        TokenStore.open(data.store, vocabulary),
-        study.rows,
-        study.whole_word,
-        study.validation_rows,
-        start,
-    )
+    return kind(**common, whole_word=study.whole_word)
 
 
 def run_folder(out: Path, arm: str, seed: int) -> Path:

@@ -32,7 +32,7 @@ from evidence.comparison import LANGUAGE_SEEDS
 from swe.base.config import from_dict, require, require_between, to_dict
 from swe.run.run_config import TrainConfig
 
-TEXT_ONLY = ("vocabulary", "length", "whole_word", "documents", "pairs")
+TEXT_ONLY = ("vocabulary", "length", "objective", "whole_word", "documents", "pairs")
 """Fields of a study that speak of text; a language says its own vocabulary and length."""
 
 

@@ -53,7 +53,8 @@ class Options:
 
 def options_of(given: argparse.Namespace) -> Options:
     """Return what was parsed as options of a run; ConfigError for impossible values."""
-    settings = joined({"size": given.size, "steps": given.steps}, settings_of(given.set))
+    named = {"size": given.size, "steps": given.steps, "objective": given.objective}
+    settings = joined(named, settings_of(given.set))
     for name, option in (("arms", "--arm"), ("first_seed", "--seed")):
         if name in settings:
             raise ConfigError(f"--set {name}={settings[name]}: is said by {option}; leave it out")

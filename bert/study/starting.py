@@ -19,7 +19,7 @@ from swe.base.errors import ConfigError
 from swe.sharing.layout import Layout
 
 HEAD = ("transform.", "transform_norm.", "decoder_bias")
-"""How the names of the masked-language head's weights begin (bert.model.encoder)."""
+"""How the names of the language head's weights begin (bert.model.encoder)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Source:
     model: Bert
     vocabulary: Vocabulary
     headless: bool = False
-    """Whether the folder lacks the masked-language head, which a run then draws."""
+    """Whether the folder lacks the language head, which a run then draws."""
 
     @property
     def config(self) -> BertConfig:
@@ -40,7 +40,11 @@ class Source:
     def settings(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings of a study that say its shape. ConfigError where ``asked`` differ."""
         config = self.config
-        found = {"size": f"{config.layers}x{config.hidden}", "placement": config.placement}
+        found = {
+            "size": f"{config.layers}x{config.hidden}",
+            "placement": config.placement,
+            "objective": "causal" if config.causal else "masked",
+        }
         if "size" in asked:
             size = named_config(str(asked["size"]))
             if (size.layers, size.hidden) != (config.layers, config.hidden):
@@ -48,11 +52,12 @@ class Source:
                     f"--size {asked['size']}: the model of --start-from {self.folder} is "
                     f"{found['size']}; leave --size out"
                 )
-        if asked.get("placement", config.placement) != config.placement:
-            raise ConfigError(
-                f"--set placement={asked['placement']}: the model of --start-from {self.folder} "
-                f"has {config.placement}; leave it out"
-            )
+        for name, option in (("placement", "--set placement="), ("objective", "--objective ")):
+            if asked.get(name, found[name]) != found[name]:
+                raise ConfigError(
+                    f"{option}{asked[name]}: the model of --start-from {self.folder} has "
+                    f"{found[name]}; leave it out"
+                )
         return found
 
     def start(self, study: StudyConfig, arm: str, tie: Tie) -> Start:

@@ -48,6 +48,12 @@ def interval(gap: dict[str, Any], places: int = 4) -> str:
 
 
 def size_of(study: Mapping[str, Any]) -> str:
-    """Return a study's size, "8x64", and whose encoder it is where it is not ours."""
+    """Return a study's size, "8x64"; whose encoder it is where not ours; "causal" where it is."""
     stock = study.get("encoder") == "transformers"
-    return f"{study['size']} of transformers" if stock else str(study["size"])
+    size = f"{study['size']} of transformers" if stock else str(study["size"])
+    return f"{size}, causal" if is_causal(study) else size
+
+
+def is_causal(study: Mapping[str, Any]) -> bool:
+    """Whether a study predicts the next token; records from before there was a choice do not."""
+    return bool(study.get("objective") == "causal")

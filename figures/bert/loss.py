@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from evidence.comparison import is_tuned
 from figures.base import style
 from figures.base.results import Run, Study
-from figures.base.wording import count, fixed, listing
+from figures.base.wording import count, fixed, is_causal, listing
 from figures.bert.default_runs import of_runs
 
 WINDOW = 5
@@ -91,7 +91,8 @@ def _caption(study: Study) -> str:
     seeds = max(len(runs) for runs in study.runs.values())
     rate = "of each arm as tuned" if is_tuned(config) else f"{config['peak_lr']:g}"
     return (
-        f"Masked-language-model loss of BERT {config['size']}, {count(entry['steps'])} updates, "
+        f"{'Next-token' if is_causal(config) else 'Masked-language-model'} loss of BERT "
+        f"{config['size']}, {count(entry['steps'])} updates, "
         f"{count(entry['tokens'])} tokens a run, peak learning rate {rate}. Strong "
         f"lines: mean over n = {seeds} seed{'s' if seeds > 1 else ''}; thin lines: seeds; crosses: "
         f"layers untied. (a) Training, (b) fixed validation set, (c) its difference to the "

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from evidence.comparison import is_tuned
 from evidence.results import Table, reading
 from figures.base import forest, style
-from figures.base.wording import count, fixed, interval, listing, plain, size_of
+from figures.base.wording import count, fixed, interval, is_causal, listing, plain, size_of
 from figures.bert.table_results import LANGUAGE_TITLES, TITLES, titled
 
 
@@ -28,11 +28,15 @@ def draw(out: Path, result: Table) -> bool:
         caption=caption,
         alt="Two panels with a row an arm. Left to right: difference of the final validation "
         "loss to the baseline, dots for seeds, marker and bar for mean and interval; and "
-        "difference of the masked-language accuracy in points, ours with its interval and "
+        f"difference of the {_predicted(table)} accuracy in points, ours with its interval and "
         "the paper's as an open diamond where it has one.",
         sources=[result.source],
     )
     return True
+
+
+def _predicted(table: dict[str, Any]) -> str:
+    return "next-token" if is_causal(table["study"]) else "masked"
 
 
 def finished(table: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -58,7 +62,7 @@ def _panels(table: dict[str, Any]) -> Figure:
     labels = [style.arm_look(arm).label for arm in arms]
     for axes, letter, title, label in (
         (loss, "a", "validation loss", "nats minus baseline (left is better)"),
-        (accuracy, "b", "masked accuracy", "points minus baseline (right is better)"),
+        (accuracy, "b", f"{_predicted(table)} accuracy", "points minus baseline (right is better)"),
     ):
         style.panel_title(axes, letter, title)
         axes.axvline(0.0, color=style.INK, linewidth=1.0)

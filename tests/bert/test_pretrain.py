@@ -191,6 +191,7 @@ def test_blocks_are_compiled_on_cuda_and_not_on_the_cpu() -> None:
         (("--parallel", "ddp", "--compile", "model"), "compile = 'model': must be none or blocks"),
         (("--parallel", "ddp"), "not set; start with torchrun"),
         (("--set", "steps=1"), "--steps 12 and --set steps=1: leave one of them out"),
+        (("--objective", "causal", "--set", "whole_word=true"), "whole_word = True: must be false"),
         (("--set", "first_seed=1"), "--set first_seed=1: is said by --seed; leave it out"),
         (("--set", "arms=swe-a"), "--set arms=swe-a: is said by --arm; leave it out"),
     ],

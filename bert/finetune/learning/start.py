@@ -18,6 +18,7 @@ from bert.huggingface.pretrained import load_pretrained
 from bert.model.config import BertConfig
 from bert.model.encoder import Bert
 from swe.base.config import require
+from swe.base.errors import ConfigError
 from swe.base.files import read_json
 from swe.sharing.layout import Layout
 
@@ -49,6 +50,12 @@ class StartingPoint:
                 f"{self.config.vocabulary}"
             )
 
+        if self.config.causal:
+            raise ConfigError(
+                "causal: fine-tuning reads the state of [CLS], which sees no other token in a "
+                "causal model; start from a model with --objective masked"
+            )
+
     def with_dropout(self, dropout: float) -> BertConfig:
         """Return the shape with another dropout."""
         return replace(self.config, dropout=dropout)
@@ -60,7 +67,7 @@ def of_model(
     origin: dict[str, Any],
     trained_length: int | None = None,
 ) -> StartingPoint:
-    """Return the starting point that a model with masked-language head gives.
+    """Return the starting point that a model with language head gives.
 
     ``origin`` should identify the weights; the layout and the vocabulary's checksum are added.
     """

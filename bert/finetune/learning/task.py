@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,7 @@ class FinetuneTask(abc.ABC):
         return {
             "task": f"fine-tuning on {self.config.task}",
             "recipe": recipe,
-            "model": asdict(self.pretrained.config),
+            "model": self.pretrained.config.describe(),
             "pretrained": self.pretrained.origin,
             "data": self.sources(),
         }

@@ -196,6 +196,15 @@ def test_records_speak_where_nothing_was_run_and_say_so(tables: Path, tmp_path: 
     assert both.evidence.index("also") < both.evidence.index("on record")
 
 
+def test_causal_models_judge_no_claim_of_masked_ones(tables: Path, tmp_path: Path) -> None:
+    study = json.loads((tables / "bert" / "tables" / FOLDER / "sweep.json").read_text())["study"]
+    masked = on_record(tables, "masked", {"study": study | {"objective": "masked"}})
+    assert words(ledger(tmp_path / "empty", masked)["TAB1-F"]) != "not run"
+    on_record(tables, "masked", {"study": study | {"objective": "causal"}})
+    found = ledger(tmp_path / "empty", masked)
+    assert {words(found[name]) for name in ("TAB1-F", "TAB3", "SCALE-TAU")} == {"not run"}
+
+
 def test_the_scale_claims_count_over_studies(tables: Path, tmp_path: Path) -> None:
     ends = {"n": 3, "mean": 0.5, "low": 0.4, "high": 0.6}
     quantity = "adjacent correlation, mean over the run, never tied"

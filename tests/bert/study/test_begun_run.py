@@ -64,6 +64,12 @@ def content(out: Path) -> dict[Path, bytes]:
         (12, "3x16", ("length=32",), "begun with --set length=16, now 32"),
         (12, "3x16", ("documents=apart",), "begun with --set documents=across, now apart"),
         (12, "3x16", ("placement=post",), "begun with --set placement=pre, now post"),
+        (
+            12,
+            "3x16",
+            ("objective=causal",),
+            "begun with --objective masked, now causal: --objective",
+        ),
         (12, "3x16", ("whole_word=true",), "begun with --set whole_word=False, now True"),
         (12, "3x16", ("vocabulary=120",), "begun with another --vocab: --vocab as it was"),
         (20, "3x16", ("rows=8", "--extend"), "begun with --set rows=4, now 8"),

@@ -117,6 +117,7 @@ def test_a_setting_reaches_the_language_or_the_study() -> None:
         ("small", {"language.eps": 0.3}, "eps = 0.3: must be a multiple of 1/4"),
         ("small", {"languages.eps": 0.5}, "languages.eps = 0.5: must be absent"),
         ("small", {"length": 32}, "length = 32: must be left out: it is of text alone"),
+        ("small", {"objective": "causal"}, "objective = 'causal': must be left out: it is of text"),
         ("small", {"whole_word": True}, "whole_word = True: must be left out"),
         ("small", {"language.symbols": 300}, "length = 600: must be at most positions = 512"),
         ("small", {"taus": [0.4]}, "two arms of one name"),

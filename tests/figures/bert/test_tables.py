@@ -55,6 +55,15 @@ def test_the_papers_gain_is_its_accuracy_minus_its_baselines() -> None:
     assert "SWE-F +0.51" in str(bert_tables._caption(table))
 
 
+def test_a_causal_table_says_so() -> None:
+    table = sample("table1")
+    assert ", causal" not in str(bert_tables._caption(table))
+    assert bert_tables._panels(table).axes[1].get_title().endswith("masked accuracy")
+    table["study"]["objective"] = "causal"
+    assert ", causal, " in str(bert_tables._caption(table))
+    assert bert_tables._panels(table).axes[1].get_title().endswith("next-token accuracy")
+
+
 def test_the_csv_holds_raw_values(built: Path) -> None:
     with (built / "tables" / "table1.csv").open(newline="") as stream:
         rows = {row["arm"]: row for row in csv.DictReader(stream)}

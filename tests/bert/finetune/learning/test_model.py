@@ -169,7 +169,7 @@ def test_folders_that_are_no_start(run_folder: Callable[[str], Path], tmp_path: 
     with pytest.raises(DataError, match=r"config\.json cannot be read"):
         open_start(tmp_path)
     (tmp_path / "config.json").write_text("[1]")
-    with pytest.raises(ConfigError, match="is no run folder of a masked-language model"):
+    with pytest.raises(ConfigError, match="is no run folder of a language model"):
         open_start(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
     with pytest.raises(ConfigError, match="gpt2"):
