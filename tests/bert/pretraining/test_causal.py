@@ -16,7 +16,7 @@ from bert.data.next_token import shift_rows
 from bert.data.text import DataError
 from bert.data.vocab import Vocabulary
 from bert.model.config import BertConfig, Placement, named_config
-from bert.model.encoder import Bert, build_bert, scale_branches
+from bert.model.encoder import Bert, Layer, build_bert, scale_branches
 from bert.model.start import digest_of
 from bert.pretraining.causal import CausalLanguageTask
 from bert.pretraining.task import MaskedLanguageTask
@@ -91,7 +91,8 @@ def test_no_logit_depends_on_a_later_token(
     """Exactly zero, with the kernel of evaluation and, under dropout, the one of training."""
     model = a_model(placement, layout).train(training)
     for block in model.stack.blocks:
-        block.attention.dropout = 0.2  # type: ignore[union-attr]  # Layer has it
+        assert isinstance(block, Layer)
+        block.attention.dropout = 0.2
     seen: list[Tensor] = []
     model.words.register_forward_hook(lambda _m, _i, out: seen.append(out))
     inputs, length = ids(2, 7), 7
@@ -241,13 +242,14 @@ def test_a_stopped_run_ends_as_an_unbroken_one(task: CausalLanguageTask, tmp_pat
 
 def test_curvature_of_a_causal_model(task: CausalLanguageTask) -> None:
     model, batch = task.build(0), task.batch(0, 0)
+    assert isinstance(model, Bert)
 
     def loss() -> Tensor:
         logits = model(batch["inputs"], batch["masked"])
         return torch.nn.functional.cross_entropy(logits, batch["labels"].flatten())
 
-    exact = curvature(model.stack, loss, samples=2)  # type: ignore[arg-type]  # a Bert
-    ours = curvature(model.stack, lambda: task.loss(model, batch), samples=2)  # type: ignore[arg-type]
+    exact = curvature(model.stack, loss, samples=2)
+    ours = curvature(model.stack, lambda: task.loss(model, batch), samples=2)
     assert (exact.method, ours.method) == ("exact", "differences")
     assert ours.sharpness == pytest.approx(exact.sharpness, rel=10 * ours.difference_error)
 
