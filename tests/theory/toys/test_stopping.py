@@ -124,7 +124,7 @@ def test_a_kind_left_out_is_judged_by_the_others() -> None:
 
 
 def test_features_are_what_a_schedule_has_seen_by_then() -> None:
-    entry = {
+    entry: dict[str, Any] = {
         "family": "made",
         "start": {"equal-start": [1.0]},
         "outcome": {
@@ -135,7 +135,7 @@ def test_features_are_what_a_schedule_has_seen_by_then() -> None:
             for tau in TAUS[:-1]
         },
     }
-    entry["tied"]["0.4"]["loss"] = [None]  # type: ignore[index]
+    entry["tied"]["0.4"]["loss"] = [None]
     cells = Watched.of([entry])
     assert cells.features(0)[0, 0] == pytest.approx([0.1, 0.1, 1.1, 1.1])
     assert cells.features(1)[0, 0] == pytest.approx([0.2, 0.15, 1.2, 0.1])
