@@ -69,7 +69,9 @@ def train(
     world = world_of(parallel)
     speed.validate(parallel)
     config.schedule.validate(task.depth, config.steps)
-    config = world.on_first(lambda: settled(config, task, folder, torch.device(device), speed))
+    first = world.on_first(lambda: settled(config, task, folder, torch.device(device), speed))
+    if config.precision == "auto":  # nothing else is taken over: what differs is refused below
+        config = replace(config, precision=first.precision)
     run = _open(folder, {"train": described(config), "task": task.describe()}, world)
     summary = world.on_first(lambda: run.summary)
     if summary is not None:
