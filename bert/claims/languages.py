@@ -27,15 +27,16 @@ def language_claims(out: Path, studies: Path | None) -> list[Record]:
     Each is judged by the newest table in ``out``, else by the one on record with the most care
     (:func:`evidence.comparison.care`), one for each placement (:func:`judge_placements`).
     """
-    recorded = sorted(recorded_languages(studies), key=lambda table: care(table.data))
-    tables = [*own_languages(out), *recorded[::-1]]
+    found = recorded_languages(studies)
+    recorded = sorted(found, key=lambda table: care(table.data), reverse=True)
+    tables = [*own_languages(out), *recorded]
     ours = [table for table in tables if table.data["study"].get("encoder", "own") == "own"]
     rest = [table for table in tables if table not in ours and table.table == "composition"]
-    found = [
+    records = [
         judge_placements(claim, [table for table in ours if table.table == name])
         for name, claim in CLAIMS.items()
     ]
-    return [*found, judge_placements(STOCK, rest)]
+    return [*records, judge_placements(STOCK, rest)]
 
 
 def judge_placements(claim: Claim, tables: Sequence[Table]) -> Record:

@@ -111,16 +111,13 @@ def run_table(
 
 def later_rates(study: TableStudy, out: Path, arm: Arm) -> Sequence[float]:
     """Return the rates that the later tuning seeds try; all of them while the first is not done."""
-    first = study.tuning[:1]
-    found = {
-        rate: final_loss(run_folder(out, arm.name, rate, seed))
-        for rate in study.rates
-        for seed in first
-    }
-    known = {rate: loss for rate, loss in found.items() if loss is not None}
-    if not study.finalists or len(known) < len(study.rates):
+    if not study.finalists or not study.tuning:
         return study.rates
-    return best_rates(known)[: study.finalists]
+    ends = {
+        rate: final_loss(run_folder(out, arm.name, rate, study.tuning[0])) for rate in study.rates
+    }
+    known = {rate: loss for rate, loss in ends.items() if loss is not None}
+    return best_rates(known)[: study.finalists] if len(known) == len(ends) else study.rates
 
 
 def tuning_losses(study: TableStudy, out: Path, arm: Arm) -> dict[float, list[float | None]]:

@@ -15,7 +15,7 @@ from evidence.comparison import LANGUAGE_SEEDS, care, paired
 from evidence.results import Table, reading, recorded_languages
 from figures.base.style import arm_look
 from figures.base.tables import markdown
-from figures.base.wording import count, fixed, interval, size_of
+from figures.base.wording import count, fixed, interval
 
 LANGUAGE = "composition"
 ARM, START = "swe-f", "equal-start"
@@ -109,9 +109,8 @@ def _against_start(data: dict[str, Any]) -> str:
 def _about(data: dict[str, Any]) -> str:
     study, base = data["study"], data["arms"][data["reference"]]
     hops = study["language"]["hops"]
-    size = size_of(study | {"encoder": "own"})
     return (
-        f"Composition language, {hops} hops, least loss 0, {size} (layers x width), "
+        f"Composition language, {hops} hops, least loss 0, {study['size']} (layers x width), "
         f"{count(base['steps'])} updates, SWE-F tied for {100 * study['tau']:g} %, each arm’s "
         "rate tuned: final loss minus the baseline’s in nats, 95 % intervals over paired seeds; "
         "through: learnt every hop."
