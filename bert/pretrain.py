@@ -48,6 +48,7 @@ from bert.study.options import (
     add_speed_options,
     add_study_options,
 )
+from bert.study.plateau import in_words, summarised
 from bert.study.run_options import Options, options_of
 from bert.study.tables import Work
 from evidence.begun import OtherCode, continued
@@ -170,7 +171,7 @@ def pretrain(options: Options, stop: Callable[[], bool]) -> dict[str, Any]:
             config = world.on_first(lambda: extend(folder, study.steps, bars.say))
         if world.is_first:
             _announce(options, folder, config, task, world, device)
-        return train(
+        summary = train(
             task,
             config,
             folder,
@@ -181,6 +182,7 @@ def pretrain(options: Options, stop: Callable[[], bool]) -> dict[str, Any]:
             warn=bars.say,
             progress=lambda step, row: bars("train", step, config.steps),
         )
+        return world.on_first(lambda: summarised(folder, summary, task))
 
 
 def _begun(options: Options, folder: Path) -> BegunRun | None:
@@ -288,6 +290,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if rank == 0:
             shown = ", ".join(f"{name} {value:.4f}" for name, value in summary["valid"].items())
             print(f"finished after {summary['steps']} updates: {shown}")
+            if "plateau" in summary:
+                print(in_words(summary["plateau"]))
         return 0
 
     return ended(NAME, work, say=say)

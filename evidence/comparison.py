@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from scipy import stats
 
+from evidence.plateau import PLATEAU, on_plateau
 from swe.base.errors import ConfigError
 
 Verdict = Literal["helps", "no gain", "hurts", "one seed: no interval"]
@@ -77,6 +78,11 @@ def compare(runs: Mapping[str, Mapping[int, float]], reference: str) -> dict[str
     return out
 
 
+def word_of(gap: Interval, compared: Mapping[str, Any]) -> str:
+    """Return the verdict of an interval of a comparison: its own, or that of the plateau."""
+    return PLATEAU if on_plateau(compared) else gap.verdict()
+
+
 def paired(compared: Mapping[str, Any], arm: str, other: str) -> Interval | None:
     """Return the interval of two arms' final losses, arm minus other, over the seeds of both.
 
@@ -115,10 +121,11 @@ def care(compared: Mapping[str, Any]) -> tuple[int, int]:
     return int(compared["study"].get("tuning_seeds", 0)), len(compared["arms"])
 
 
-def weight(compared: Mapping[str, Any], arm: str) -> tuple[bool, bool, float, int, int]:
+def weight(compared: Mapping[str, Any], arm: str) -> tuple[bool, bool, bool, float, int, int]:
     """Return how much a comparison (comparison.json, or a table) has to say of ``arm``: a sort key.
 
-    A tuned comparison before one with a single rate for all arms, one of HEADLINE_SEEDS seeds
+    One that ended on the plateau comes last, as it says nothing of the layers. Then: a tuned
+    comparison before one with a single rate for all arms, one of HEADLINE_SEEDS seeds
     before one of fewer, then the one whose baseline computes most, as the paper's claims are about
     large models; then more seeds and more arms.
     """
@@ -126,4 +133,5 @@ def weight(compared: Mapping[str, Any], arm: str) -> tuple[bool, bool, float, in
     flops = arms[compared["reference"]]["flops"]
     most = float(max(flops.values()) if isinstance(flops, dict) else flops)
     seeds = int(arms[arm]["difference"]["n"])
-    return is_tuned(compared["study"]), seeds >= HEADLINE_SEEDS, most, seeds, len(arms)
+    counts = not on_plateau(compared)
+    return counts, is_tuned(compared["study"]), seeds >= HEADLINE_SEEDS, most, seeds, len(arms)

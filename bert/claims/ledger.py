@@ -18,14 +18,17 @@ from bert.claims.tables import (
     ARMS,
     as_it_came,
     better,
+    by_seeds,
     difference,
     gap,
+    on_its_plateau,
     speed,
     table_2,
     table_3,
     table_4,
 )
 from evidence.claim import Claim, Finding, Record
+from evidence.plateau import PLATEAU, on_plateau
 from evidence.results import Table, find_tables, read_comparison
 
 
@@ -54,37 +57,43 @@ def _one_arm(
     studies: Path | None,
     comparison: dict[str, Any] | None,
 ) -> Record:
-    """Judge an arm by the best source there is; the others stand behind it in the evidence."""
-    found: dict[Path, Table] = {}  # the first of a study: its tables share their runs
+    """Judge an arm by the best source there is; the others stand behind it in the evidence.
+
+    What left the plateau comes before what did not, and within each the order of sources holds.
+    """
+    tables: dict[Path, Table] = {}  # the first of a study: its tables share their runs
+    comparisons = []
     for table in find_tables(out, studies, ("table1", "sweep", "headline"), arm):
-        found.setdefault(table.path.parent, table)
-    told = [
-        (
-            table.data["arms"][arm]["verdict"],
-            difference(table.data, arm) + table.origin,
-            table.figure(),
-            _command(table.data["table"]),
+        tables.setdefault(table.path.parent, table)
+    for table in tables.values():
+        comparisons.append(
+            (table.data, table.origin, table.figure(), _command(table.data["table"]))
         )
-        for table in found.values()
-    ]
     if comparison is not None and arm in comparison["arms"]:
-        verdict = comparison["arms"][arm]["verdict"]
-        told.append((verdict, difference(comparison, arm), "bert_comparison", _command("bert")))
-    if not told:
+        comparisons.append((comparison, "", "bert_comparison", _command("bert")))
+    if not comparisons:
         return claim.told(None)
-    verdict, evidence, figure, command = told[0]
-    for other, words, _, _ in told[1:]:
-        evidence += f"; also {words}: {other}"
-    return claim.told(claim.check(verdict, evidence), figure=figure, command=command)
+    comparisons.sort(key=lambda one: on_plateau(one[0]))
+    words = [difference(data, arm) + origin for data, origin, _, _ in comparisons]
+    for (data, _, _, _), other in zip(comparisons[1:], words[1:], strict=True):
+        words[0] += f"; also {other}: {_word(data, arm)}"
+    data, _, figure, command = comparisons[0]
+    found = claim.check(_word(data, arm), words[0])
+    return claim.told(by_seeds(found, data, arm), figure=figure, command=command)
+
+
+def _word(data: dict[str, Any], arm: str) -> str:
+    return PLATEAU if on_plateau(data) else str(data["arms"][arm]["verdict"])
 
 
 def _judged(out: Path, studies: Path | None, claim: Claim, names: Sequence[str]) -> Record:
-    """Judge by the first of the named tables that can tell."""
-    for table in find_tables(out, studies, names):
+    """Judge by the first of the named tables that can tell, those on the plateau last."""
+    tables = find_tables(out, studies, names)
+    for table in sorted(tables, key=lambda table: on_plateau(table.data)):
         found = claim.check(table.data)
         if found is not None:
             return claim.told(
-                found,
+                on_its_plateau(found, table.data),
                 evidence=found.evidence + table.origin,
                 figure=table.figure("tau" if claim.id == "TAB3" else ""),
                 command=_command(table.data["table"]),

@@ -6,11 +6,14 @@ One ledger record a question; the evidence names every study, the verdict counts
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bert.claims.tables import on_its_plateau
 from evidence.claim import Claim, Finding, Record, Verdict, share
 from evidence.comparison import Interval
+from evidence.plateau import on_plateau
 from evidence.results import Table, find_tables
 
 TABLES = ("table1", "sweep", "headline")
@@ -37,6 +40,8 @@ _CARRIED = {
 }
 
 
+COMPARES = ("SCALE-TAU",)
+"""Of these, what is read off the final losses of several arms."""
 _PREDICTIONS = "theory/models/predictions.py"
 Told = tuple[Finding, Table]
 """What was found, and the table whose figure shows it."""
@@ -45,10 +50,12 @@ Told = tuple[Finding, Table]
 def scale_claims(out: Path, studies: Path | None) -> list[Record]:
     """Return the ledger records SCALE-...; "not run" without a table that can tell."""
     found = _one_a_study(find_tables(out, studies, TABLES, "equal-start"))
-    records = [
-        _record(identity, statement, _PREDICTIONS, _carried, _carried(found, quantity), "theory")
-        for identity, (statement, quantity) in _CARRIED.items()
-    ]
+    records = []
+    for identity, (statement, quantity) in _CARRIED.items():
+        told = _carried(found, quantity)
+        if identity in COMPARES:
+            told = _counting(partial(_carried, quantity=quantity), found)
+        records.append(_record(identity, statement, _PREDICTIONS, _carried, told, "theory"))
     records.append(
         _record(
             "SCALE-GAIN",
@@ -56,7 +63,7 @@ def scale_claims(out: Path, studies: Path | None) -> list[Record]:
             "above 1, and loses when below (one step ahead: exchangeable layers, one rate)",
             _PREDICTIONS,
             _gains,
-            _gains(found),
+            _counting(_gains, found),
             "theory",
         )
     )
@@ -67,11 +74,25 @@ def scale_claims(out: Path, studies: Path | None) -> list[Record]:
             "as the best fixed tau",
             "section 4, our control",
             _rules,
-            _rules(found),
+            _counting(_rules, found),
             "tau",
         )
     )
     return records
+
+
+def _counting(
+    judge: Callable[[Sequence[Table]], Told | None], found: Sequence[Table]
+) -> Told | None:
+    """Judge what compares the final losses of arms by the tables whose runs left the plateau.
+
+    Where those cannot tell, by the others, whose verdict is the plateau's.
+    """
+    told = judge([table for table in found if not on_plateau(table.data)])
+    if told is not None:
+        return told
+    told = judge([table for table in found if on_plateau(table.data)])
+    return None if told is None else (on_its_plateau(told[0], told[1].data), told[1])
 
 
 def _one_a_study(found: Sequence[Table]) -> list[Table]:
@@ -162,7 +183,8 @@ def _counted(told: list[tuple[Table, str]], holds: int, of: int, what: str) -> T
 
 def _found(verdict: Verdict, qualifier: str, told: list[tuple[Table, str]]) -> Told:
     words = [
-        f"{table.data['study']['size']} {table.data['table']}{table.origin}: {text}"
+        f"{table.data['study']['size']} {table.data['table']}{table.origin}"
+        f"{', on the plateau' if on_plateau(table.data) else ''}: {text}"
         for table, text in told
     ]
     return Finding.measured(verdict, "; ".join(words), qualifier), told[0][0]

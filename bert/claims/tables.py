@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from evidence.claim import Finding, Verdict
-from evidence.comparison import Interval, is_tuned
+from evidence.comparison import HEADLINE_SEEDS, Interval, is_tuned
+from evidence.plateau import PLATEAU, on_plateau, told
 
 ARMS = {"swe-f": "SWE-F", "swe-a": "SWE-A", "swe-m": "SWE-M"}
 _BETTER = {"helps": Verdict.HOLDS, "no gain": Verdict.NO_GAIN, "hurts": Verdict.FAILS}
@@ -14,8 +17,33 @@ SMALL = "small"
 ONE_SEED = "one seed: no interval"
 
 
+def on_its_plateau(found: Finding, compared: Mapping[str, Any]) -> Finding:
+    """Return what was found in a comparison; "on the plateau" where none of its arms left it.
+
+    Such a comparison neither supports a claim nor refutes it, whatever its intervals say: at the
+    plateau's level the layers have not been used. "Open" would say that more seeds could decide.
+    """
+    if not on_plateau(compared):
+        return found
+    return replace(found, verdict=Verdict.PLATEAU, qualifier="")
+
+
+def by_seeds(found: Finding, compared: Mapping[str, Any], arm: str) -> Finding:
+    """Return what was found of an arm; open where its interval is of too few paired seeds.
+
+    Two seeds have intervals that hold zero nearly always and, where they do not, say more of the
+    two than of the arm: they neither support a claim nor refute it. One seed has no interval.
+    """
+    seeds = int(compared["arms"][arm]["difference"]["n"])
+    if not 1 < seeds < HEADLINE_SEEDS or found.verdict == Verdict.PLATEAU:
+        return found
+    return replace(found, verdict=Verdict.OPEN, qualifier=f"{seeds} seeds, {HEADLINE_SEEDS} needed")
+
+
 def better(verdict: str, evidence: str) -> Finding:
     """Judge "better than the baseline" by the word of the paired interval."""
+    if verdict == PLATEAU:
+        return Finding.measured(Verdict.PLATEAU, evidence)
     if verdict not in _BETTER:
         return Finding.measured(Verdict.OPEN, evidence, ONE_SEED)
     return Finding.measured(_BETTER[verdict], evidence, SMALL)
@@ -23,7 +51,7 @@ def better(verdict: str, evidence: str) -> Finding:
 
 def as_it_came(verdict: str, evidence: str) -> Finding:
     """A control is no claim of the paper's: it is told as it came out, not as met or missed."""
-    if verdict not in _BETTER:
+    if verdict not in (*_BETTER, PLATEAU):
         return Finding.measured(Verdict.OPEN, evidence, ONE_SEED)
     return Finding.measured(Verdict(verdict), evidence)
 
@@ -79,6 +107,8 @@ def _all_help(table: dict[str, Any], arms: list[str]) -> Finding | None:
     if not found or not all("difference" in entry for entry in found):
         return None
     verdicts = {entry["verdict"] for entry in found}
+    if on_plateau(table):
+        verdicts = {PLATEAU}
     worst = "hurts" if "hurts" in verdicts else "no gain" if len(verdicts) > 1 else verdicts.pop()
     words = "; ".join(f"{arm} {_gap_words(table['arms'][arm]['difference'])}" for arm in arms)
     return better(worst, f"loss minus baseline's: {words}; {_setting(table, arms[0])}")
@@ -179,7 +209,8 @@ def difference(comparison: dict[str, Any], arm: str) -> str:
 def _setting(comparison: dict[str, Any], arm: str) -> str:
     entry, study = comparison["arms"][arm], comparison["study"]
     tuned = "rate of each arm tuned" if is_tuned(study) else "one rate for all arms"
+    ended = told(comparison)
     return (
         f"n = {entry['difference']['n']} paired seeds, {study['size']} model, {entry['steps']} "
-        f"updates, {entry['tokens']} tokens, {tuned}"
+        f"updates, {entry['tokens']} tokens, {tuned}{f'; {ended}' if ended else ''}"
     )

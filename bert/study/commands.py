@@ -22,6 +22,7 @@ from bert.study.language_study import LanguageStudy, build_language_task
 from bert.study.table_study import TableStudy, chosen_arms, table_study
 from bert.study.tables import Work, is_done, run_table
 from evidence.begun import OtherCode, keyed_folder
+from evidence.plateau import told, verdict_of
 from swe.base.config import from_dict, to_dict
 from swe.base.errors import ConfigError
 from swe.base.files import json_digest, write_json
@@ -290,5 +291,7 @@ def print_comparison(comparison: dict[str, Any]) -> None:
         if gap is not None:
             known = gap["low"] is not None
             interval = f"[{gap['low']:+.4f}, {gap['high']:+.4f}]" if known else "none"
-            line += f" {gap['mean']:>+15.4f}  {interval}, {entry['verdict']}"
+            line += f" {gap['mean']:>+15.4f}  {interval}, {verdict_of(comparison, arm)}"
         print(line)
+    if words := told(comparison):
+        print(words)

@@ -23,7 +23,9 @@ from bert.pretraining.next_sentence import NextSentenceTask
 from bert.pretraining.task import MaskedLanguageTask, TextTask
 from bert.study.arms import REFERENCE, StudyConfig
 from bert.study.begun_run import BegunRun
+from bert.study.plateau import blind_in, stated
 from evidence.comparison import compare
+from evidence.plateau import state
 from swe.base.config import to_dict
 from swe.base.files import json_digest, read_json, read_lines, write_json
 from swe.base.interrupt import Stop, attentively, never, stop_if, until
@@ -203,6 +205,7 @@ def run_study(
     ``stop()`` turns true all workers save and end, and Interrupted is raised. A failed run raises
     its own error after the others were asked to stop.
     """
+    stated(out, build_task(study, data))
     run_jobs(
         build_task,
         (study, data),
@@ -261,5 +264,6 @@ def write_comparison(study: StudyConfig, out: Path) -> dict[str, Any]:
         },
         "arms": arms,
     }
+    state(comparison, blind_in(out))
     write_json(out / "comparison.json", comparison)
     return comparison

@@ -19,10 +19,12 @@ from bert.model.prediction import TokenPrediction
 from bert.study.carried import carried_table, gain_signs
 from bert.study.curves import curves_file, table_curves
 from bert.study.paper_numbers import FINE_TUNED, MASKED_ACCURACY
+from bert.study.plateau import blind_in, stated
 from bert.study.speedup import speed_up
 from bert.study.table_arms import REFERENCE, Arm
 from bert.study.table_study import TableStudy, best_rate, best_rates, chosen_arms
 from evidence.comparison import compare, demonstration
+from evidence.plateau import state
 from swe.base.config import from_dict, to_dict
 from swe.base.files import read_json, read_lines, write_json, write_lines
 from swe.base.interrupt import Interrupted
@@ -72,6 +74,8 @@ def run_table(
     Interrupted is raised.
     """
     arms = chosen_arms(table, study)
+    build, given = work
+    stated(out, build(*given))
 
     def train(pairs: Iterable[tuple[Arm, float, int]], what: str) -> None:
         todo = [
@@ -201,6 +205,7 @@ def write_table(table: str, study: TableStudy, out: Path) -> dict[str, Any]:
     result["gains"] = gain_signs(rows, out) if judged else []
     if table == "speedup":
         result["speedup"] = _speedups(arms, losses)
+    state(result, blind_in(out))
     write_json(out / f"{table}.json", result)
     write_lines(out / curves_file(table), table_curves(rows, names, out))
     return result

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evidence.claim import Verdict
+from evidence.plateau import verdict_of
 from figures.base.results import arm_order
 from figures.base.style import arm_look
 from figures.base.wording import count, fixed, interval
@@ -57,7 +58,7 @@ def comparison_rows(comparison: dict[str, Any]) -> list[dict[str, Any]]:
                 "difference": None if gap is None else gap["mean"],
                 "difference_low": None if gap is None else gap["low"],
                 "difference_high": None if gap is None else gap["high"],
-                "verdict": entry.get("verdict", "reference"),
+                "verdict": verdict_of(comparison, arm),
                 "accuracy": _mean(entry["accuracy"].values()),
                 "untied_at": _untied(entry["untied_at"].values()),
                 "parameters_at_start": entry["parameters_at_start"],

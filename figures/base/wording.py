@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from evidence.plateau import told
+
 GROUP = "\u202f"
 """Between groups of three digits: a narrow space at which no line breaks."""
 
@@ -45,6 +47,12 @@ def interval(gap: dict[str, Any], places: int = 4) -> str:
         return mean
     low, high = (fixed(gap[end], places, sign=True) for end in ("low", "high"))
     return f"{mean} [{low}, {high}]"
+
+
+def ended(compared: Mapping[str, Any]) -> str:
+    """Return " Best loss blind to context ...: ...", a sentence for a page; "" without one."""
+    words = told(compared)
+    return f" {words[0].upper()}{words[1:]}." if words else ""
 
 
 def size_of(study: Mapping[str, Any]) -> str:

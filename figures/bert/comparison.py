@@ -8,11 +8,12 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from evidence.plateau import verdict_of
 from evidence.results import comparison_source, read_comparison
 from figures.base import forest, style
 from figures.base.drawing import Drawing, Found
 from figures.base.results import arm_order
-from figures.base.wording import count, interval, listing
+from figures.base.wording import count, ended, interval, listing
 
 
 def _read(out: Path) -> Found[dict[str, Any]] | None:
@@ -35,7 +36,7 @@ def _panels(comparison: dict[str, Any]) -> Figure:
         seeds = [entry["values"][seed] - base[seed] for seed in entry["values"] if seed in base]
         forest.seeds(axes, row, seeds, look)
         forest.bar(axes, row, gap, look)
-        forest.word(axes, row, entry["verdict"])
+        forest.word(axes, row, verdict_of(comparison, arm))
     axes.axvline(0.0, color=style.arm_look(comparison["reference"]).colour, linewidth=1.0)
     forest.name_rows(axes, [style.arm_look(arm).label for arm in arms])
     axes.margins(x=0.12)
@@ -58,7 +59,8 @@ def _caption(comparison: dict[str, Any]) -> str:
     arms, study = _others(comparison), comparison["study"]
     pairs = sorted({entry["difference"]["n"] for entry in arms.values()})
     found = "; ".join(
-        f"{style.arm_look(arm).label} {interval(entry['difference'])}, {entry['verdict']}"
+        f"{style.arm_look(arm).label} {interval(entry['difference'])}, "
+        f"{verdict_of(comparison, arm)}"
         for arm, entry in arms.items()
     )
     reference = style.arm_look(comparison["reference"]).label
@@ -68,7 +70,7 @@ def _caption(comparison: dict[str, Any]) -> str:
         f"{listing(pairs)} paired seed{'s' if pairs[-1:] != [1] else ''}, BERT {study['size']}, "
         f"{count(steps)} updates. Small circles: seeds; marker and bar: mean and 95 % paired t "
         "interval. Decided beforehand: the whole interval below zero helps, above zero hurts, "
-        f"else no gain. In nats: {found}."
+        f"else no gain. In nats: {found}.{ended(comparison)}"
     )
 
 

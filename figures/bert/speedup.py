@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from evidence.results import Table, reading
 from figures.base import style
-from figures.base.wording import plain
+from figures.base.wording import ended, plain
 from figures.bert.table_results import titled
 
 
@@ -109,4 +109,5 @@ def _caption(table: dict[str, Any]) -> str:
         "decayed baseline ends at the arm's loss, over the arm's budget, seed by seed (linear in "
         f"the logarithm between budgets), geometric mean and 95 % t interval over {seeds} seeds: "
         f"{words}. Small circles: seeds; those outside the budgets lie on the border."
+        f"{ended(table)}"
     )

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from evidence.results import Table, reading
 from figures.base import style
-from figures.base.wording import interval, plain
+from figures.base.wording import ended, interval, plain
 from figures.bert.table_results import titled
 
 PART = "tau"
@@ -106,4 +106,4 @@ def _caption(
             f"{plain(rho, 1)} {interval(entry['difference'])}" for rho, entry in staged
         )
         text += f" SWE-M by rho: {words}."
-    return text
+    return text + ended(table)

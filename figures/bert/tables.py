@@ -8,9 +8,10 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from evidence.comparison import is_tuned
+from evidence.plateau import verdict_of
 from evidence.results import Table, reading
 from figures.base import forest, style
-from figures.base.wording import count, fixed, interval, is_causal, listing, plain, size_of
+from figures.base.wording import count, ended, fixed, interval, is_causal, listing, plain, size_of
 from figures.bert.table_results import LANGUAGE_TITLES, TITLES, titled
 
 
@@ -54,7 +55,7 @@ def _panels(table: dict[str, Any]) -> Figure:
         seeds = [v - base[s] for s, v in entry["values"].items() if s in base]
         forest.seeds(loss, row, seeds, look)
         forest.bar(loss, row, gap, look)
-        forest.word(loss, row, entry["verdict"])
+        forest.word(loss, row, verdict_of(table, arm))
         forest.bar(accuracy, row, entry["accuracy_percent"]["difference"], look)
     gains = [paper_gain(table, arm) for arm in arms]
     for row, gain in enumerate(gains):
@@ -101,7 +102,7 @@ def rows(table: dict[str, Any]) -> list[dict[str, Any]]:
                 "difference": gap.get("mean"),
                 "difference_low": gap.get("low"),
                 "difference_high": gap.get("high"),
-                "verdict": entry.get("verdict"),
+                "verdict": verdict_of(table, name) if "verdict" in entry else None,
                 "accuracy_percent": accuracy.get("mean", {}).get("mean"),
                 "paper_accuracy_percent": table["paper"]["accuracy"].get(name),
             }
@@ -115,7 +116,7 @@ def _caption(table: dict[str, Any]) -> str:
     found = "; ".join(
         f"{style.arm_look(arm).label} {interval(entry['difference'])} (rate {plain(entry['rate'])}"
         f"{', end of the grid' if entry['rate_at_edge'] else ''}, n = {entry['difference']['n']}), "
-        f"{entry['verdict']}"
+        f"{verdict_of(table, arm)}"
         for arm, entry in arms.items()
     )
     paper = [
@@ -133,7 +134,7 @@ def _caption(table: dict[str, Any]) -> str:
         f"updates ({count(base['tokens'])} tokens; arms named x2 twice that), {tuned}. "
         "Final validation loss minus the baseline's with "
         f"the same seed and batches, mean and 95 % paired t interval, in nats: {found}. The "
-        "intervals are each arm's own, not corrected for their number."
+        f"intervals are each arm's own, not corrected for their number.{ended(table)}"
         + (f" Paper, points of accuracy over its baseline: {'; '.join(paper)}." if paper else "")
         + (f" Not finished: {listing(unfinished)}." if unfinished else "")
     )

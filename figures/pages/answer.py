@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from evidence.claim import Verdict
-from evidence.comparison import Interval, is_tuned, paired, weight
+from evidence.comparison import Interval, is_tuned, paired, weight, word_of
+from evidence.plateau import on_plateau, told
 from evidence.results import Table, reading
 from figures.base.wording import count, fixed, interval, plain
 from figures.pages.language_arms import LanguageArms, language_arms
@@ -68,11 +69,12 @@ def answer(
         setting = (
             f"BERT {where['size']}, {count(spoken['arms'][spoken['reference']]['steps'])} updates, "
             f"{'every arm’s rate tuned' if is_tuned(where) else 'one rate for all arms'}"
+            f"{f'; {told(spoken)}' if told(spoken) else ''}"
         )
     ratios = [result for result in tables if ARM in result.data.get("speedup", {})]
-    for result in ratios[:1]:
+    for result in sorted(ratios, key=lambda result: on_plateau(result.data))[:1]:
         with reading(result.path):
-            numbers += _speed(result.data["speedup"][ARM])
+            numbers += _speed(result.data)
     if len(numbers) < 3 and theory is not None:
         numbers += _exponent(theory["caption_numbers"])
     sentence = " ".join(part for part in (first, _theory(claims)) if part)
@@ -94,12 +96,12 @@ def _study(
     return max(weighed, key=lambda entry: entry[0])[1] if weighed else None
 
 
-def _number(found: Interval, label: str) -> Number:
+def _number(found: Interval, label: str, study: Mapping[str, Any]) -> Number:
     around = f"n = {found.n}"
     if found.low is not None and found.high is not None:
         ends = f"{fixed(found.low, 3, sign=True)} to {fixed(found.high, 3, sign=True)}"
         around = f"95 %: {ends}, {around}"
-    word = found.verdict()
+    word = word_of(found, study)
     verdict = word if word in tuple(Verdict) else ""
     return Number(fixed(found.mean, 3, sign=True), around, label, verdict)
 
@@ -110,10 +112,11 @@ def _numbers(study: Mapping[str, Any]) -> list[Number]:
         START: "nats, SWE-F minus its own start without tying",
     }
     gaps = {label: paired(study, ARM, other) for other, label in labels.items()}
-    return [_number(gap, label) for label, gap in gaps.items() if gap is not None]
+    return [_number(gap, label, study) for label, gap in gaps.items() if gap is not None]
 
 
-def _speed(ratio: Mapping[str, Any]) -> list[Number]:
+def _speed(table: Mapping[str, Any]) -> list[Number]:
+    ratio = table["speedup"][ARM]
     if ratio["ratio"] is None:
         return []
     around, verdict = f"n = {ratio['n']}", ""
@@ -121,6 +124,8 @@ def _speed(ratio: Mapping[str, Any]) -> list[Number]:
         around = f"95 %: {plain(ratio['low'])} to {plain(ratio['high'])}, {around}"
         helps, hurts = ratio["low"] > 1, ratio["high"] < 1
         verdict = Verdict.HELPS if helps else Verdict.HURTS if hurts else Verdict.NO_GAIN
+    if on_plateau(table):
+        verdict = Verdict.PLATEAU
     label = "times as fast: baseline’s updates over SWE-F’s at equal loss"
     return [Number(plain(ratio["ratio"]), around, label, verdict)]
 
@@ -139,7 +144,8 @@ def _bert(study: Mapping[str, Any]) -> str:
         "helps": "trains to a lower loss than",
         "hurts": "trains to a higher loss than",
         "no gain": "shows no gain over",
-    }.get(found.verdict(), "cannot, with one seed, be told from")
+        "on the plateau": "cannot, as no run left the plateau, be told from",
+    }.get(word_of(found, study), "cannot, with one seed, be told from")
     return (
         f"Sharing a BERT’s layers first and then unsharing them (SWE-F) {says} a plain baseline "
         f"with the same seeds: {interval(asdict(found), 3)} nats, n\u00a0=\u00a0{found.n}."

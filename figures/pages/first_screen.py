@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from evidence.claim import Verdict, in_words
-from evidence.comparison import Interval, is_tuned, paired, weight
+from evidence.comparison import Interval, is_tuned, paired, weight, word_of
+from evidence.plateau import on_plateau, told
 from evidence.results import (
     Table,
     read_claims,
@@ -50,10 +51,10 @@ def answer(records: Path) -> str:
     for a file that is missing or malformed.
     """
     claims = _claims(records)
-    told = "No run on record compares SWE-F with a baseline over two seeds."
+    said = "No run on record compares SWE-F with a baseline over two seeds."
     for path, _, data in _comparisons(records)[:1]:
         with reading(path):
-            told = _sentence(data)
+            said = _sentence(data)
     verdict = "".join(
         f" The paper's claim, {claim_link(CLAIM, PAGE)}: "
         f"{plain_markdown(in_words(claim['verdict'], claim['qualifier']))}."
@@ -62,14 +63,14 @@ def answer(records: Path) -> str:
     )
     network = claims.get(NETWORK, {})
     if network.get("verdict") in WINS:
-        told += (
+        said += (
             " Where every layer is a step of one iteration, tying first **helps** small networks "
             "against the tuned baseline and against their own start"
             f"{_in(network['qualifier'])}: {claim_link(NETWORK, PAGE)}."
         )
     language = claims.get(LANGUAGE, {})
     if language.get("rigour"):
-        told += (
+        said += (
             " On a made language in which one skill serves every depth, a BERT’s SWE-F below both: "
             f"**{plain_markdown(in_words(language['verdict'], language['qualifier']))}** "
             f"({claim_link(LANGUAGE, PAGE)})."
@@ -77,7 +78,7 @@ def answer(records: Path) -> str:
     counts = ", ".join(
         f"{word} {number}" for word, number in verdict_counts(claims.values()).items()
     )
-    return f"{told}{verdict}\n\nThe {len(claims)} claims by [verdict]({PAGE}): {counts}."
+    return f"{said}{verdict}\n\nThe {len(claims)} claims by [verdict]({PAGE}): {counts}."
 
 
 def cases(records: Path) -> str:
@@ -91,7 +92,7 @@ def cases(records: Path) -> str:
     languages = _weighed(_cases_of(most_careful(recorded)))
     for path, picture, data in [*_comparisons(records), *languages]:
         with reading(path):
-            verdicts = [gap.verdict() for _, gap in _gaps(data)]
+            verdicts = [word_of(gap, data) for _, gap in _gaps(data)]
             for heading, met in (
                 ("Sharing wins", set(verdicts) == {"helps"}),
                 ("Sharing loses", verdicts[0] == "hurts"),
@@ -106,7 +107,7 @@ def cases(records: Path) -> str:
     pictures = [
         f"![{heading}](docs/images/{picture}.png)" for heading, (_, picture) in shown.items()
     ]
-    rows = (list(shown), ["---"] * len(shown), pictures, [told for told, _ in shown.values()])
+    rows = (list(shown), ["---"] * len(shown), pictures, [words for words, _ in shown.values()])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -114,19 +115,19 @@ def _win_elsewhere(claims: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[s
     """Return {heading: (words, picture)} of a win outside BERT: a network's, else a model's."""
     network, model = claims.get(NETWORK, {}), claims.get(MODEL, {})
     if network.get("verdict") in WINS:
-        told = (
+        words = (
             "Small networks whose layers are steps of one iteration, every rate tuned on other "
             "networks: SWE-F ends below the baseline and below its own start"
             f"{_in(network['qualifier'])}: {claim_link(NETWORK, PAGE)}"
         )
-        return {"Sharing wins": (told, network["figure"])}
+        return {"Sharing wins": (words, network["figure"])}
     if model.get("verdict") == Verdict.HOLDS:
-        told = (
+        words = (
             "In no network on record, but in a model of one: a noisy quadratic under AdamW. Below "
             "1 tying wins over the same start untied, with every rate tuned; it does where the "
             f"layers want nearly the same (small bias): {claim_link(MODEL, PAGE)}"
         )
-        return {"Sharing wins, in a model": (told, model["figure"])}
+        return {"Sharing wins, in a model": (words, model["figure"])}
     return {}
 
 
@@ -141,11 +142,11 @@ def commands(records: Path) -> str:
     headings = {"want": "I want to", "command": "Command", "minutes": "Minutes"}
     rows = []
     for want, page, command, minutes in WANTS:
-        told = "—"
+        taken = "—"
         if minutes is not None and found[minutes[0]] is not None:
             with reading(paths[minutes[0]]):
-                told = minutes[1](found[minutes[0]])
-        rows.append((f"[{want}]({page})", f"`{command}`", told))
+                taken = minutes[1](found[minutes[0]])
+        rows.append((f"[{want}]({page})", f"`{command}`", taken))
     lines = [tuple(headings.values()), ("---",) * len(headings), *rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     times = found["times"]
@@ -310,7 +311,13 @@ def _against(data: Mapping[str, Any]) -> str:
 
 
 def _sentence(data: Mapping[str, Any]) -> str:
+    if on_plateau(data):
+        return (
+            "No text run on record tells: SWE-F and all that it is compared with are **on the "
+            f"plateau**, where no layer has learnt from context yet ({told(data)}; {_model(data)})."
+        )
     return (
         f"SWE-F, tied for the first {100 * data['study']['tau']:g} % of the run, {_against(data)}: "
-        f"final validation loss, 95 % intervals over paired seeds, {_model(data)}."
+        f"final validation loss, 95 % intervals over paired seeds, {_model(data)}"
+        f"{f'; {told(data)}' if told(data) else ''}."
     )

@@ -51,6 +51,8 @@ QUESTIONS = (
             "baseline.",
             V.FAILS: "No: with the same seeds, batches and updates SWE-F does not end lower than "
             "the baseline.",
+            V.NO_GAIN: "No difference to the baseline that the seeds can tell.",
+            V.OPEN: "Undecided: the runs that left the plateau are too few.",
             V.PLATEAU: "These runs cannot tell: they ended before the layers had learnt anything.",
         },
         pictures=("study_*_sweep", "bert_sweep", "bert_comparison", "bert_table[124]",
@@ -63,6 +65,7 @@ QUESTIONS = (
         answers={
             V.HOLDS: "Yes, against baselines that were trained and decayed at each budget.",
             V.FAILS: "No, against baselines that were trained and decayed at each budget.",
+            V.PLATEAU: "These runs cannot tell: they ended before the layers had learnt anything.",
         },
         pictures=("study_*_speedup", "bert_speedup"),
     ),
@@ -85,6 +88,8 @@ QUESTIONS = (
             V.HOLDS: "The sign of what tying gives is predicted from the gradients of a run that "
             "is never tied; the claims below say what else carries over and what does not.",
             V.FAILS: "The gradients of a run that is never tied do not predict what tying gives.",
+            V.OPEN: "Undecided: the runs that left the plateau show no difference yet.",
+            V.PLATEAU: "These runs cannot tell: they ended before the layers had learnt anything.",
         },
         pictures=("study_*_sweep_theory", "*_theory"),
     ),

@@ -93,6 +93,7 @@ OF_FOLDERS: dict[str, Callable[[Path], str]] = {
     "factors": factors.table,
     "language-arms": language_arms.block,
     "ranks": plans.ranks,
+    "plateau": plateau.left_table,
 }
 """Blocks that look through the records for themselves."""
 PAGES = {

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from figures.base.tables import COMPARISON_HEADINGS, comparison_cells, comparison_rows, markdown
+from figures.base.wording import ended
 
 
 def comparison(record: dict[str, Any]) -> str:
     """A study's arms, one a row."""
-    return markdown(COMPARISON_HEADINGS, comparison_cells(comparison_rows(record)))
+    table = markdown(COMPARISON_HEADINGS, comparison_cells(comparison_rows(record)))
+    return "\n\n".join([table, *([ended(record).strip()] if ended(record) else [])])
 
 
 def times(record: dict[str, Any]) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from evidence.plateau import verdict_of
 from figures.base.style import arm_look
 from figures.base.tables import markdown
-from figures.base.wording import count, fixed, interval, plain, size_of
+from figures.base.wording import count, ended, fixed, interval, plain, size_of
 from figures.bert.speedup import ratio_words
 from figures.bert.tables import paper_gain
 
@@ -39,7 +40,7 @@ def study_table(table: dict[str, Any]) -> str:
             continue
         points, paper = entry["accuracy_percent"], paper_gain(table, name)
         rows.append(
-            _row(name, entry)
+            _row(table, name)
             | {
                 "accuracy": fixed(points["mean"]["mean"], 2),
                 "gain": interval(points["difference"], 2) if "difference" in points else "—",
@@ -54,8 +55,9 @@ def study_table(table: dict[str, Any]) -> str:
     return f"{markdown(_TABLE, rows)}{speed}\n\n{_setting(table)}"
 
 
-def _row(name: str, entry: dict[str, Any]) -> dict[str, str]:
+def _row(table: dict[str, Any], name: str) -> dict[str, str]:
     """What every table of arms has of one."""
+    entry = table["arms"][name]
     gap = entry.get("difference")
     return {
         "arm": arm_look(name).label,
@@ -63,7 +65,7 @@ def _row(name: str, entry: dict[str, Any]) -> dict[str, str]:
         "n": str(entry["loss"]["n"]),
         "loss": fixed(entry["loss"]["mean"]),
         "difference": "—" if gap is None else interval(gap),
-        "verdict": entry.get("verdict", "reference"),
+        "verdict": verdict_of(table, name),
     }
 
 
@@ -77,7 +79,7 @@ def language_table(table: dict[str, Any]) -> str:
         entry = table["arms"][name]
         if "loss" not in entry:
             continue
-        rows.append(_row(name, entry) | {part: str(entry["reached"][part]) for part in parts})
+        rows.append(_row(table, name) | {part: str(entry["reached"][part]) for part in parts})
     language = dict(table["study"]["language"])
     kind = language.pop("kind")
     fields = ", ".join(f"{key} {value}" for key, value in sorted(language.items()))
@@ -139,6 +141,6 @@ def _setting(table: dict[str, Any]) -> str:
     return (
         f"{size_of(study)}, {study['placement'].capitalize()}-LN, {words}"
         f"{count(base['steps'])} updates, {count(base['tokens'])} tokens (x2: twice that), {tuned}."
-        f"{state} {where['device']}, torch {where['torch']}, commit {where['commit'][:10]}, "
-        f"`{where['command']}`."
+        f"{state}{ended(table)} {where['device']}, torch {where['torch']}, commit "
+        f"{where['commit'][:10]}, `{where['command']}`."
     )

@@ -94,7 +94,9 @@ def test_a_run_may_go_on_on_other_ranks(
 ) -> None:
     one, many = tmp_path / "one", tmp_path / "many"
     assert main(arguments(text, one)) == 0
-    assert "finished after 12 updates: loss" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "finished after 12 updates: loss" in said
+    assert "\nplateau: best loss blind to context " in said
     assert main(arguments(text, many, "--max-minutes", "1e-9")) == 75
     assert "time is up; the same command goes on" in capsys.readouterr().err
     with pytest.raises(Interrupted):
@@ -112,6 +114,10 @@ def test_a_run_may_go_on_on_other_ranks(
     assert read_json(many / "swe-f-s0" / "environment.json")["speed"]["prefetch"] == 1
     assert read_json(one / "swe-f-s0" / "environment.json")["speed"]["compile"] == "none"
     assert main(arguments(text, many)) == 0, "a finished run is not run again"
+    blind, theirs = (
+        read_json(out / "swe-f-s0" / "summary.json")["plateau"]["blind"] for out in (one, many)
+    )
+    assert blind == theirs
 
 
 def test_other_code_continues_a_run_only_when_told_to(

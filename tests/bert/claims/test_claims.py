@@ -94,6 +94,53 @@ def test_table_1_follows_the_interval(tables: Path, gap: float, verdict: str) ->
     assert record.figure == "bert_table1"
 
 
+def test_two_seeds_leave_a_claim_open(tables: Path) -> None:
+    put(tables, "table1", {"baseline": BASE, "swe-f": shifted(-0.1), "equal-start": shifted(0.1)})
+    path = tables / "bert" / "tables" / FOLDER / "table1.json"
+    table = json.loads(path.read_text("utf-8"))
+    for arm in ("swe-f", "equal-start"):
+        table["arms"][arm]["difference"]["n"] = 2
+    dump(path, table)
+    found = ledger(tables)
+    assert words(found["TAB1-F"]) == words(found["EQUAL"]) == "open (2 seeds, 3 needed)"
+
+
+def put_blind(path: Path, loss: float) -> None:
+    """State a blind loss in a table, which leaves all in it as it was."""
+    dump(path, json.loads(path.read_text("utf-8")) | {"blind": {"loss": loss}})
+
+
+COMPARED = ("TAB1-F", "TAB1-A", "TAB1-M", "TAB1-GAP", "TAB2", "TAB3", "TAB4", "EQUAL", "SPEED",
+            "SCALE-GAIN", "SCALE-TAU", "SCALE-RULE")  # fmt: skip
+
+
+def test_on_the_plateau_nothing_holds_and_nothing_fails(tables: Path) -> None:
+    """Losses lie between 5.8 and 6.1: with 6.2 for the blind no run has left, with 6.4 one has."""
+    before = {name: words(record) for name, record in ledger(tables).items()}
+    for path in (tables / "bert" / "tables" / FOLDER).glob("*.json"):
+        put_blind(path, 6.2)
+    found = ledger(tables)
+    judged = [name for name in COMPARED if before[name] != "not run"]
+    assert {"TAB1-F", "TAB2", "TAB3", "TAB4", "EQUAL", "SPEED", "SCALE-RULE"} <= {*judged}
+    assert {words(found[name]) for name in judged} == {"on the plateau"}
+    assert "best loss blind to context 6.200 nats" in found["TAB1-F"].evidence
+    for path in (tables / "bert" / "tables" / FOLDER).glob("*.json"):
+        put_blind(path, 6.5)
+    assert {name: words(record) for name, record in ledger(tables).items()} == before
+
+
+def test_a_study_that_left_speaks_before_one_that_did_not(tables: Path, tmp_path: Path) -> None:
+    studies, empty = on_record(tables, "a", {"blind": {"loss": 6.2}}), tmp_path / "empty"
+    assert words(ledger(empty, studies)["TAB3"]) == "on the plateau"
+    on_record(tables, "b", {"blind": {"loss": 6.5}})
+    found = ledger(empty, studies)
+    for name, figure in (("TAB1-F", "study_b_sweep"), ("TAB3", "study_b_sweep_tau")):
+        assert (found[name].verdict, found[name].figure) != ("on the plateau", "study_a_sweep")
+        assert found[name].figure == figure
+    told = found["TAB1-F"].evidence
+    assert told.index("(study b); also") < told.index("(study a): on the plateau")
+
+
 def test_the_gap_is_shared_out_seed_by_seed(tables: Path) -> None:
     """An arm two points above the baseline of five: 40 %."""
     path = tables / "bert" / "tables" / FOLDER / "table1.json"

@@ -366,7 +366,9 @@ def test_a_table_end_to_end(data: StudyData, tmp_path: Path) -> None:
     assert again["arms"]["baseline"]["values"] == table["arms"]["baseline"]["values"]
     assert again["arms"]["swe-f"]["diverged"] == [1]
     assert again["arms"]["swe-f"]["loss"]["n"] == 1
-    assert again["arms"]["swe-f"]["verdict"] == "one seed: no interval"
+    assert again["arms"]["swe-f"]["difference"]["low"] is None, "one seed: no interval"
+    assert again["blind"] == table["blind"], "the text's, known without building the task again"
+    assert {row.get("verdict") for row in again["arms"].values()} == {None, "on the plateau"}
     assert not again["complete"]
 
 

@@ -15,6 +15,7 @@ from bert.claims.ledger import bert_claims
 from bert.data.text import DataError
 from bert.study.arms import STUDIES, StudyConfig
 from bert.study.comparison import StudyData, build_task, prepare_data, run_folder, run_study
+from bert.study.plateau import blind_of
 from swe.base.errors import ConfigError
 from swe.base.files import read_json, write_json
 from swe.base.interrupt import Interrupted
@@ -144,6 +145,7 @@ def test_a_study_end_to_end(data: StudyData, tmp_path: Path) -> None:
         "1": [1],
     }
     assert first == read_json(tmp_path / "one" / "comparison.json")
+    assert first["blind"] == blind_of(build_task(STUDY, data))
     assert set(first["arms"]) == set(STUDY.arms)
     config = build_task(STUDY, data).config
     padding = (config.padded_vocabulary - config.vocabulary) * (config.hidden + 1)

@@ -51,6 +51,19 @@ def test_each_outcome(swe: list[float], says: str, loses: bool) -> None:
     assert [number.value for number in found.numbers][1] == "−0.020"
 
 
+def test_on_the_plateau_nothing_is_told_apart() -> None:
+    ratio = {"ratio": 0.7, "low": 0.6, "high": 0.8, "n": 3, "values": {}, "censored": {}}
+    stuck = study([6.0, 6.01, 6.03], [6.1, 6.11, 6.12], blind={"loss": 6.3})
+    speed = table(stuck | {"speedup": {"swe-f": ratio}})
+    found = answer(stuck, [speed], [], None)
+    assert "cannot, as no run left the plateau, be told from a plain baseline" in found.sentence
+    assert [number.verdict for number in found.numbers] == ["on the plateau"] * 3
+    assert not found.loses
+    assert "best loss blind to context 6.300 nats" in found.setting
+    gone = study([6.0, 6.01], [5.5, 5.51], blind={"loss": 6.3})
+    assert "n\u00a0=\u00a02." in answer(stuck, [table(gone)], [], None).sentence
+
+
 def test_the_weightiest_study_speaks() -> None:
     """A tuned one, then one of at least three seeds, then the one that computes most."""
     few, many = study([6.0, 6.0], [6.1, 6.2]), study([6.0] * 3, [5.9, 5.8, 5.7])

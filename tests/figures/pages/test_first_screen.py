@@ -60,6 +60,26 @@ def test_the_answer_says_what_the_numbers_say(
     assert "holds with limits 1, fails 1, not run 1." in told
 
 
+def test_on_the_plateau_no_word_is_said_of_sharing(records: Path, edit: Edit) -> None:
+    """And any study that left speaks before one that did not, however large that is."""
+    put(records.parent / STUDY, edit, baseline=[6.1, 6.2], swe_f=[7.0, 7.11], equal_start=[6.9, 7])
+    assert "Sharing loses" in first_screen.cases(records)
+    edit(records.parent / STUDY, lambda table: table.update(blind={"loss": 6.2}))
+    told = first_screen.answer(records)
+    assert told.startswith("No text run on record tells: SWE-F and all that it is compared with")
+    assert "best loss blind to context 6.200 nats" in told
+    assert "hurts" not in told.split("\n")[0]
+    assert "Sharing loses" not in first_screen.cases(records)
+    write_table(records.parent / "studies" / "small", "sweep")
+    small = records.parent / "studies" / "small" / "sweep.json"
+    put(small, edit, baseline=[6.1, 6.2], swe_f=[5.0, 5.1], equal_start=[5.5, 5.62])
+    edit(small, lambda table: table["study"].update(rates=[1.0], size="2x16"))
+    edit(small, lambda table: table.update(blind={"loss": 6.2}))
+    assert "SWE-F, tied" in first_screen.answer(records)
+    assert "the plateau ends at 5.700" in first_screen.answer(records)
+    assert "BERT 2x16" in first_screen.answer(records)
+
+
 def test_the_largest_tuned_study_speaks(records: Path, edit: Edit) -> None:
     def grown(flops: float, rates: list[float], size: str) -> Callable[[Any], None]:
         def change(table: dict[str, Any]) -> None:
