@@ -14,9 +14,11 @@ from typing import Any, Literal
 
 from scipy import stats
 
+from evidence.claim import Verdict as Word
 from evidence.plateau import PLATEAU, on_plateau
 from swe.base.errors import ConfigError
 
+OPEN = str(Word.OPEN)
 Verdict = Literal["helps", "no gain", "hurts", "one seed: no interval"]
 
 
@@ -78,11 +80,6 @@ def compare(runs: Mapping[str, Mapping[int, float]], reference: str) -> dict[str
     return out
 
 
-def word_of(gap: Interval, compared: Mapping[str, Any]) -> str:
-    """Return the verdict of an interval of a comparison: its own, or that of the plateau."""
-    return PLATEAU if on_plateau(compared) else gap.verdict()
-
-
 def paired(compared: Mapping[str, Any], arm: str, other: str) -> Interval | None:
     """Return the interval of two arms' final losses, arm minus other, over the seeds of both.
 
@@ -101,6 +98,16 @@ def is_tuned(study: Mapping[str, Any]) -> bool:
 HEADLINE_SEEDS = 3
 """Paired seeds from which a comparison may stand first: with two, Student's t multiplies the
 standard error by 12.7, and nearly any interval holds zero."""
+
+
+def word_of(gap: Interval, compared: Mapping[str, Any]) -> str:
+    """Return the verdict of an interval of a comparison.
+
+    Its own; that of the plateau; open for two seeds (HEADLINE_SEEDS), whatever their interval.
+    """
+    if on_plateau(compared):
+        return PLATEAU
+    return OPEN if 1 < gap.n < HEADLINE_SEEDS else gap.verdict()
 
 
 LANGUAGE_SEEDS = 5

@@ -144,6 +144,7 @@ def _bert(study: Mapping[str, Any]) -> str:
         "helps": "trains to a lower loss than",
         "hurts": "trains to a higher loss than",
         "no gain": "shows no gain over",
+        "open": "cannot, with so few seeds, be told from",
         "on the plateau": "cannot, as no run left the plateau, be told from",
     }.get(word_of(found, study), "cannot, with one seed, be told from")
     return (

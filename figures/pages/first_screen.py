@@ -41,7 +41,7 @@ MODEL = "ADAM-TAU"
 """Claim on a model in which sharing wins and loses, shown while no network wins either."""
 Case = tuple[Path, str, dict[str, Any]]
 """File, picture, content of a comparison."""
-SAYS = {"helps": "helps", "hurts": "hurts", "no gain": "shows no gain"}
+SAYS = {"helps": "helps", "hurts": "hurts", "no gain": "shows no gain", "open": "is undecided"}
 
 
 def answer(records: Path) -> str:
@@ -304,7 +304,7 @@ def _gaps(data: Mapping[str, Any]) -> list[tuple[str, Interval]]:
 
 def _against(data: Mapping[str, Any]) -> str:
     return " and ".join(
-        f"**{SAYS[gap.verdict()]}** against {name} "
+        f"**{SAYS[word_of(gap, data)]}** against {name} "
         f"({plain_markdown(interval(asdict(gap)))} nats, n = {gap.n})"
         for name, gap in _gaps(data)
     )
