@@ -128,6 +128,15 @@ def care(compared: Mapping[str, Any]) -> tuple[int, int]:
     return int(compared["study"].get("tuning_seeds", 0)), len(compared["arms"])
 
 
+def cell_of(study: Mapping[str, Any]) -> str:
+    """Return the cell that a language's study is of, whoever's the encoder: "Pre-LN, 4 hops".
+
+    Cells are judged one by one, and shown one by one.
+    """
+    hops = study["language"].get("hops")
+    return f"{study['placement'].capitalize()}-LN{'' if hops is None else f', {hops} hops'}"
+
+
 def weight(compared: Mapping[str, Any], arm: str) -> tuple[bool, bool, bool, float, int, int]:
     """Return how much a comparison (comparison.json, or a table) has to say of ``arm``: a sort key.
 

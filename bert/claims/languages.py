@@ -7,11 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from evidence.claim import Claim, Finding, Record, Verdict
-from evidence.comparison import LANGUAGE_SEEDS, Interval, care, demonstration, is_tuned, paired
+from evidence.comparison import (
+    LANGUAGE_SEEDS,
+    Interval,
+    care,
+    cell_of,
+    demonstration,
+    is_tuned,
+    paired,
+)
 from evidence.results import Table, own_languages, recorded_languages
 
 _ARM, _START = "swe-f", "equal-start"
-_PLACEMENTS = ("pre", "post")
+_PLACEMENTS = ("Pre-LN", "Post-LN")
 _TITLES = {
     _START: "equal start",
     _ARM: "SWE-F",
@@ -25,7 +33,7 @@ def language_claims(out: Path, studies: Path | None) -> list[Record]:
     """Return a record a language, and one of the composition language on encoders of transformers.
 
     Each is judged by the newest table in ``out``, else by the one on record with the most care
-    (:func:`evidence.comparison.care`), one for each placement (:func:`judge_placements`).
+    (:func:`evidence.comparison.care`), one for each cell (:func:`judge_cells`).
     """
     found = recorded_languages(studies)
     recorded = sorted(found, key=lambda table: care(table.data), reverse=True)
@@ -33,29 +41,32 @@ def language_claims(out: Path, studies: Path | None) -> list[Record]:
     ours = [table for table in tables if table.data["study"].get("encoder", "own") == "own"]
     rest = [table for table in tables if table not in ours and table.table == "composition"]
     records = [
-        judge_placements(claim, [table for table in ours if table.table == name])
+        judge_cells(claim, [table for table in ours if table.table == name])
         for name, claim in CLAIMS.items()
     ]
-    return [*records, judge_placements(STOCK, rest)]
+    return [*records, judge_cells(STOCK, rest)]
 
 
-def judge_placements(claim: Claim, tables: Sequence[Table]) -> Record:
-    """Judge a claim by the first table with enough seeds of each placement of LayerNorm.
+def judge_cells(claim: Claim, tables: Sequence[Table]) -> Record:
+    """Judge a claim by the first table with enough seeds of each cell (``cell_of``), Pre-LN first.
 
     A table holds when SWE-F's paired intervals against the baseline and against the equal start
     both lie below zero, and fails when one lies above; else there is no gain. The claim holds where
-    every placement holds, with limits where one does, and then the qualifier names it; where none
-    does it fails if one of them fails. Fewer than LANGUAGE_SEEDS seeds are a demonstration: alone
-    it leaves the claim open, and behind a judged table it is told in the evidence.
+    every cell holds, with limits where some do, and then the qualifier names them; where none
+    does it fails if one of them fails. What speaks of one placement of LayerNorm alone names its
+    cells, too. Fewer than LANGUAGE_SEEDS seeds are a demonstration: alone it leaves the claim open,
+    and behind a judged table it is told in the evidence.
     """
     judged: dict[str, tuple[Table, Finding]] = {}
     shown: dict[str, tuple[Table, Finding]] = {}
-    for placement in _PLACEMENTS:
-        for table in tables:
-            finding = judge(table.data)
-            if table.data["study"]["placement"] == placement and finding is not None:
-                kept = shown if finding.verdict == Verdict.OPEN else judged
-                kept.setdefault(f"{placement.capitalize()}-LN", (table, finding))
+    for table in tables:
+        finding = judge(table.data)
+        if finding is not None:
+            kept = shown if finding.verdict == Verdict.OPEN else judged
+            kept.setdefault(cell_of(table.data["study"]), (table, finding))
+    judged, shown = (
+        {cell: found[cell] for cell in sorted(found, key=_place)} for found in (judged, shown)
+    )
     if not judged and not shown:
         return claim.told(None)
     evidence = "; ".join(
@@ -73,10 +84,16 @@ def judge_placements(claim: Claim, tables: Sequence[Table]) -> Record:
     return claim.told(finding, evidence=evidence, figure=table.figure())
 
 
+def _place(cell: str) -> tuple[int, str]:
+    return _PLACEMENTS.index(cell.split(",")[0]), cell
+
+
 def _together(verdicts: dict[str, Verdict]) -> tuple[Verdict, str]:
-    """The verdict over the placements, and which of them it is about: "" for both."""
+    """The verdict over the cells, and which of them it is about: "" for all of both placements."""
     holds = [name for name, verdict in verdicts.items() if verdict == Verdict.HOLDS]
-    about = ", ".join(holds or verdicts) if len(holds or verdicts) < len(_PLACEMENTS) else ""
+    named = holds or list(verdicts)
+    both = len({name.split(",")[0] for name in named}) == len(_PLACEMENTS)
+    about = "" if both and len(named) == len(verdicts) else "; ".join(named)
     if holds:
         return Verdict.LIMITS if len(holds) < len(verdicts) else Verdict.HOLDS, about
     fails = Verdict.FAILS in verdicts.values()
@@ -140,7 +157,7 @@ CLAIMS = {
         "ours",
         "",
         "docs/bert.md#languages-whose-truth-is-known",
-        judge_placements,
+        judge_cells,
         f"python paper_repro.py languages claims --language {name}",
     )
     for name, statement in {
@@ -159,6 +176,6 @@ STOCK = Claim(
     "ours",
     "",
     "docs/bert.md#on-an-encoder-of-transformers",
-    judge_placements,
+    judge_cells,
     "python paper_repro.py languages claims --set encoder=transformers",
 )

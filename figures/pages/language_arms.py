@@ -1,7 +1,7 @@
 """Every arm on the composition language, one row a cell on record: the answer at a glance.
 
-A cell is an encoder (ours, or that of transformers) with its placement of LayerNorm. Of several
-studies of a cell the one done with most care is shown, from LANGUAGE_SEEDS paired seeds on.
+A cell is an encoder (ours, or that of transformers), its placement of LayerNorm and the hops asked
+for. Of several studies of a cell the one done with most care is shown, from LANGUAGE_SEEDS paired seeds on.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from evidence.comparison import LANGUAGE_SEEDS, care, paired
+from evidence.comparison import LANGUAGE_SEEDS, care, cell_of, paired
 from evidence.results import Table, reading, recorded_languages
 from figures.base.style import arm_look
 from figures.base.tables import markdown
@@ -47,7 +47,7 @@ def language_arms(tables: Sequence[Table]) -> LanguageArms | None:
     arms = dict.fromkeys(name for data in shown.values() for name in data["order"])
     headings = {"cell": "Encoder"} | {arm: arm_look(arm).label for arm in arms}
     rows = [
-        {"cell": f"{cell}, n = {_seeds(data)}"}
+        {"cell": f"{cell}, {_updates(data)} updates, n = {_seeds(data)}"}
         | {arm: _told(data, arm) for arm in arms}
         | {AGAINST_START: _against_start(data)}
         for cell, data in shown.items()
@@ -79,11 +79,15 @@ def block(records: Path) -> str:
 
 def _cell(study: dict[str, Any]) -> str:
     stock = study.get("encoder", "own") != "own"
-    return f"{study['placement'].capitalize()}-LN{', transformers’ encoder' if stock else ''}"
+    return f"{cell_of(study)}{', transformers’ encoder' if stock else ''}"
 
 
-def _place(cell: str) -> tuple[bool, bool]:
-    return "transformers" in cell, cell.startswith("Post")
+def _place(cell: str) -> tuple[bool, bool, str]:
+    return "transformers" in cell, cell.startswith("Post"), cell
+
+
+def _updates(data: dict[str, Any]) -> str:
+    return count(data["arms"][data["reference"]]["steps"])
 
 
 def _seeds(data: dict[str, Any]) -> int:
@@ -107,11 +111,9 @@ def _against_start(data: dict[str, Any]) -> str:
 
 
 def _about(data: dict[str, Any]) -> str:
-    study, base = data["study"], data["arms"][data["reference"]]
-    hops = study["language"]["hops"]
+    study = data["study"]
     return (
-        f"Composition language, {hops} hops, least loss 0, {study['size']} (layers x width), "
-        f"{count(base['steps'])} updates, SWE-F tied for {100 * study['tau']:g} %, each arm’s "
-        "rate tuned: final loss minus the baseline’s in nats, 95 % intervals over paired seeds; "
-        "through: learnt every hop."
+        f"Composition language, least loss 0, {study['size']} (layers x width), SWE-F tied for "
+        f"{100 * study['tau']:g} %, each arm’s rate tuned: final loss minus the baseline’s in "
+        "nats, 95 % intervals over paired seeds; through: learnt every hop."
     )

@@ -235,9 +235,9 @@ QUESTIONS = (
         answers={
             V.HOLDS: "Yes: on a language in which one skill serves every depth, SWE ends below the "
             "tuned baseline and below its own start.",
-            V.LIMITS: "Yes, under one placement of LayerNorm and not under every one: on a language "
-            "in which one skill serves every depth, SWE ends below the tuned baseline and below "
-            "its own start.",
+            V.LIMITS: "Yes, in some of the settings measured and not in every one: on a language in "
+            "which one skill serves every depth, SWE ends below the tuned baseline and below its "
+            "own start.",
             V.NO_GAIN: "Not on the language of one skill, at this budget.",
             V.FAILS: "Not on the language of one skill: sharing costs there too.",
         },

@@ -78,7 +78,9 @@ def test_a_demonstration_stands_behind_the_judged(tmp_path: Path) -> None:
     dump(studies / "s" / "composition.json", table(baseline=1.0, swe_f=0.8, equal_start=0.9))
     record, *_ = language_claims(out, studies)
     assert (record.verdict, record.figure) == (Verdict.HOLDS, "study_s_composition")
-    judged, behind = record.evidence.split("; also Pre-LN, demonstration, 2 seeds, 5 needed: ")
+    judged, behind = record.evidence.split(
+        "; also Pre-LN, 2 hops, demonstration, 2 seeds, 5 needed: "
+    )
     assert judged.endswith("on record (study s)")
     assert "minus baseline -0.8950" in behind
 
@@ -111,11 +113,11 @@ WINS, LOSES = {"swe_f": 0.1, "equal_start": 0.5}, {"swe_f": 0.8, "equal_start": 
     ("pre", "post", "verdict", "qualifier"),
     [
         (WINS, WINS, Verdict.HOLDS, ""),
-        (WINS, None, Verdict.HOLDS, "Pre-LN"),
-        (WINS, LOSES, Verdict.LIMITS, "Pre-LN"),
-        (LOSES, WINS, Verdict.LIMITS, "Post-LN"),
+        (WINS, None, Verdict.HOLDS, "Pre-LN, 2 hops"),
+        (WINS, LOSES, Verdict.LIMITS, "Pre-LN, 2 hops"),
+        (LOSES, WINS, Verdict.LIMITS, "Post-LN, 2 hops"),
         (LOSES, LOSES, Verdict.FAILS, ""),
-        ({"swe_f": 0.5, "equal_start": 0.5}, None, Verdict.NO_GAIN, "Pre-LN"),
+        ({"swe_f": 0.5, "equal_start": 0.5}, None, Verdict.NO_GAIN, "Pre-LN, 2 hops"),
     ],
 )
 @pytest.mark.parametrize("encoder", ["own", "transformers"])
@@ -137,7 +139,27 @@ def test_each_placement_is_judged(
     record, other = (own, stock) if encoder == "own" else (stock, own)
     assert other.verdict == Verdict.NOT_RUN
     assert (record.verdict, record.qualifier) == (verdict, qualifier)
-    assert ("Post-LN: final held-out loss" in record.evidence) == (post is not None)
+    assert ("Post-LN, 2 hops: final held-out loss" in record.evidence) == (post is not None)
+
+
+@pytest.mark.parametrize(
+    ("losses", "verdict", "qualifier"),
+    [
+        (WINS, Verdict.HOLDS, "Pre-LN, 2 hops; Pre-LN, 6 hops"),
+        (LOSES, Verdict.LIMITS, "Pre-LN, 6 hops"),
+    ],
+)
+def test_another_number_of_hops_is_another_cell(
+    tmp_path: Path, losses: dict[str, float], verdict: Verdict, qualifier: str
+) -> None:
+    """However careful its study: neither stands for the other."""
+    dump(tmp_path / "two" / "composition.json", table(baseline=1.0, **losses))
+    six = table(baseline=1.0, **WINS)
+    six["study"] |= {"tuning_seeds": 3, "language": {"kind": "composition", "hops": 6}}
+    dump(tmp_path / "six" / "composition.json", six)
+    record, *_ = language_claims(tmp_path / "none", tmp_path)
+    assert (record.verdict, record.qualifier) == (verdict, qualifier)
+    assert record.figure == "study_two_composition"
 
 
 def test_the_record_with_most_arms_speaks(tmp_path: Path) -> None:

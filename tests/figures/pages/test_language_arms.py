@@ -37,9 +37,9 @@ def test_a_column_a_cell_and_what_was_not_run(tmp_path: Path) -> None:
     ]
     pre, post, stock = found.rows
     assert [row["cell"] for row in found.rows] == [
-        "Pre-LN, n = 5",
-        "Post-LN, n = 5",
-        "Pre-LN, transformers’ encoder, n = 5",
+        "Pre-LN, 2 hops, 10 updates, n = 5",
+        "Post-LN, 2 hops, 10 updates, n = 5",
+        "Pre-LN, 2 hops, transformers’ encoder, 10 updates, n = 5",
     ]
     assert pre["baseline"] == "1.00 nats; 1 of 5 through"
     assert pre["swe-f"].startswith("−0.90 [−0.90, −0.89] helps; 1 of 5"), "most arms speak"
@@ -54,5 +54,7 @@ def test_the_block_is_the_table(tmp_path: Path) -> None:
     put(tmp_path / "studies", "a", table(baseline=1.0, swe_f=0.1, equal_start=0.5))
     lines = block(records).splitlines()
     assert lines[0] == "| Encoder | baseline | SWE-F | equal start | SWE-F minus equal start |"
-    assert lines[2].startswith("| Pre-LN, n = 5 | 1.00 nats; 1 of 5 through | −0.90 ")
-    assert lines[-1].startswith("Composition language, 2 hops")
+    assert lines[2].startswith(
+        "| Pre-LN, 2 hops, 10 updates, n = 5 | 1.00 nats; 1 of 5 through | −0.90 "
+    )
+    assert lines[-1].startswith("Composition language, least loss 0")
