@@ -1,7 +1,8 @@
 """Every arm on the composition language, one row a cell on record: the answer at a glance.
 
 A cell is an encoder (ours, or that of transformers), its placement of LayerNorm and the hops asked
-for. Of several studies of a cell the one done with most care is shown, from LANGUAGE_SEEDS paired seeds on.
+for. Of several studies of a cell the one done with most care is shown, from LANGUAGE_SEEDS paired
+seeds on.
 """
 
 from __future__ import annotations

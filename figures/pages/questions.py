@@ -235,7 +235,7 @@ QUESTIONS = (
         answers={
             V.HOLDS: "Yes: on a language in which one skill serves every depth, SWE ends below the "
             "tuned baseline and below its own start.",
-            V.LIMITS: "Yes, in some of the settings measured and not in every one: on a language in "
+            V.LIMITS: "Yes, in some of the settings measured, not in every one: on a language in "
             "which one skill serves every depth, SWE ends below the tuned baseline and below its "
             "own start.",
             V.NO_GAIN: "Not on the language of one skill, at this budget.",
