@@ -7,6 +7,7 @@
 
     python -m bert.pretrain --text my.txt --objective causal --arm swe-f --out runs
     python -m bert.pretrain --text my.txt --start-from bert-base --arm swe-f --out runs
+    python -m bert.pretrain ... --start-from small --grow fpi --size 12x768
     python -m bert.pretrain ... --steps 2000 --extend
 
 The same command continues a run that was stopped, also in another mode and on another number of
@@ -64,6 +65,7 @@ from swe.run.extend import extend
 from swe.run.loop import train
 from swe.run.run_config import TrainConfig, described
 from swe.sharing.placement import Mode, World
+from swe.transforms.growth import METHODS
 
 NAME = "bert.pretrain"
 
@@ -102,6 +104,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="start with the weights of a run, an export or a Hugging Face folder, with its\n"
         "shape and its vocabulary",
+    )
+    line.add_argument(
+        "--grow",
+        choices=METHODS,
+        help="grow the model of --start-from to --size first: fpi, aki, net2net in width,\n"
+        "stacking, interpolation, identity in depth; each does both where both differ",
     )
     line.add_argument(
         "--start-tie",
@@ -215,6 +223,8 @@ def _announce(
         print(f"extended at update {at} of {before}: from there the rate is the longer run's")
     if options.source is not None and options.source.headless:
         print(f"{options.source.folder}: has no language head; it is drawn")
+    if options.source is not None and options.source.note:
+        print(f"{options.source.folder}: {options.source.note}")
 
 
 def _work(

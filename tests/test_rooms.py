@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TOPS = ("swe", "evidence", "theory", "bert", "figures", "benchmarks", "paper_repro", "tests")
 
 BASE = ("swe.base",)
-CORE = (*BASE, "swe.sharing", "swe.ranks", "swe.run")
+CORE = (*BASE, "swe.sharing", "swe.transforms", "swe.ranks", "swe.run")
 CLOSED = ("theory.numerics", "theory.linear", "theory.theorems", "theory.models")
 DRAWN = (*BASE, "evidence", "figures.base")
 PRETRAINED = (
@@ -30,8 +30,9 @@ FINE = (*STUDIED, "bert.finetune.data", "bert.finetune.scoring", "bert.finetune.
 MAY_IMPORT: dict[str, Sequence[str]] = {
     "swe.base": (),
     "swe.sharing": CORE[:1],
-    "swe.ranks": CORE[:2],
-    "swe.run": CORE[:3],
+    "swe.transforms": CORE[:2],
+    "swe.ranks": CORE[:3],
+    "swe.run": CORE[:4],
     "swe.predict": CORE[:1],
     "swe.probes": (*CORE[:2], "swe.predict"),
     "swe": (),

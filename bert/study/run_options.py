@@ -10,6 +10,7 @@ from bert.data.options import reading_of
 from bert.data.text import Reading
 from bert.model.start import Start
 from bert.study.arms import REFERENCE, STUDIES, StudyConfig
+from bert.study.growing import grown
 from bert.study.language_study import LanguageStudy, asked_language
 from bert.study.options import device_of, speed_of
 from bert.study.starting import Source, open_source, tie_of
@@ -62,7 +63,11 @@ def options_of(given: argparse.Namespace) -> Options:
     if given.start_from is not None:
         require(given.language is None, "--start-from", given.start_from, "without --language")
         source = open_source(given.start_from, given.vocab)
+        if given.grow is not None:
+            source = grown(source, settings.get("size"), given.grow, given.seed)
         settings |= source.settings(settings)
+    growing = given.grow is not None
+    require(not growing or source is not None, "--grow", given.grow, "with --start-from")
     tied = given.start_tie is not None
     require(not tied or source is not None, "--start-tie", given.start_tie, "with --start-from")
     settings["arms"] = list(dict.fromkeys((REFERENCE, given.arm)))

@@ -31,6 +31,8 @@ class Source:
     vocabulary: Vocabulary
     headless: bool = False
     """Whether the folder lacks the language head, which a run then draws."""
+    note: str = ""
+    """What was done to the model of the folder, in words."""
 
     @property
     def config(self) -> BertConfig:
@@ -50,7 +52,7 @@ class Source:
             if (size.layers, size.hidden) != (config.layers, config.hidden):
                 raise ConfigError(
                     f"--size {asked['size']}: the model of --start-from {self.folder} is "
-                    f"{found['size']}; leave --size out"
+                    f"{found['size']}; leave --size out, or say with --grow how to get there"
                 )
         for name, option in (("placement", "--set placement="), ("objective", "--objective ")):
             if asked.get(name, found[name]) != found[name]:

@@ -1,0 +1,66 @@
+"""Which units each axis of our BERT's parameters counts, for growth."""
+
+from __future__ import annotations
+
+from bert.model.config import BertConfig
+from swe.base.config import require
+from swe.transforms.anatomy import FIXED, Anatomy, Axis
+
+HIDDEN, READ = Axis(space="hidden"), Axis(space="hidden", way="in")
+INNER, INNER_READ = Axis(space="inner"), Axis(space="inner", way="in")
+
+
+def bert_anatomy(config: BertConfig) -> Anatomy:
+    """Return the anatomy of ``bert.model.encoder.Bert`` of a shape, untied.
+
+    Heads are copied whole: two shapes grow into one another only if their heads are equally wide.
+    The head's last norm is read by the decoder, which is the embedding: it carries the shares.
+    """
+    each = config.hidden // config.heads
+    packed = Axis(space="heads", each=each, blocks=3)
+    mixed = Axis(space="heads", way="in", each=each)
+    norms = {
+        f"{name}.{part}": (HIDDEN,)
+        for name in ("attention_norm", "output_norm")
+        for part in ("weight", "bias")
+    }
+    pre = config.placement == "pre"
+    final = {"final_norm.weight": (HIDDEN,), "final_norm.bias": (HIDDEN,)} if pre else {}
+    ends = ("attention.output.weight", "attention.output.bias", "outer.weight", "outer.bias")
+    return Anatomy(
+        depth=config.layers,
+        widths={"hidden": config.hidden, "inner": config.intermediate, "heads": config.heads},
+        stack="stack.blocks",
+        layer={
+            "attention.qkv.weight": (packed, READ),
+            "attention.qkv.bias": (packed,),
+            "attention.output.weight": (HIDDEN, mixed),
+            "attention.output.bias": (HIDDEN,),
+            "inner.weight": (INNER, READ),
+            "inner.bias": (INNER,),
+            "outer.weight": (HIDDEN, INNER_READ),
+            "outer.bias": (HIDDEN,),
+            **norms,
+        },
+        rest={
+            "decoder_bias": (FIXED,),
+            "words.weight": (FIXED, HIDDEN),
+            "positions.weight": (FIXED, HIDDEN),
+            "segments.weight": (FIXED, HIDDEN),
+            "embedding_norm.weight": (HIDDEN,),
+            "embedding_norm.bias": (HIDDEN,),
+            **final,
+            "transform.weight": (HIDDEN, READ),
+            "transform.bias": (HIDDEN,),
+            "transform_norm.weight": (READ,),
+            "transform_norm.bias": (READ,),
+        },
+        ends=ends if pre else (),
+        normed=("hidden",),
+    )
+
+
+def require_same_heads(small: BertConfig, large: BertConfig) -> None:
+    """Refuse heads of another width: a copied head computes what it did, half a head does not."""
+    own, other = (config.hidden // config.heads for config in (small, large))
+    require(own == other, "the large model's width of a head", other, f"the small one's, {own}")

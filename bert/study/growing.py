@@ -1,0 +1,98 @@
+"""A model to start from, grown: more layers, a larger width, by a method of swe.transforms."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Generator
+
+from bert.model.anatomy import bert_anatomy, require_same_heads
+from bert.model.config import BertConfig, named_config
+from bert.model.encoder import Bert, build_bert
+from bert.model.start import untied_weights
+from bert.study.starting import HEAD, Source
+from swe.base.config import require
+from swe.base.errors import ConfigError, FunctionChangedError
+from swe.sharing.seeds import derive_seed
+from swe.transforms.carry import grown_weights
+from swe.transforms.growth import METHODS
+
+ROWS, TOKENS = 2, 16
+"""Random rows on which a claim that the function stays is checked."""
+WITHIN = 1e-3
+"""Share of the largest logit by which float32 may move one: LayerNorm adds up in another order,
+over tens of layers. A unit that is wrong moves logits by tenths."""
+
+
+def grown(source: Source, size: str | None, method: str, seed: int) -> Source:
+    """Return the source's model grown to ``size``; what it draws comes from ``seed``.
+
+    Its note says whether the function stayed and by how much a logit moved. ConfigError for a
+    method or a size that it cannot be grown to; FunctionChangedError where a method that keeps the
+    function did not.
+    """
+    require(method in METHODS, "--grow", method, f"one of {', '.join(METHODS)}")
+    if size is None:
+        raise ConfigError(f"--grow {method}: say to what, with --size, such as --size 12x768")
+    small = source.config
+    large = _larger(small, size)
+    draw = Generator().manual_seed(derive_seed(seed, "grow", method))
+    planned = METHODS[method].plan(bert_anatomy(small), bert_anatomy(large), draw)
+    model = build_bert(large, seed)
+    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+    weights = grown_weights(planned.lines, untied_weights(source.model), shapes)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if not (source.headless and name.startswith(HEAD)):
+                parameter.copy_(weights[name])
+    words = f"grown by {method} from {_name(small)} to {_name(large)}"
+    if planned.why_not:
+        words += f": another function, as {planned.why_not}"
+    elif not source.headless:
+        moved = _largest_move(source.model, model)
+        if moved > WITHIN:
+            raise FunctionChangedError(
+                f"--grow {method}: a logit moved by {moved:.1e} of the largest, though the "
+                "function should stay"
+            )
+        words += f": the same function, logits within {moved:.1e} of the largest"
+    return replace(source, model=model, note=words)
+
+
+def _larger(small: BertConfig, size: str) -> BertConfig:
+    """Return the shape asked for, with heads as wide as the small model's."""
+    asked, each = named_config(size), small.hidden // small.heads
+    require(
+        asked.hidden % each == 0,
+        "--size",
+        size,
+        f"a width that heads of {each} fit, to be grown to",
+    )
+    large = replace(
+        small,
+        layers=asked.layers,
+        hidden=asked.hidden,
+        heads=asked.hidden // each,
+        intermediate=asked.intermediate,
+    )
+    require_same_heads(small, large)
+    return large
+
+
+def _name(config: BertConfig) -> str:
+    return f"{config.layers}x{config.hidden}"
+
+
+@torch.no_grad()
+def _largest_move(small: Bert, large: Bert) -> float:
+    """Return the largest change of a logit on random rows, as a share of the largest logit."""
+    draw = Generator().manual_seed(0)
+    tokens = min(TOKENS, small.config.positions)
+    rows = torch.randint(small.config.vocabulary, (ROWS, tokens), generator=draw)
+    places = torch.arange(tokens).expand(ROWS, tokens)
+    modes = small.training, large.training
+    before, after = (model.eval()(rows, places) for model in (small, large))
+    small.train(modes[0])
+    large.train(modes[1])
+    return float((after - before).abs().max() / before.abs().max())

@@ -1,0 +1,1 @@
+"""What changes a stack in mid-run beside its sharing: growing it in depth and in width."""

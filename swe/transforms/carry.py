@@ -1,0 +1,94 @@
+"""What a grown model begins with: its weights, and the optimiser's state, by its lines.
+
+Three ways for Adam's moments, as at an untie:
+
+- ``mapped``: by the duals of the maps (swe.transforms.maps), so that they are those of the large
+  model constrained to the map: exact for copies of units, a stated approximation for dense maps;
+- ``copy``: as the weights are copied, without any factor;
+- ``reset``: none; moments and bias correction start anew.
+
+Layers that are copied in depth have the moments of the layer copied; what was not there before
+(a tensor all of whose terms are multiplied by 0) has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from swe.base.config import require
+from swe.base.errors import ConfigError
+from swe.transforms.maps import Copies, Line, Term, is_drawn_anew, mapped_weight
+
+Carry = Literal["mapped", "copy", "reset"]
+FIRST, SECOND = ("exp_avg",), ("exp_avg_sq", "max_exp_avg_sq")
+
+
+def grown_weights(
+    lines: Mapping[str, Line], weights: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]
+) -> dict[str, Tensor]:
+    """Return the weights of the large model. ConfigError where one has not the shape it must."""
+    found = {}
+    for name, line in lines.items():
+        for term in line:
+            require(term.parent in weights, "parent", term.parent, "a weight of the small model")
+        found[name] = weight = mapped_weight(line, weights)
+        if name not in shapes or weight.shape != shapes[name]:
+            have = tuple(shapes[name]) if name in shapes else "no such weight"
+            raise ConfigError(f"{name}: grows to {tuple(weight.shape)}, the large model has {have}")
+    missing = sorted(shapes.keys() - lines.keys())
+    if missing:
+        raise ConfigError(f"{missing[0]}: nothing says what the large model's is made of")
+    return found
+
+
+@torch.no_grad()
+def grown_state(
+    lines: Mapping[str, Line], states: Mapping[str, Mapping[str, Any]], carry: Carry
+) -> dict[str, dict[str, Any]]:
+    """Return the optimiser's state of the large model, by names of parameters, as ``states`` is.
+
+    Step counts are kept; a parameter whose parents have no state has none. ConfigError for a
+    tensor in the state, of the parameter's shape, that is neither a first nor a second moment.
+    """
+    require(carry in ("mapped", "copy", "reset"), "carry", carry, "mapped, copy or reset")
+    if carry == "reset":
+        return {}
+    found = {}
+    for name, line in lines.items():
+        terms = [term for term in line if term.parent in states]
+        if not terms or is_drawn_anew(line):
+            continue
+        if carry == "copy":
+            terms = [_plain(term) for term in terms]
+        first = states[terms[0].parent]
+        found[name] = {key: _entry(key, value, terms, states) for key, value in first.items()}
+    return found
+
+
+def _entry(key: str, value: Any, terms: list[Term], states: Mapping[str, Mapping[str, Any]]) -> Any:
+    if not isinstance(value, Tensor) or value.ndim == 0:
+        return value.clone() if isinstance(value, Tensor) else value
+    if key not in (*FIRST, *SECOND):
+        raise ConfigError(f"optimizer: its {key} is no moment of Adam's; grow with carry = 'reset'")
+    power: Literal[1, 2] = 1 if key in FIRST else 2
+    first, *rest = (term.moment(states[term.parent][key], power) for term in terms)
+    total = first.clone()
+    for part in rest:
+        total += part
+    return total
+
+
+def _plain(term: Term) -> Term:
+    """A term whose gradients are copied: what it leaves out it still leaves out."""
+    axes = tuple(
+        Copies(axis.index, axis.scale, (axis.dual != 0).double())
+        if isinstance(axis, Copies)
+        else axis
+        for axis in term.axes
+    )
+    return replace(term, axes=axes, dual=float(term.scale != 0))

@@ -1,0 +1,105 @@
+"""Growing a model: more layers, more units, or both, as lines from its tensors to the large one's.
+
+A way to choose each layer's origin (``swe.transforms.depth``) with a way to choose each unit's
+(``swe.transforms.width``). Pure: from two anatomies and a generator to lines; no module, no device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Generator
+
+from swe.base.config import require
+from swe.base.errors import ConfigError
+from swe.transforms.anatomy import Anatomy, Axis, require_growth
+from swe.transforms.depth import DEPTHS, Origins
+from swe.transforms.maps import Copies, Line, Term
+from swe.transforms.width import WIDTHS, Widening
+
+
+@dataclass(frozen=True)
+class Grown:
+    """What a growth makes of a model: every parameter's line, and whether its function stays.
+
+    ``why_not``: "" where the large model computes the small one's function, to rounding.
+    """
+
+    lines: Mapping[str, Line]
+    why_not: str
+
+    @property
+    def preserves(self) -> bool:
+        """Whether the function stays."""
+        return not self.why_not
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growth:
+    """A way to grow, by the names of :data:`METHODS` or of the two ways. ConfigError for others."""
+
+    depth: str = "stack"
+    """One of swe.transforms.depth.DEPTHS."""
+    width: str = "fpi"
+    """One of swe.transforms.width.WIDTHS."""
+
+    def __post_init__(self) -> None:
+        require(self.depth in DEPTHS, "depth", self.depth, f"one of {', '.join(DEPTHS)}")
+        require(self.width in WIDTHS, "width", self.width, f"one of {', '.join(WIDTHS)}")
+
+    def plan(self, old: Anatomy, new: Anatomy, generator: Generator) -> Grown:
+        """Return the lines from ``old`` to ``new``. ConfigError where the method cannot do it."""
+        require_growth(old, new)
+        origins = DEPTHS[self.depth](old.depth, new.depth)
+        if not all(origins.active) and not old.ends:
+            raise ConfigError(
+                f"depth = {self.depth!r}: new layers must do nothing, and with LayerNorm after "
+                "each branch none can; grow with depth = 'stack', or a Pre-LN model"
+            )
+        widening = WIDTHS[self.width](old, new, generator)
+        lines = {name: _outside(name, axes, widening) for name, axes in old.rest.items()}
+        for layer, active in enumerate(origins.active):
+            for name, axes in old.layer.items():
+                silent = not active and name in old.ends
+                lines[new.name(layer, name)] = tuple(
+                    Term(
+                        old.name(parent, name),
+                        maps,
+                        0.0 if silent else 1.0,
+                        0.0 if silent else 1.0,
+                    )
+                    for parent, maps in widening.terms(origins.parents[layer], old.depth, axes)
+                )
+        return Grown(lines, _why_not(origins, widening))
+
+
+METHODS: dict[str, Growth] = {
+    "stacking": Growth(depth="stack"),
+    "interpolation": Growth(depth="interpolate"),
+    "identity": Growth(depth="identity"),
+    "net2net": Growth(depth="identity", width="net2net"),
+    "fpi": Growth(depth="stack", width="fpi"),
+    "aki": Growth(depth="stack", width="aki"),
+}
+"""By the names of their papers: Gong et al. 2019 (progressive stacking) and G_stack (Du et al.,
+arXiv 2405.15319); interpolation (Chang et al., arXiv 1710.10348); identity growth (Evci et al.,
+arXiv 2201.05125, LEMON's depth, arXiv 2310.07999); Net2Net (arXiv 1511.05641); bert2BERT's two
+initialisations, each with its depth by stacking (Chen et al., arXiv 2110.07143)."""
+
+
+def _outside(name: str, axes: tuple[Axis, ...], widening: Widening) -> Line:
+    maps = tuple(axis_map(axis, widening) for axis in axes)
+    return (Term(name, maps),)
+
+
+def axis_map(axis: Axis, widening: Widening) -> Copies | None:
+    """Return the map of an axis outside the layers."""
+    if axis.space is None or axis.space not in widening.common:
+        return None
+    units = widening.common[axis.space]
+    return (units.out() if axis.way == "out" else units.into()).entries(axis.each, axis.blocks)
+
+
+def _why_not(origins: Origins, widening: Widening) -> str:
+    return "; ".join(part for part in (origins.why_not, widening.why_not) if part)
