@@ -4,7 +4,7 @@ Three ways for Adam's moments, as at an untie:
 
 - ``mapped``: by the duals of the maps (swe.transforms.maps), so that they are those of the large
   model constrained to the map: exact for copies of units, a stated approximation for dense maps;
-- ``copy``: as the weights are copied, without any factor;
+- ``copy``: as the weights are copied, without any factor; refused for dense maps, where none is;
 - ``reset``: none; moments and bias correction start anew.
 
 Layers that are copied in depth have the moments of the layer copied; what was not there before
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from swe.base.config import require
 from swe.base.errors import ConfigError
-from swe.transforms.maps import Copies, Line, Term, is_drawn_anew, mapped_weight
+from swe.transforms.maps import Copies, Dense, Line, Term, is_drawn_anew, mapped_weight
 
 Carry = Literal["mapped", "copy", "reset"]
 FIRST, SECOND = ("exp_avg",), ("exp_avg_sq", "max_exp_avg_sq")
@@ -85,6 +85,10 @@ def _entry(key: str, value: Any, terms: list[Term], states: Mapping[str, Mapping
 
 def _plain(term: Term) -> Term:
     """A term whose gradients are copied: what it leaves out it still leaves out."""
+    if any(isinstance(axis, Dense) for axis in term.axes):
+        raise ConfigError(
+            "carry = 'copy': a fitted map copies nothing; grow with carry = 'mapped' or 'reset'"
+        )
     axes = tuple(
         Copies(axis.index, axis.scale, (axis.dual != 0).double())
         if isinstance(axis, Copies)

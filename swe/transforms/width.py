@@ -93,16 +93,41 @@ def _widening(
         if space in outside:
             common[space] = Units.of(choose(few, many, generator), few)
             if space in old.normed and not common[space].evenly:
-                why.append(
-                    f"LayerNorm sees {space} units that are copied unequally often ({few} to "
-                    f"{many}; take a multiple, and a way that copies evenly)"
-                )
+                why.append(uneven(space, old, new))
             continue
         for layer in range(old.depth):
             own[space, layer] = Units.of(choose(few, many, generator), few)
     if from_above and (common or own):
         why.append("new units compute what the next layer's do")
     return Widening(common, own, from_above, "; ".join(why))
+
+
+def tied(old: Anatomy, new: Anatomy, generator: Generator) -> Widening:
+    """As :func:`fpi`, with the same copies in every layer: one map a space, where LiGO begins."""
+    common = {
+        space: Units.of(evenly(few, new.widths[space], generator), few)
+        for space, few in old.widths.items()
+        if new.widths[space] != few
+    }
+    return common_widening(old, new, common)
+
+
+def common_widening(old: Anatomy, new: Anatomy, common: Mapping[str, Units]) -> Widening:
+    """Return what the same copies of a space's units do in every layer and outside them."""
+    why = [
+        uneven(space, old, new)
+        for space, units in common.items()
+        if space in old.normed and not units.evenly
+    ]
+    return Widening(common, {}, from_above=False, why_not="; ".join(why))
+
+
+def uneven(space: str, old: Anatomy, new: Anatomy) -> str:
+    """Say that LayerNorm sees another mean and variance than the small model's."""
+    return (
+        f"LayerNorm sees {space} units that are copied unequally often ({old.widths[space]} to "
+        f"{new.widths[space]}; take a multiple, and a way that copies evenly)"
+    )
 
 
 def net2net(old: Anatomy, new: Anatomy, generator: Generator) -> Widening:
@@ -130,5 +155,6 @@ def aki(old: Anatomy, new: Anatomy, generator: Generator) -> Widening:
 WIDTHS: dict[str, Callable[[Anatomy, Anatomy, Generator], Widening]] = {
     "net2net": net2net,
     "fpi": fpi,
+    "tied": tied,
     "aki": aki,
 }
