@@ -13,6 +13,7 @@ Layers that are copied in depth have the moments of the layer copied; what was n
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
@@ -31,12 +32,25 @@ FIRST, SECOND = ("exp_avg",), ("exp_avg_sq", "max_exp_avg_sq")
 def grown_weights(
     lines: Mapping[str, Line], weights: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]
 ) -> dict[str, Tensor]:
-    """Return the weights of the large model. ConfigError where one has not the shape it must."""
+    """Return the weights of the large model. ConfigError where one has not the shape it must.
+
+    What several lines take under the same maps (a fitted map's old layers, of which each new one is
+    a sum) is mapped once, and held until the last of them has it.
+    """
     found = {}
+    uses = Counter(term.key for line in lines.values() for term in line)
+    held: dict[tuple[object, ...], Tensor] = {}
     for name, line in lines.items():
         for term in line:
             require(term.parent in weights, "parent", term.parent, "a weight of the small model")
-        found[name] = weight = mapped_weight(line, weights)
+            if term.key not in held and uses[term.key] > 1:
+                with torch.no_grad():
+                    held[term.key] = term.mapped(weights)
+        found[name] = weight = mapped_weight(line, weights, held)
+        for term in line:
+            uses[term.key] -= 1
+            if not uses[term.key]:
+                held.pop(term.key, None)
         if name not in shapes or weight.shape != shapes[name]:
             have = tuple(shapes[name]) if name in shapes else "no such weight"
             raise ConfigError(f"{name}: grows to {tuple(weight.shape)}, the large model has {have}")

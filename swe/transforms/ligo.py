@@ -64,6 +64,7 @@ class Ligo(Learned):
         self.layer = {name: old.layer[name] for name in old.layer if only is None or name in only}
         self.deeper = new.depth != old.depth
         self.blocks: dict[str, int] = {}
+        """Blocks of each space that grows."""
         self.shares: dict[str, Tensor] = {}
         for axis in _axes(old):
             if axis.space in chosen:
@@ -105,13 +106,21 @@ class Ligo(Learned):
     @torch.no_grad()
     def lines(self) -> dict[str, Line]:
         """Return the map as it now is, a line a parameter of the large model."""
+        found: dict[tuple[Axis, int | None], AxisMap] = {}  # one a map: its dual costs an inverse
+
+        def maps_of(axes: tuple[Axis, ...], block: int | None = None) -> tuple[AxisMap, ...]:
+            for axis in axes:
+                key = axis, block if axis.blocks > 1 else None
+                if key not in found:
+                    found[key] = self._map(*key)
+            return tuple(found[axis, block if axis.blocks > 1 else None] for axis in axes)
+
         made: dict[str, Line] = {
-            name: (Term(name, tuple(self._map(axis) for axis in axes)),)
-            for name, axes in self.old.rest.items()
+            name: (Term(name, maps_of(axes)),) for name, axes in self.old.rest.items()
         }
         for name, axes in self.layer.items():
             blocks = range(_blocks(axes)) if self.deeper else [None]
-            maps = {b: tuple(self._map(axis, b) for axis in axes) for b in blocks}
+            maps = {b: maps_of(axes, b) for b in blocks}
             factors = {
                 b: (self.parts[_depth(name, b)], Dense(self.parts[_depth(name, b)]).dual)
                 for b in blocks

@@ -181,10 +181,23 @@ class Term:
 
     def weight(self, weights: Mapping[str, Tensor]) -> Tensor:
         """Return its part of the new weight."""
+        return self.scaled(self.mapped(weights))
+
+    def mapped(self, weights: Mapping[str, Tensor]) -> Tensor:
+        """Return the old tensor under its maps; terms of equal ``key`` have the same."""
         found = weights[self.parent]
         for axis, one in enumerate(self.axes):
             found = found if one is None else one.weights(found, axis)
-        return found if self.scale == 1.0 else found * self.scale
+        return found
+
+    def scaled(self, mapped: Tensor) -> Tensor:
+        """Return what was mapped, times ``scale``."""
+        return mapped if self.scale == 1.0 else mapped * self.scale
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """The old tensor and its maps, by identity."""
+        return self.parent, *map(id, self.axes)
 
     def moment(self, old: Tensor, power: Power) -> Tensor:
         """Return its part of the new first (``power`` 1) or second (2) moment.
@@ -211,9 +224,16 @@ def is_drawn_anew(line: Line) -> bool:
 
 
 @torch.no_grad()
-def mapped_weight(line: Line, weights: Mapping[str, Tensor]) -> Tensor:
-    """Return the new weight of a line; a copy, never a view of an old one."""
-    first, *rest = (term.weight(weights) for term in line)
+def mapped_weight(
+    line: Line, weights: Mapping[str, Tensor], held: Mapping[tuple[object, ...], Tensor] = {}
+) -> Tensor:
+    """Return the new weight of a line; a copy, never a view of an old one.
+
+    ``held``: old tensors under their maps, by key, that need not be mapped again.
+    """
+    first, *rest = (
+        term.scaled(held[term.key]) if term.key in held else term.weight(weights) for term in line
+    )
     total = first.clone()
     for part in rest:
         total += part
