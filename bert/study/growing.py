@@ -39,6 +39,8 @@ def grown(source: Source, size: str | None, method: str, seed: int) -> Source:
     large = _larger(small, size)
     draw = Generator().manual_seed(derive_seed(seed, "grow", method))
     planned = METHODS[method].plan(bert_anatomy(small), bert_anatomy(large), draw)
+    if "hidden" in planned.eps:
+        large = replace(large, layer_norm_eps=small.layer_norm_eps * planned.eps["hidden"])
     model = build_bert(large, seed)
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
     weights = grown_weights(planned.lines, untied_weights(source.model), shapes)

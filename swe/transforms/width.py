@@ -9,9 +9,12 @@ import torch
 from torch import Generator, Tensor
 
 from swe.transforms.anatomy import Anatomy, Axis
+from swe.transforms.average import Averages, averages, unequal_shares
 from swe.transforms.maps import Copies, Units
 
 Maps = tuple[Copies | None, ...]
+Spread = Units | Averages
+"""What the units of a grown space are made of."""
 
 
 @dataclass(frozen=True)
@@ -21,14 +24,17 @@ class Widening:
     ``common``: spaces that occur outside the layers, one choice for the whole model; ``own``: those
     of a layer alone, a choice for each old layer. ``from_above``: copies, other than the units
     themselves, compute what the next layer's unit does. ``why_not``: why the function changes, "".
+    ``eps``: what the epsilon of the LayerNorms of a space is to be multiplied by; without an entry
+    it stays.
     """
 
-    common: Mapping[str, Units]
-    own: Mapping[tuple[str, int], Units]
+    common: Mapping[str, Spread]
+    own: Mapping[tuple[str, int], Spread]
     from_above: bool
     why_not: str
+    eps: Mapping[str, float]
 
-    def units(self, space: str | None, layer: int) -> Units | None:
+    def units(self, space: str | None, layer: int) -> Spread | None:
         """Copies of a space's units in an old layer; None where it does not grow."""
         if space is None:
             return None
@@ -42,7 +48,7 @@ class Widening:
             return [(layer, maps)]
         [at] = grows
         axis, units = axes[at], self.units(axes[at].space, layer)
-        assert units is not None
+        assert isinstance(units, Units)
         itself = (torch.arange(len(units.index)) < units.old).repeat_interleave(axis.each)
         parts = []
         for parent, kept in ((layer, itself), (layer + 1, ~itself)):
@@ -56,7 +62,14 @@ class Widening:
         units = self.units(axis.space, layer)
         if units is None:
             return None
-        return (units.out() if axis.way == "out" else units.into()).entries(axis.each, axis.blocks)
+        return along(axis, units)
+
+
+def along(axis: Axis, units: Spread) -> Copies:
+    """Return the map of an axis of a space that grows."""
+    if isinstance(units, Averages):
+        return units.along(axis)
+    return (units.out() if axis.way == "out" else units.into()).entries(axis.each, axis.blocks)
 
 
 Choose = Callable[[int, int, Generator], Tensor]
@@ -79,35 +92,54 @@ def evenly(old: int, new: int, generator: Generator) -> Tensor:
     return torch.cat(rounds)[:new]
 
 
+Spreading = Callable[[str, int, int, Generator], Spread]
+
+
 def _widening(
-    old: Anatomy, new: Anatomy, generator: Generator, choose: Choose, *, from_above: bool = False
+    old: Anatomy,
+    new: Anatomy,
+    generator: Generator,
+    spreading: Spreading,
+    *,
+    from_above: bool = False,
 ) -> Widening:
     outside = {axis.space for axes in old.rest.values() for axis in axes}
-    common: dict[str, Units] = {}
-    own: dict[tuple[str, int], Units] = {}
+    common: dict[str, Spread] = {}
+    own: dict[tuple[str, int], Spread] = {}
+    eps: dict[str, float] = {}
     why = []
     for space, few in old.widths.items():
         many = new.widths[space]
         if many == few:
             continue
         if space in outside:
-            common[space] = Units.of(choose(few, many, generator), few)
-            if space in old.normed and not common[space].evenly:
+            common[space] = units = spreading(space, few, many, generator)
+            if isinstance(units, Averages):
+                eps[space] = units.eps
+                why += [
+                    f"{cannot} ({few} to {many}; take a multiple)" for cannot in old.averaged or ()
+                ]
+            elif space in old.normed and not units.evenly:
                 why.append(
                     f"LayerNorm sees {space} units that are copied unequally often ({few} to "
                     f"{many}; take a multiple, and a way that copies evenly)"
                 )
             continue
         for layer in range(old.depth):
-            own[space, layer] = Units.of(choose(few, many, generator), few)
+            own[space, layer] = spreading(space, few, many, generator)
     if from_above and (common or own):
         why.append("new units compute what the next layer's do")
-    return Widening(common, own, from_above, "; ".join(why))
+    return Widening(common, own, from_above, "; ".join(why), eps)
+
+
+def _equally(choose: Choose) -> Spreading:
+    """Copies by a choice, in equal shares."""
+    return lambda space, few, many, generator: Units.of(choose(few, many, generator), few)
 
 
 def net2net(old: Anatomy, new: Anatomy, generator: Generator) -> Widening:
     """Net2WiderNet: copies drawn with replacement (Chen et al., arXiv 1511.05641, Section 3.1)."""
-    return _widening(old, new, generator, at_random)
+    return _widening(old, new, generator, _equally(at_random))
 
 
 def fpi(old: Anatomy, new: Anatomy, generator: Generator) -> Widening:
@@ -115,7 +147,7 @@ def fpi(old: Anatomy, new: Anatomy, generator: Generator) -> Widening:
 
     As Net2Net, but copies are spread evenly: drawn with replacement, LayerNorm sees other means.
     """
-    return _widening(old, new, generator, evenly)
+    return _widening(old, new, generator, _equally(evenly))
 
 
 def aki(old: Anatomy, new: Anatomy, generator: Generator) -> Widening:
@@ -124,11 +156,30 @@ def aki(old: Anatomy, new: Anatomy, generator: Generator) -> Widening:
     New units compute what the unit that they copy does in the next layer; of the last layer, and
     outside the layers, they are copies as in :func:`fpi`.
     """
-    return _widening(old, new, generator, evenly, from_above=True)
+    return _widening(old, new, generator, _equally(evenly), from_above=True)
+
+
+def lemon(old: Anatomy, new: Anatomy, generator: Generator) -> Widening:
+    """LEMON's width (Wang et al., arXiv 2310.07999): copies in unequal shares, and average units.
+
+    Copies are spread evenly, as in :func:`fpi`, but what reads them adds them up in shares that
+    are drawn (swe.transforms.average), so gradients tell copies apart from the second update on.
+    A space that passes a LayerNorm and grows to no multiple has average units, where they are of
+    use: the model's anatomy says whether they keep the function, and what changes it.
+    """
+
+    def spread(space: str, few: int, many: int, draw: Generator) -> Spread:
+        if space in old.normed and many % few and old.averaged is not None:
+            return averages(few, many, draw)
+        index = evenly(few, many, draw)
+        return Units.of(index, few, unequal_shares(index, few, draw))
+
+    return _widening(old, new, generator, spread)
 
 
 WIDTHS: dict[str, Callable[[Anatomy, Anatomy, Generator], Widening]] = {
     "net2net": net2net,
     "fpi": fpi,
     "aki": aki,
+    "lemon": lemon,
 }
