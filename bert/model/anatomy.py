@@ -65,6 +65,13 @@ def bert_anatomy(config: BertConfig) -> Anatomy:
             "transform_norm.bias": (BENT_READ,),
         },
         ends=ends if pre else (),
+        below=(
+            "words.weight",
+            "positions.weight",
+            "segments.weight",
+            "embedding_norm.weight",
+            "embedding_norm.bias",
+        ),
         normed=("hidden",),
         averaged=cannot if pre else None,
     )

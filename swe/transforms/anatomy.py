@@ -56,6 +56,8 @@ class Anatomy:
     ends: tuple[str, ...] = ()
     """Parameters of a layer that are added to the residual stream: zero, the layer does nothing.
     Empty where no layer can be made to do nothing (LayerNorm after each branch)."""
+    below: tuple[str, ...] = ()
+    """Parameters outside the layers that feed them: embeddings, be they the decoder as well."""
     normed: tuple[str, ...] = ()
     """Spaces that pass a LayerNorm."""
     averaged: tuple[str, ...] | None = None
@@ -72,6 +74,8 @@ class Anatomy:
                 require(known, f"{name}: space", axis.space, f"one of {', '.join(self.widths)}")
         for name in self.ends:
             require(name in self.layer, "ends", name, "a parameter of a layer")
+        for name in self.below:
+            require(name in self.rest, "below", name, "a parameter outside the layers")
 
     def name(self, layer: int, name: str) -> str:
         """Full name of a layer's parameter."""

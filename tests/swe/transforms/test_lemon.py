@@ -56,6 +56,7 @@ def plain_anatomy(config: BertConfig) -> Anatomy:
             "final_norm.weight": (Axis(space="hidden", way="in", kind="scale"),),
             "final_norm.bias": (Axis(space="hidden", way="in", kind="shift"),),
         },
+        below=("words.weight", "positions.weight"),
         averaged=(),
     )
 
