@@ -7,7 +7,7 @@ A way to choose each layer's origin (``swe.transforms.depth``) with a way to cho
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Generator
 
@@ -30,7 +30,7 @@ class Grown:
 
     lines: Mapping[str, Line]
     why_not: str
-    eps: Mapping[str, float]
+    eps: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def preserves(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Generator, Tensor
@@ -32,7 +32,7 @@ class Widening:
     own: Mapping[tuple[str, int], Spread]
     from_above: bool
     why_not: str
-    eps: Mapping[str, float]
+    eps: Mapping[str, float] = field(default_factory=dict)
 
     def units(self, space: str | None, layer: int) -> Spread | None:
         """Copies of a space's units in an old layer; None where it does not grow."""
@@ -163,7 +163,8 @@ def lemon(old: Anatomy, new: Anatomy, generator: Generator) -> Widening:
     """LEMON's width (Wang et al., arXiv 2310.07999): copies in unequal shares, and average units.
 
     Copies are spread evenly, as in :func:`fpi`, but what reads them adds them up in shares that
-    are drawn (swe.transforms.average), so gradients tell copies apart from the second update on.
+    are drawn (swe.transforms.average), so copies part: at once by plain descent; by Adam, which
+    divides the shares out, from the second update on.
     A space that passes a LayerNorm and grows to no multiple has average units, where they are of
     use: the model's anatomy says whether they keep the function, and what changes it.
     """
