@@ -33,7 +33,7 @@ def test_multiplied_out_the_function_stays(placement: Placement) -> None:
         assert torch.linalg.matrix_rank(blocks).tolist() == [3] * len(blocks)
 
 
-def test_products_begin_without_moments_and_the_rest_keeps_its_own() -> None:
+def test_products_have_no_moments_and_the_rest_keeps_its_own() -> None:
     model = shake(build_factored(SMALL, 3, 1))
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     loss(model).backward()
