@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from swe.base.errors import ConfigError
+from swe.base.errors import CheckpointError, ConfigError
 from swe.base.files import read_json
 from swe.base.interrupt import Interrupted
 from swe.run import precision
@@ -69,6 +70,25 @@ def test_a_run_keeps_what_it_began_with(times: dict[str, float], tmp_path: Path)
     named = train(TASK, CONFIG, tmp_path / "named", speed=kernel)
     assert named["valid"] == summary["valid"]
     assert train(TASK, CONFIG, folder) == summary, "its configuration names what was found"
+
+
+@pytest.mark.parametrize(("begun", "asked"), [("bfloat16", "float32"), ("float32", "bfloat16")])
+def test_no_run_changes_its_precision(begun: Any, asked: Any, tmp_path: Path) -> None:
+    """Neither by its configuration nor by a checkpoint put under another; and it can go on."""
+    of = {name: replace(CONFIG, precision=name) for name in ("float32", "bfloat16")}
+    for name in of:
+        with pytest.raises(Interrupted):
+            train(TASK, of[name], tmp_path / name, stop=iter([False, True]).__next__)
+    before = {path: path.read_bytes() for path in (tmp_path / begun).rglob("*") if path.is_file()}
+    told = rf"\(train.precision: '{begun}' there, '{asked}' here\)"
+    with pytest.raises(ConfigError, match=told):
+        train(TASK, of[asked], tmp_path / begun)
+    assert before == {path: path.read_bytes() for path in before}
+    shutil.copytree(tmp_path / asked / "checkpoints", tmp_path / "moved" / "checkpoints")
+    shutil.copy(tmp_path / begun / "config.json", tmp_path / "moved" / "config.json")
+    with pytest.raises(CheckpointError, match="of another run"):
+        train(TASK, of[begun], tmp_path / "moved")
+    assert train(TASK, of[begun], tmp_path / begun)["steps"] == CONFIG.steps
 
 
 def test_runs_of_a_comparison_share_it(times: dict[str, float], tmp_path: Path) -> None:
