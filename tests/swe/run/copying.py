@@ -53,7 +53,7 @@ class Copy:
         return AttentionShape(self.rows, HEADS, LENGTH, WIDTH // HEADS, self.dropout)
 
     def describe(self) -> dict[str, Any]:
-        return {"task": "copy"}
+        return {"task": "copy", "rows": self.rows}
 
     def build(self, seed: int) -> nn.Module:
         torch.manual_seed(seed)

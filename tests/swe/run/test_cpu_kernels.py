@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from swe.base.errors import ConfigError
 from swe.base.files import read_json
 from swe.base.interrupt import Interrupted
 from swe.run.attention import ON_CPU, choose, measure, within
@@ -21,7 +20,6 @@ from swe.run.cast_once import CastWeights
 from swe.run.cpu_kernels import CpuKernels
 from swe.run.engine import Engine
 from swe.run.loop import train
-from swe.run.measured import first_written
 from swe.run.plain_attention import attend, drop, noise
 from swe.run.run_config import TrainConfig
 from swe.run.speed import SpeedConfig
@@ -208,20 +206,6 @@ def test_a_comparison_measures_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert here["attention_milliseconds"]["products"] == 2.0
         assert "measured_in" not in here
     assert len(asked) == 1, "a second measurement would have found products slower still"
-
-
-def test_first_written_counts(tmp_path: Path) -> None:
-    path = tmp_path / "of" / "it.json"
-
-    def late() -> dict[str, Any]:
-        first_written(path, lambda: {"by": "another"})
-        return {"by": "me"}
-
-    assert first_written(path, late) == {"by": "another"}
-    assert [p.name for p in path.parent.iterdir()] == ["it.json"]
-    path.write_text("{")
-    with pytest.raises(ConfigError, match=r"it.json: not a JSON file .*; remove it, and it is"):
-        first_written(path, late)
 
 
 @pytest.mark.parametrize("kernel", ["products", "math"])
