@@ -166,7 +166,11 @@ class _Loop:
         return bool(both[0]), bool(both[1])
 
     def _describe(self) -> None:
-        spread = {"parallel": self.engine.parallel.mode, "ranks": self.world.size}
+        spread = {
+            "parallel": self.engine.parallel.mode,
+            "ranks": self.world.size,
+            "device_type": self.engine.device.type,
+        }
         speed = to_dict(self.engine.speed) | {
             "attention": self.engine.attention,
             "attention_milliseconds": self.engine.attention_times,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from swe.base.config import one_line
+from swe.base.environment import processor_name
 from swe.base.errors import ConfigError
 from swe.base.files import json_digest, read_json, write_first
 
@@ -66,9 +67,15 @@ def begun_beside(folder: Path | None, task: Any) -> Iterator[Beside]:
                 if json_digest(config["task"]) == wanted:
                     yield Beside(
                         precision=str(config["train"]["precision"]),
-                        device="cuda" if "device" in here else "cpu",
+                        device=_device_type(here),
                         kernel=str(here["speed"]["attention"]),
                         milliseconds=dict(here["speed"].get("attention_milliseconds", {})),
                     )
             except (OSError, ValueError, LookupError, TypeError, AttributeError):
                 continue
+
+
+def _device_type(here: dict[str, Any]) -> str:
+    """Return the type of a run's device; an earlier program wrote its name alone."""
+    of_this_processor = here.get("device") == processor_name()
+    return str(here.get("device_type", "cpu" if of_this_processor else "cuda"))

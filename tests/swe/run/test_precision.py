@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from swe.base.errors import CheckpointError, ConfigError
-from swe.base.files import read_json, write_first
+from swe.base.files import read_json, write_first, write_json
 from swe.base.interrupt import Interrupted
 from swe.run import attention, beginning, precision
 from swe.run.engine import Engine
@@ -127,22 +127,39 @@ def test_machines_of_two_kinds_share_it(
     assert len(said) == (kept == "bfloat16")
 
 
-def test_a_run_made_before_counts(times: dict[str, float], tmp_path: Path) -> None:
-    """Of this task, with its precision and its kernel, though nothing was kept of its start."""
-    made = SpeedConfig(attention="math")
-    train(TASK, replace(CONFIG, steps=4), tmp_path / "runs" / "one", speed=made)
+@pytest.mark.parametrize("written", ["now", "before", "by a GPU"])
+def test_a_run_made_before_counts(
+    written: str, times: dict[str, float], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of this task: its precision, and on a device of this type its kernel; nothing is measured.
+
+    An earlier program wrote no type; a GPU's kernels are other ones, of the same names.
+    """
+    one, two = tmp_path / "runs" / "one", tmp_path / "runs" / "two"
+    train(TASK, replace(CONFIG, steps=4), one, speed=SpeedConfig(attention="math"))
+    here = read_json(one / "environment.json")
+    if written == "before":
+        del here["device_type"]
+    elif written == "by a GPU":
+        here["device_type"] = "cuda"
+    write_json(one / "environment.json", here)
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "config.json").write_text("{")
     times["bfloat16"] = 1000.0
-    speed = SpeedConfig(measured_in=tmp_path)
-    train(TASK, replace(AUTO, steps=4), tmp_path / "runs" / "two", speed=speed)
-    assert stored(tmp_path / "runs" / "two") == "bfloat16"
-    here = read_json(tmp_path / "runs" / "two" / "environment.json")
-    assert here["speed"]["attention"] == "math"
-    assert times["asked"] == 0
-    other = replace(TASK, rows=5)
-    assert settled(AUTO, other, tmp_path / "three", CPU, speed).precision == "float32"
-    assert times["asked"] == 1, "another task's runs say nothing of it"
+    fastest: dict[str, float | None] = {"math": 2.0, "products": 1.0}
+    monkeypatch.setattr(attention, "measure", lambda *given: fastest)
+    train(TASK, replace(AUTO, steps=4), two, speed=SpeedConfig(measured_in=tmp_path))
+    kernel = read_json(two / "environment.json")["speed"]["attention"]
+    assert kernel == ("products" if written == "by a GPU" else "math")
+    assert (stored(two), times["asked"]) == ("bfloat16", 0)
+
+
+def test_runs_of_another_task_say_nothing(times: dict[str, float], tmp_path: Path) -> None:
+    train(TASK, replace(CONFIG, steps=4), tmp_path / "one")
+    times["bfloat16"] = 1000.0
+    other, speed = replace(TASK, rows=5), SpeedConfig(measured_in=tmp_path)
+    assert settled(AUTO, other, tmp_path / "two", CPU, speed).precision == "float32"
+    assert times["asked"] == 1
 
 
 def test_of_two_that_begin_one_run_the_sooner_counts(
