@@ -75,7 +75,7 @@ def on_two_ranks(out: Path) -> None:
     """The runs of two, within their group; what only they can tell goes to facts.json."""
     for mode in MODES:
         train(TASK, CONFIG, out / mode, parallel=mode, speed=SPEED)
-        train(DROPPING, CONFIG, out / f"dropout-{mode}", parallel=mode, speed=SPEED)
+    train(DROPPING, CONFIG, out / "dropping", parallel="ddp", speed=SPEED)
     facts = {"refusal": in_pieces(out / "pieces"), "auto": chosen_apart(out / "auto")}
     facts["casts"] = casts_of_an_update()
     if world_of("ddp").is_first:
