@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,16 @@ import torch
 
 from swe.base.config import from_dict, to_dict
 from swe.base.errors import CheckpointError, ConfigError, NonFiniteLossError
-from swe.base.files import read_json
 from swe.base.interrupt import Interrupted
 from swe.base.platform import peak_resident_memory, require_device, require_posix
 from swe.ranks.distributed import world_of
 from swe.ranks.parallel import Replicated
 from swe.run import checkpoint
+from swe.run.beginning import as_begun, open_run
 from swe.run.due import Due
 from swe.run.engine import Engine
-from swe.run.precision import settled
-from swe.run.record import RunFolder, Spectator, commits_of, environment
-from swe.run.run_config import TrainConfig, described
+from swe.run.record import RunFolder, commits_of, environment
+from swe.run.run_config import TrainConfig
 from swe.run.saved_state import Rows, SavedState
 from swe.run.speed import SpeedConfig
 from swe.run.task import Batch, Task
@@ -69,10 +67,7 @@ def train(
     world = world_of(parallel)
     speed.validate(parallel)
     config.schedule.validate(task.depth, config.steps)
-    first = world.on_first(lambda: settled(config, task, folder, torch.device(device), speed))
-    if config.precision == "auto":  # nothing else is taken over: what differs is refused below
-        config = replace(config, precision=first.precision)
-    run = _open(folder, {"train": described(config), "task": task.describe()}, world)
+    config, run = open_run(task, config, folder, torch.device(device), speed, world, warn)
     summary = world.on_first(lambda: run.summary)
     if summary is not None:
         return summary
@@ -83,13 +78,6 @@ def train(
             return loop.run()
         finally:
             loop.engine.close()
-
-
-def _open(path: Path, config: dict[str, Any], world: World) -> RunFolder:
-    """Open the folder on every rank, after all agreed on the configuration."""
-    world.agree("configuration", config, ConfigError)
-    first = world.on_first(lambda: RunFolder(path, config))
-    return world.all_or_none(lambda: first if world.is_first else Spectator(path, config))
 
 
 def _way(mode: Mode, world: World) -> Parallel:
@@ -131,7 +119,7 @@ class _Loop:
             device,
             str(folder.path),
             parallel,
-            self.world.on_first(lambda: _as_begun(speed, folder)),
+            self.world.on_first(lambda: as_begun(speed, folder)),
         )
         self._resume(warn)
         self.due = Due(self.engine.speed.checkpoint_minutes)
@@ -178,7 +166,11 @@ class _Loop:
         return bool(both[0]), bool(both[1])
 
     def _describe(self) -> None:
-        spread = {"parallel": self.engine.parallel.mode, "ranks": self.world.size}
+        spread = {
+            "parallel": self.engine.parallel.mode,
+            "ranks": self.world.size,
+            "device_type": self.engine.device.type,
+        }
         speed = to_dict(self.engine.speed) | {
             "attention": self.engine.attention,
             "attention_milliseconds": self.engine.attention_times,
@@ -329,18 +321,6 @@ class _Loop:
             }
         self.world.on_first(lambda: self.folder.finish(summary))
         return self.world.on_first(lambda: summary)
-
-
-def _as_begun(speed: SpeedConfig, folder: RunFolder) -> SpeedConfig:
-    """Keep the attention kernel that the run was begun with: another gives other last digits."""
-    path = folder.path / "environment.json"
-    if speed.attention not in ("auto", "measured") or not path.exists():
-        return speed
-    try:
-        earlier = read_json(path)["speed"]["attention"]
-    except (ValueError, LookupError, TypeError):  # half a file, or an older program's: measure anew
-        return speed
-    return replace(speed, attention=earlier)
 
 
 def _peak_memory(device: torch.device) -> int:

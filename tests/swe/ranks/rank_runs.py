@@ -32,7 +32,7 @@ from swe.sharing.schedule import AlwaysShared, SweAdaptive, SweFixed, SweMultist
 from swe.sharing.share_then_unshare import prepare
 from swe.sharing.stack import find_stack
 from swe.sharing.unshare import unshare
-from tests.swe.ranks import killed_rank
+from tests.swe.ranks import killed_rank, narrow_runs
 from tests.swe.ranks.ranks import run_ranks
 from tests.swe.sharing.residual import RegressionTask
 
@@ -109,6 +109,7 @@ def job(out: Path, size: int) -> None:
                     stop=StopAfter(STOPS[size]),
                 )
         if size == 2:
+            narrow_runs.on_two_ranks(out / "narrow")
             graphs = {mode: compiled(mode, out / f"2-{mode}-blocks") for mode in MODES}
             for mode in MODES:
                 train(killed_rank.TASK, killed_rank.CONFIG, out / f"unbroken-{mode}", parallel=mode)
@@ -244,6 +245,7 @@ def all_runs(out: Path) -> None:
     for chain in CHAINS:
         with pytest.raises(Interrupted):
             train(TASK, CONFIGS["swe-m"], out / chain, stop=StopAfter(STOPS[1]))
+    narrow_runs.alone(out / "narrow")
     run_ranks(2, job, out, 2)
     run_ranks(4, job, out, 4)
     for chain in CHAINS:
