@@ -16,33 +16,26 @@ Maps = tuple[Copies | None, ...]
 
 @dataclass(frozen=True)
 class Widening:
-    """Copies of the units of every space that grows.
+    """Copies of the units of every space that grows, the same in every layer: tied layers stay so.
 
-    ``common``: spaces that occur outside the layers, one choice for the whole model; ``own``: those
-    of a layer alone, a choice for each old layer. ``from_above``: copies, other than the units
-    themselves, compute what the next layer's unit does. ``why_not``: why the function changes, "".
+    ``from_above``: copies, other than the units themselves, compute what the next layer's unit
+    does. ``why_not``: why the function changes, "".
     """
 
-    common: Mapping[str, Units]
-    own: Mapping[tuple[str, int], Units]
+    units: Mapping[str, Units]
     from_above: bool
     why_not: str
 
-    def units(self, space: str | None, layer: int) -> Units | None:
-        """Copies of a space's units in an old layer; None where it does not grow."""
-        if space is None:
-            return None
-        return self.common.get(space) or self.own.get((space, layer))
-
     def terms(self, layer: int, depth: int, axes: tuple[Axis, ...]) -> list[tuple[int, Maps]]:
         """Return (old layer, maps of its axes) of each term of a layer's parameter."""
-        maps = tuple(self._map(axis, layer) for axis in axes)
+        maps = tuple(map(self.of, axes))
         grows = [n for n, axis in enumerate(axes) if axis.way == "out" and maps[n] is not None]
         if not self.from_above or layer == depth - 1 or not grows:
             return [(layer, maps)]
         [at] = grows
-        axis, units = axes[at], self.units(axes[at].space, layer)
-        assert units is not None
+        axis = axes[at]
+        assert axis.space is not None
+        units = self.units[axis.space]
         itself = (torch.arange(len(units.index)) < units.old).repeat_interleave(axis.each)
         parts = []
         for parent, kept in ((layer, itself), (layer + 1, ~itself)):
@@ -52,11 +45,13 @@ class Widening:
             parts.append((parent, (*maps[:at], only, *maps[at + 1 :])))
         return parts
 
-    def _map(self, axis: Axis, layer: int) -> Copies | None:
-        units = self.units(axis.space, layer)
-        if units is None:
+    def of(self, axis: Axis) -> Copies | None:
+        """Return the map of an axis; None where it does not grow."""
+        if axis.space is None or axis.space not in self.units:
             return None
-        return (units.out() if axis.way == "out" else units.into()).entries(axis.each, axis.blocks)
+        units = self.units[axis.space]
+        way = units.out() if axis.way == "out" else units.into()
+        return way.entries(axis.each, axis.blocks)
 
 
 Choose = Callable[[int, int, Generator], Tensor]
@@ -82,27 +77,20 @@ def evenly(old: int, new: int, generator: Generator) -> Tensor:
 def _widening(
     old: Anatomy, new: Anatomy, generator: Generator, choose: Choose, *, from_above: bool = False
 ) -> Widening:
-    outside = {axis.space for axes in old.rest.values() for axis in axes}
-    common: dict[str, Units] = {}
-    own: dict[tuple[str, int], Units] = {}
-    why = []
-    for space, few in old.widths.items():
-        many = new.widths[space]
-        if many == few:
-            continue
-        if space in outside:
-            common[space] = Units.of(choose(few, many, generator), few)
-            if space in old.normed and not common[space].evenly:
-                why.append(
-                    f"LayerNorm sees {space} units that are copied unequally often ({few} to "
-                    f"{many}; take a multiple, and a way that copies evenly)"
-                )
-            continue
-        for layer in range(old.depth):
-            own[space, layer] = Units.of(choose(few, many, generator), few)
-    if from_above and (common or own):
+    units = {
+        space: Units.of(choose(few, new.widths[space], generator), few)
+        for space, few in old.widths.items()
+        if new.widths[space] != few
+    }
+    why = [
+        f"LayerNorm sees {space} units that are copied unequally often ({own.old} to "
+        f"{len(own.index)}; take a multiple, and a way that copies evenly)"
+        for space, own in units.items()
+        if space in old.normed and not own.evenly
+    ]
+    if from_above and units:
         why.append("new units compute what the next layer's do")
-    return Widening(common, own, from_above, "; ".join(why))
+    return Widening(units, from_above, "; ".join(why))
 
 
 def net2net(old: Anatomy, new: Anatomy, generator: Generator) -> Widening:
