@@ -185,7 +185,7 @@ def pretrain(options: Options, stop: Callable[[], bool]) -> dict[str, Any]:
             folder,
             device=device,
             parallel=options.parallel,
-            speed=options.speed,
+            speed=options.speed.shared_in(options.out),  # arms of one OUT are compared
             stop=stop,
             warn=bars.say,
             progress=lambda step, row: bars("train", step, config.steps),

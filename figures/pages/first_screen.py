@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from evidence.cells import most_careful
 from evidence.claim import Verdict, in_words
 from evidence.comparison import Interval, is_tuned, paired, weight, word_of
 from evidence.plateau import on_plateau, told
@@ -25,7 +26,6 @@ from evidence.results import (
 from figures.base.tables import plain_markdown, verdict_counts
 from figures.base.wording import count, interval, size_of
 from figures.pages.claims_page import claim_link
-from figures.pages.language_arms import most_careful
 from swe.base.errors import ResultError
 
 ARM, START = "swe-f", "equal-start"

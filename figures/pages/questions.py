@@ -231,7 +231,7 @@ QUESTIONS = (
     Question(
         id="languages",
         heading="Is there a BERT in which sharing wins?",
-        claims=("LANG-COMPOSITION", "LANG-HIERARCHY", "LANG-STOCK"),
+        claims=("LANG-COMPOSITION", "LANG-CELLS", "LANG-HIERARCHY", "LANG-STOCK"),
         answers={
             V.HOLDS: "Yes: on a language in which one skill serves every depth, SWE ends below the "
             "tuned baseline and below its own start.",

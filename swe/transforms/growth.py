@@ -13,10 +13,10 @@ from torch import Generator
 
 from swe.base.config import require
 from swe.base.errors import ConfigError
-from swe.transforms.anatomy import Anatomy, Axis, require_growth
+from swe.transforms.anatomy import Anatomy, require_growth
 from swe.transforms.depth import DEPTHS, Origins
-from swe.transforms.maps import Copies, Line, Term
-from swe.transforms.width import WIDTHS, Widening, along
+from swe.transforms.maps import Line, Term
+from swe.transforms.width import WIDTHS, Widening
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,9 @@ class Growth:
                 "each branch none can; grow with depth = 'stack', or a Pre-LN model"
             )
         widening = WIDTHS[self.width](old, new, generator)
-        lines = {name: _outside(name, axes, widening) for name, axes in old.rest.items()}
+        lines: dict[str, Line] = {
+            name: (Term(name, tuple(map(widening.of, axes))),) for name, axes in old.rest.items()
+        }
         for layer, active in enumerate(origins.active):
             for name, axes in old.layer.items():
                 silent = not active and name in old.ends
@@ -91,18 +93,6 @@ arXiv 2405.15319); interpolation (Chang et al., arXiv 1710.10348); identity grow
 arXiv 2201.05125); Net2Net (arXiv 1511.05641); bert2BERT's two initialisations, each with its depth
 by stacking (Chen et al., arXiv 2110.07143); LEMON, width and depth (Wang et al., arXiv
 2310.07999)."""
-
-
-def _outside(name: str, axes: tuple[Axis, ...], widening: Widening) -> Line:
-    maps = tuple(axis_map(axis, widening) for axis in axes)
-    return (Term(name, maps),)
-
-
-def axis_map(axis: Axis, widening: Widening) -> Copies | None:
-    """Return the map of an axis outside the layers."""
-    if axis.space is None or axis.space not in widening.common:
-        return None
-    return along(axis, widening.common[axis.space])
 
 
 def _why_not(origins: Origins, widening: Widening) -> str:

@@ -19,35 +19,28 @@ Spread = Units | Averages
 
 @dataclass(frozen=True)
 class Widening:
-    """Copies of the units of every space that grows.
+    """Copies of the units of every space that grows, the same in every layer: tied layers stay so.
 
-    ``common``: spaces that occur outside the layers, one choice for the whole model; ``own``: those
-    of a layer alone, a choice for each old layer. ``from_above``: copies, other than the units
-    themselves, compute what the next layer's unit does. ``why_not``: why the function changes, "".
-    ``eps``: what the epsilon of the LayerNorms of a space is to be multiplied by; without an entry
-    it stays.
+    ``from_above``: copies, other than the units themselves, compute what the next layer's unit
+    does. ``why_not``: why the function changes, "". ``eps``: what the epsilon of the LayerNorms of
+    a space is to be multiplied by; without an entry it stays.
     """
 
-    common: Mapping[str, Spread]
-    own: Mapping[tuple[str, int], Spread]
+    units: Mapping[str, Spread]
     from_above: bool
     why_not: str
     eps: Mapping[str, float] = field(default_factory=dict)
 
-    def units(self, space: str | None, layer: int) -> Spread | None:
-        """Copies of a space's units in an old layer; None where it does not grow."""
-        if space is None:
-            return None
-        return self.common.get(space) or self.own.get((space, layer))
-
     def terms(self, layer: int, depth: int, axes: tuple[Axis, ...]) -> list[tuple[int, Maps]]:
         """Return (old layer, maps of its axes) of each term of a layer's parameter."""
-        maps = tuple(self._map(axis, layer) for axis in axes)
+        maps = tuple(map(self.of, axes))
         grows = [n for n, axis in enumerate(axes) if axis.way == "out" and maps[n] is not None]
         if not self.from_above or layer == depth - 1 or not grows:
             return [(layer, maps)]
         [at] = grows
-        axis, units = axes[at], self.units(axes[at].space, layer)
+        axis = axes[at]
+        assert axis.space is not None
+        units = self.units[axis.space]
         assert isinstance(units, Units)
         itself = (torch.arange(len(units.index)) < units.old).repeat_interleave(axis.each)
         parts = []
@@ -58,18 +51,15 @@ class Widening:
             parts.append((parent, (*maps[:at], only, *maps[at + 1 :])))
         return parts
 
-    def _map(self, axis: Axis, layer: int) -> Copies | None:
-        units = self.units(axis.space, layer)
-        if units is None:
+    def of(self, axis: Axis) -> Copies | None:
+        """Return the map of an axis; None where it does not grow."""
+        if axis.space is None or axis.space not in self.units:
             return None
-        return along(axis, units)
-
-
-def along(axis: Axis, units: Spread) -> Copies:
-    """Return the map of an axis of a space that grows."""
-    if isinstance(units, Averages):
-        return units.along(axis)
-    return (units.out() if axis.way == "out" else units.into()).entries(axis.each, axis.blocks)
+        units = self.units[axis.space]
+        if isinstance(units, Averages):
+            return units.along(axis)
+        way = units.out() if axis.way == "out" else units.into()
+        return way.entries(axis.each, axis.blocks)
 
 
 Choose = Callable[[int, int, Generator], Tensor]
@@ -103,33 +93,25 @@ def _widening(
     *,
     from_above: bool = False,
 ) -> Widening:
-    outside = {axis.space for axes in old.rest.values() for axis in axes}
-    common: dict[str, Spread] = {}
-    own: dict[tuple[str, int], Spread] = {}
+    units: dict[str, Spread] = {}
     eps: dict[str, float] = {}
     why = []
     for space, few in old.widths.items():
         many = new.widths[space]
         if many == few:
             continue
-        if space in outside:
-            common[space] = units = spreading(space, few, many, generator)
-            if isinstance(units, Averages):
-                eps[space] = units.eps
-                why += [
-                    f"{cannot} ({few} to {many}; take a multiple)" for cannot in old.averaged or ()
-                ]
-            elif space in old.normed and not units.evenly:
-                why.append(
-                    f"LayerNorm sees {space} units that are copied unequally often ({few} to "
-                    f"{many}; take a multiple, and a way that copies evenly)"
-                )
-            continue
-        for layer in range(old.depth):
-            own[space, layer] = spreading(space, few, many, generator)
-    if from_above and (common or own):
+        units[space] = own = spreading(space, few, many, generator)
+        if isinstance(own, Averages):
+            eps[space] = own.eps
+            why += [f"{cannot} ({few} to {many}; take a multiple)" for cannot in old.averaged or ()]
+        elif space in old.normed and not own.evenly:
+            why.append(
+                f"LayerNorm sees {space} units that are copied unequally often ({few} to "
+                f"{many}; take a multiple, and a way that copies evenly)"
+            )
+    if from_above and units:
         why.append("new units compute what the next layer's do")
-    return Widening(common, own, from_above, "; ".join(why), eps)
+    return Widening(units, from_above, "; ".join(why), eps)
 
 
 def _equally(choose: Choose) -> Spreading:

@@ -35,8 +35,8 @@ def test_a_column_a_cell_and_what_was_not_run(tmp_path: Path) -> None:
         "SWE-M",
         AGAINST_START,
     ]
-    pre, post, stock = found.rows
-    assert [row["cell"] for row in found.rows] == [
+    pre, post, stock, mean = found.rows
+    assert [row["cell"] for row in found.rows[:3]] == [
         "Pre-LN, 2 hops, 10 updates, n = 5",
         "Post-LN, 2 hops, 10 updates, n = 5",
         "Pre-LN, 2 hops, transformers’ encoder, 10 updates, n = 5",
@@ -45,6 +45,9 @@ def test_a_column_a_cell_and_what_was_not_run(tmp_path: Path) -> None:
     assert pre["swe-f"].startswith("−0.90 [−0.90, −0.89] helps; 1 of 5"), "most arms speak"
     assert post["swe-f"].startswith("+1.00 [+1.00, +1.01] hurts")
     assert (post["swe-m"], stock["swe-m"]) == ("not run", "not run")
+    assert mean["cell"] == "mean of these 3, n = 15"
+    assert mean["swe-f"].startswith("−0.26 [−0.27, −0.26] helps")
+    assert (mean["baseline"], mean["swe-m"]) == ("—", "—")
     assert pre[AGAINST_START].startswith("−0.40 [−0.40, −0.40] helps")
 
 
