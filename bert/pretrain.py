@@ -108,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument(
         "--grow",
         choices=METHODS,
-        help="grow the model of --start-from to --size first: fpi, aki, net2net in width,\n"
+        help="grow the model of --start-from to --size first: fpi, aki, net2net, lemon in width,\n"
         "stacking, interpolation, identity in depth; each does both where both differ",
     )
     line.add_argument(

@@ -7,7 +7,7 @@ A way to choose each layer's origin (``swe.transforms.depth``) with a way to cho
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Generator
 
@@ -23,11 +23,14 @@ from swe.transforms.width import WIDTHS, Widening
 class Grown:
     """What a growth makes of a model: every parameter's line, and whether its function stays.
 
-    ``why_not``: "" where the large model computes the small one's function, to rounding.
+    ``why_not``: "" where the large model computes the small one's function, to rounding. ``eps``:
+    by spaces, what the epsilon of their LayerNorms has to be multiplied by for that, as it is no
+    weight; spaces without an entry keep it.
     """
 
     lines: Mapping[str, Line]
     why_not: str
+    eps: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def preserves(self) -> bool:
@@ -73,7 +76,7 @@ class Growth:
                     )
                     for parent, maps in widening.terms(origins.parents[layer], old.depth, axes)
                 )
-        return Grown(lines, _why_not(origins, widening))
+        return Grown(lines, _why_not(origins, widening), widening.eps)
 
 
 METHODS: dict[str, Growth] = {
@@ -83,11 +86,13 @@ METHODS: dict[str, Growth] = {
     "net2net": Growth(depth="identity", width="net2net"),
     "fpi": Growth(depth="stack", width="fpi"),
     "aki": Growth(depth="stack", width="aki"),
+    "lemon": Growth(depth="identity", width="lemon"),
 }
 """By the names of their papers: Gong et al. 2019 (progressive stacking) and G_stack (Du et al.,
 arXiv 2405.15319); interpolation (Chang et al., arXiv 1710.10348); identity growth (Evci et al.,
-arXiv 2201.05125, LEMON's depth, arXiv 2310.07999); Net2Net (arXiv 1511.05641); bert2BERT's two
-initialisations, each with its depth by stacking (Chen et al., arXiv 2110.07143)."""
+arXiv 2201.05125); Net2Net (arXiv 1511.05641); bert2BERT's two initialisations, each with its depth
+by stacking (Chen et al., arXiv 2110.07143); LEMON, width and depth (Wang et al., arXiv
+2310.07999)."""
 
 
 def _why_not(origins: Origins, widening: Widening) -> str:

@@ -31,7 +31,12 @@ def wide(config: BertConfig) -> BertConfig:
 
 def shaken(config: BertConfig) -> Bert:
     """A model in float64 without a zero bias or a LayerNorm that is the identity."""
-    model = build_bert(config, 1).double()
+    return shake(build_bert(config, 1))
+
+
+def shake(model: Bert) -> Bert:
+    """The model itself, in float64, every parameter moved."""
+    model.double()
     draw = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for parameter in model.parameters():
