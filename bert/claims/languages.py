@@ -190,7 +190,7 @@ CLAIMS = {
         statement,
         "ours",
         "",
-        "docs/bert.md#languages-whose-truth-is-known",
+        "docs/languages.md#languages-whose-truth-is-known",
         judge_cells,
         f"python paper_repro.py languages claims --language {name}",
     )
@@ -209,7 +209,7 @@ STOCK = Claim(
     "start without tying",
     "ours",
     "",
-    "docs/bert.md#on-an-encoder-of-transformers",
+    "docs/languages.md#on-an-encoder-of-transformers",
     judge_cells,
     "python paper_repro.py languages claims --set encoder=transformers",
 )
@@ -219,7 +219,7 @@ TOGETHER = Claim(
     "and encoders, SWE-F ends below the tuned baseline and below its own start without tying",
     "ours",
     "",
-    "docs/bert.md#all-cells-together",
+    "docs/languages.md#all-cells-together",
     judge_together,
     "python paper_repro.py languages claims --language composition",
 )

@@ -1,12 +1,12 @@
 """Every arm on the composition language, one row a cell on record: the answer at a glance.
 
 Cells are those of ``evidence.cells``, from LANGUAGE_SEEDS paired seeds on; below the cells of one
-number of hops stands their mean.
+number of hops stands their mean, and at the end that of all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,11 @@ class LanguageArms:
     about: str
 
 
-def language_arms(tables: Sequence[Table]) -> LanguageArms | None:
+def language_arms(tables: Sequence[Table], *, short: bool = False) -> LanguageArms | None:
     """Put the cells below one another; None where no table has enough seeds.
 
-    ResultError, naming the file, for a table without what its kind holds.
+    ``short``: of all but the fewest hops, the mean of several cells stands for them. ResultError,
+    naming the file, for a table without what its kind holds.
     """
     shown = {
         _cell(table.data["study"]): table.data
@@ -47,29 +48,37 @@ def language_arms(tables: Sequence[Table]) -> LanguageArms | None:
     shown = {cell: shown[cell] for cell in sorted(shown, key=_place)}
     arms = dict.fromkeys(name for data in shown.values() for name in data["order"])
     headings = {"cell": "Encoder"} | {arm: arm_look(arm).label for arm in arms}
+    numbers = sorted({_hops(data) for data in shown.values()})
     rows = []
-    for hops in sorted({_hops(data) for data in shown.values()}):
+    for hops in numbers:
         cells = {cell: data for cell, data in shown.items() if _hops(data) == hops}
-        rows += [
-            {"cell": f"{cell}, {_updates(data)} updates, n = {seeds_of(data)}"}
-            | {arm: _told(data, arm) for arm in arms}
-            | {AGAINST_START: _interval(paired(data, ARM, START))}
-            for cell, data in cells.items()
-        ]
+        if len(cells) == 1 or hops == numbers[0] or not short:
+            rows += [
+                {"cell": f"{cell}, {_updates(data)} updates, n = {seeds_of(data)}"}
+                | {arm: _told(data, arm) for arm in arms}
+                | {AGAINST_START: _interval(paired(data, ARM, START))}
+                for cell, data in cells.items()
+            ]
         if len(cells) > 1:
-            together = list(cells.values())
-            rows.append(
-                {"cell": f"mean of these {len(cells)}, n = {sum(map(seeds_of, together))}"}
-                | {arm: _mean(together, arm) for arm in arms}
-                | {AGAINST_START: _interval(over_cells(together, ARM, START))}
-            )
+            rows.append(_mean_row(f"{hops} hops, mean of {len(cells)}", cells.values(), arms))
+    if len(numbers) > 1:
+        rows.append(_mean_row(f"all, mean of {len(shown)}", shown.values(), arms))
     about = "; ".join(dict.fromkeys(map(_about, shown.values())))
     return LanguageArms(headings | {AGAINST_START: AGAINST_START}, rows, about)
 
 
 def block(records: Path) -> str:
     """Return the table as markdown. ``records``: the default run's folder, studies beside it."""
-    found = language_arms(recorded_languages(records.parent / "studies"))
+    return _block(records, short=True)
+
+
+def full_block(records: Path) -> str:
+    """Return the table with every cell, as :func:`block` does."""
+    return _block(records, short=False)
+
+
+def _block(records: Path, *, short: bool) -> str:
+    found = language_arms(recorded_languages(records.parent / "studies"), short=short)
     if found is None:
         return "No such run on record."
     return f"{markdown(found.headings, found.rows)}\n\n{found.about}"
@@ -99,6 +108,15 @@ def _told(data: dict[str, Any], arm: str) -> str:
     if arm == data["reference"]:
         return f"{fixed(entry['loss']['mean'], 2)} nats; {learnt}"
     return f"{interval(entry['difference'], 2)} {entry['verdict']}; {learnt}"
+
+
+def _mean_row(name: str, cells: Iterable[dict[str, Any]], arms: Iterable[str]) -> dict[str, str]:
+    together = list(cells)
+    return (
+        {"cell": f"{name} cells, n = {sum(map(seeds_of, together))}"}
+        | {arm: _mean(together, arm) for arm in arms}
+        | {AGAINST_START: _interval(over_cells(together, ARM, START))}
+    )
 
 
 def _mean(together: list[dict[str, Any]], arm: str) -> str:

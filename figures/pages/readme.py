@@ -92,6 +92,7 @@ OF_FOLDERS: dict[str, Callable[[Path], str]] = {
     "commands": first_screen.commands,
     "factors": factors.table,
     "language-arms": language_arms.block,
+    "language-cells": language_arms.full_block,
     "ranks": plans.ranks,
     "plateau": plateau.left_table,
 }
@@ -102,6 +103,7 @@ PAGES = {
     "docs/claims.md": "default",
     "docs/default_run.md": "default",
     "docs/bert.md": "studies",
+    "docs/languages.md": "studies",
     "docs/data.md": "data",
     "docs/finetune.md": "finetune",
     "docs/forecast.md": "forecast",
