@@ -32,6 +32,7 @@ from figures.pages import (
     factors,
     first_screen,
     foreign,
+    hessian_grid,
     language_arms,
     plans,
     plateau,
@@ -91,6 +92,7 @@ OF_FOLDERS: dict[str, Callable[[Path], str]] = {
     "cases": first_screen.cases,
     "commands": first_screen.commands,
     "factors": factors.table,
+    "hessian-grid": hessian_grid.table,
     "language-arms": language_arms.block,
     "ranks": plans.ranks,
 }
