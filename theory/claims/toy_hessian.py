@@ -71,9 +71,10 @@ def _curve(data: dict[str, Any], setting: dict[str, Any]) -> str:
     said = ", ".join(
         f"{part} {setting['parts'][part][versus]['mean'][at]:+.2f}" for part in _parts([setting])
     )
+    edge = "" if setting["inside"] else ", its rate at the grid's edge"
     return (
         f"gamma {setting['gamma']:g} eps {setting['eps']:g} T {setting['steps']}, tau "
-        f"{data['tau'][at]:g}: {means[at]:+.2f} ({said})"
+        f"{data['tau'][at]:g}: {means[at]:+.2f} ({said}){edge}"
     )
 
 

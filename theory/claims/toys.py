@@ -215,8 +215,8 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
         ),
         _claim(
             "TOY-DIAGONAL",
-            "So it does under AdamW, preconditioned by a fixed diagonal: the gradients' root mean "
-            "square at the start",
+            "Unrolled blocks under AdamW: preconditioned by a fixed diagonal, the gradients' root "
+            "mean square at the start, that quadratic says so too",
             "toy_hessian",
             "which-part-of-the-curvature-says-so",
             toy_hessian.diagonal,

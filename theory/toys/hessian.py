@@ -26,7 +26,10 @@ and always shared (1) among them; right if the measurement leaves it
 (`theory.toys.placed.not_worse`).
 
 What was known before: whether SWE-F wins, from `theory.toys.judged` and its grid; and all curves of
-this grid's settings, predicted and measured, of six networks that are in neither set here.
+this grid's settings, predicted and measured, of six networks that are in neither set here. After a
+first look at the default run, and before the grid's record, its rates were moved to lie round those
+of the six, AdamW was given a second cell, because one cannot stand for the grid, and 8 networks and
+200 updates became 6 and 160 for time; the rule stayed.
 """
 
 from __future__ import annotations
@@ -194,16 +197,23 @@ def judge(
     return entries
 
 
-SCALES = {"smoke": ((20,), 2, 2, 2), "small": ((200,), 4, 8, 3), "full": ((100, 400), 6, 16, 7)}
+SCALES = {"smoke": ((20,), 2, 2, 2), "small": ((160,), 4, 6, 3), "full": ((100, 400), 6, 16, 7)}
 """Updates, tuning and judging networks, rates of a grid at most."""
-MIDDLE = {"sgd": (6.4, 3.2, 12.8), "adamw": (0.1, 0.2, 0.05)}
-"""Rates of a short grid."""
+MIDDLE = {
+    ("sgd", 1.0): (3.2, 1.6, 6.4),
+    ("sgd", 0.3): (25.6, 12.8, 51.2),
+    ("adamw", 1.0): (0.1, 0.05, 0.2),
+    ("adamw", 0.3): (0.2, 0.1, 0.4),
+}
+"""Rates of a short grid, by optimiser and gamma."""
 CELLS = (
     Cell(optimiser="sgd", gamma=1.0, eps=0.3),
     Cell(optimiser="sgd", gamma=1.0, eps=1.0),
     Cell(optimiser="sgd", gamma=0.3, eps=2.0),
     Cell(optimiser="adamw", gamma=1.0, eps=0.3),
+    Cell(optimiser="adamw", gamma=0.3, eps=0.3),
 )
+"""Of the default run."""
 
 
 def judge_all(
@@ -220,7 +230,11 @@ def judge_all(
     entries: list[dict[str, Any]] = []
     for cell in cells:
         grid = RATES[cell.optimiser]
-        chosen = grid if rates >= len(grid) else tuple(sorted(MIDDLE[cell.optimiser][:rates]))
+        chosen = (
+            grid
+            if rates >= len(grid)
+            else tuple(sorted(MIDDLE[cell.optimiser, cell.gamma][:rates]))
+        )
         found = judge(cell, lengths, tuple(seeds[:tuning]), tuple(seeds[tuning:]), chosen)
         entries += found
         done(found)

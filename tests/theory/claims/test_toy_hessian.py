@@ -41,6 +41,7 @@ def data(full: int, rest: int, judging: int = 8) -> dict[str, Any]:
             "eps": 0.3,
             "steps": 200,
             "coupling": 0.4,
+            "inside": optimiser == "sgd",
             "measured": said(MEASURED) | {"best_tau_set": [0.1, 0.2]},
             "parts": {"full": said(words(full)), "commuting": said(words(rest))},
         }
@@ -77,7 +78,9 @@ def test_the_evidence_has_every_count(tmp_path: Path) -> None:
     assert "measured helps 2, no gain 1, hurts 2. Right, by part of the Hessian: full 4 of 5 (3 " \
         "of the 4 that helped or hurt), best tau 1 of 1; commuting 0 of 5 (0 of the 4" \
         in record.evidence  # fmt: skip
-    assert "tau 0.1: -0.50 (full -0.50, commuting -0.50)" in record.evidence
+    assert "tau 0.1: -0.50 (full -0.50, commuting -0.50). |[H, Q]|" in record.evidence
+    [record] = [record for record in toy_claims(tmp_path) if record.id == "TOY-DIAGONAL"]
+    assert record.evidence.endswith("(full -0.50, commuting -0.50), its rate at the grid's edge")
 
 
 def test_only_what_helped_or_hurt_is_decided() -> None:

@@ -12,6 +12,7 @@ from theory.models.quadratic import linear_steps
 from theory.toys.hessian import (
     CELLS,
     FRACTIONS,
+    MIDDLE,
     PARTS,
     SCALES,
     Cell,
@@ -128,3 +129,4 @@ def test_the_default_run_has_what_the_claims_read(optimiser: str) -> None:
 def test_the_grid_names_each_cell_once() -> None:
     assert len(set(toy_hessian.grid())) == len(toy_hessian.grid()) == 2 * 2 * 4
     assert set(CELLS) <= set(toy_hessian.grid())
+    assert {(cell.optimiser, cell.gamma) for cell in CELLS} <= set(MIDDLE)
