@@ -35,7 +35,8 @@ def table(records: Path) -> str:
         for optimiser, title in TITLES.items():
             settings = [s for s in data["settings"] if s["optimiser"] == optimiser]
             rows += [_row(data, inner, setting) for setting in settings]
-            rows.append(_sum(inner, settings, title))
+            if settings:
+                rows.append(_sum(inner, settings, title))
         here = data["environment"]
         edges = sum(not setting["inside"] for setting in data["settings"])
         return (
@@ -89,7 +90,7 @@ def _sum(inner: Sequence[int], settings: Sequence[dict[str, Any]], title: str) -
         for part in PARTS
     )
     return {
-        "setting": f"**{title}, all**",
+        "setting": f"{title}, all",
         **_signs(inner, settings),
         "tau": "",
         "said": f"right: {best} of {len(settings)}",

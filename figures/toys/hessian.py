@@ -37,8 +37,9 @@ def _panels(data: dict[str, Any]) -> Figure:
         axes.set_visible(False)
     for axes in panels[:, 0]:
         axes.set_ylabel("$\\log_{10}$ loss")
-    for axes in panels[-1]:
+    for axes in panels.ravel()[: len(settings)][-COLUMNS:]:  # the last one of each column
         axes.set_xlabel("$\\tau/T$")
+        axes.tick_params(labelbottom=True)
     measured = Line2D([], [], color=style.INK, marker="o", linestyle="", label="measured")
     lines = [
         Line2D([], [], color=colour, linestyle=dash, label=LABELS[part])
@@ -101,6 +102,7 @@ FIGURE = of_file(
     _caption,
     name="toy_hessian",
     title="Which part of the curvature says that sharing pays",
-    alt="Final loss against the untie time, one panel a setting: measured points follow the line "
-    "of the full Hessian, and not those of its parts that keep mean and differences apart.",
+    alt="Final loss against the untie time, one panel a setting: measured points with intervals "
+    "beside the lines of the full Hessian, of it without the coupling of mean and differences, "
+    "and of its exchangeable part.",
 )

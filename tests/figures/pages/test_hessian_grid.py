@@ -28,7 +28,7 @@ def test_the_grid_is_a_row_a_setting_and_a_sum(tmp_path: Path) -> None:
     row = next(line for line in lines if line.startswith("| SGD, γ 1"))
     assert row.startswith(CELLS)
     assert row.endswith("| 0.1, 0, 0 | -0.40 at 0.1 | -0.50 |")
-    [total] = [line for line in lines if "SGD, all" in line]
+    [total] = [line for line in lines if line.startswith("| SGD, all |")]
     assert "| 4, 0, 0 | 4, 0, 0 of 4 | 4, 0, 0 of 4 |  | right: 2, 0, 0 of 2 |" in total
     assert "(0 at an end of the rates tried)" in lines[-1]
     assert "`python -m it`, commit 0123456789." in lines[-1]
