@@ -60,6 +60,13 @@ def test_the_page_tells_the_record_that_is_shipped() -> None:
     for part in ("commuting", "exchangeable"):
         assert found["sgd", part][0] < 0.4
         assert found["sgd", part][1] < 5
+    hurts, helps = (
+        [(s, i) for s in data["settings"] for i in inner
+         if s["optimiser"] == "sgd" and s["measured"]["verdict"][i] == word]
+        for word in ("hurts", "helps")
+    )  # fmt: skip
+    assert sum(s["parts"]["commuting"]["verdict"][i] == "hurts" for s, i in hurts) >= len(hurts) - 1
+    assert not any(s["parts"]["commuting"]["verdict"][i] == "helps" for s, i in helps)
     assert 0.5 < found["adamw", "full"][0] <= found["adamw", "commuting"][0] < 0.9
     assert found["adamw", "full"][1] < 7
     for setting in data["settings"]:
