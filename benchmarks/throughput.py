@@ -53,6 +53,7 @@ from benchmarks.side_by_side.contestants import NAMES
 from benchmarks.side_by_side.settings import Settings, prepare
 from benchmarks.side_by_side.worker import serve
 from figures.pages.throughput import table
+from swe.base.config import require_count
 from swe.base.errors import ConfigError
 from swe.base.files import read_json, write_json
 from swe.base.options import Parser
@@ -108,8 +109,8 @@ class Comparison:
             "gates": {},
             "turns": [],
         } | notes
-        if out.exists():
-            found = read_json(out)
+        found = stored(out)
+        if found is not None:
             if found.get("settings") != self.record["settings"]:
                 raise ConfigError(f"{out}: holds a comparison of other settings; name another file")
             self.record = found
@@ -209,6 +210,19 @@ class Comparison:
         write_json(self.out, self.record)
 
 
+def stored(out: Path) -> dict[str, Any] | None:
+    """Return the record that is there. ConfigError for a file that is none."""
+    if not out.exists():
+        return None
+    try:
+        found = read_json(out)
+        if found["format"] == FORMAT and isinstance(found["settings"], dict):
+            return dict(found)
+    except (ValueError, LookupError, TypeError):
+        pass
+    raise ConfigError(f"{out}: is no record of this program; name another file or remove it")
+
+
 def settled(settings: Settings, out: Path) -> tuple[Settings, dict[str, Any]]:
     """Return the settings with our kernel named, as in the record ``out`` if it is there.
 
@@ -218,9 +232,11 @@ def settled(settings: Settings, out: Path) -> tuple[Settings, dict[str, Any]]:
         return settings, {}
     if settings.precision == "bfloat16" and not has_bfloat16_units():
         return settings, {"not_run": "this processor has no units for bfloat16"}
-    if out.exists():
-        kernel = read_json(out).get("settings", {}).get("attention", settings.attention)
-        return replace(settings, attention=kernel), {}
+    found = stored(out)
+    if found is not None:
+        return replace(
+            settings, attention=found["settings"].get("attention", settings.attention)
+        ), {}
     torch.set_num_threads(1)
     settings, times = settings.measured()
     return settings, {"attention_milliseconds": times}
@@ -250,6 +266,8 @@ def main() -> None:
     deadline = time.monotonic() + 60 * given.max_minutes
     out = given.out or Path(f"results/throughput/{given.device}-{given.size}-{given.length}.json")
     try:
+        for option in ("blocks", "turns"):
+            require_count(f"--{option}", getattr(given, option))
         settings = Settings(
             device=given.device,
             precision=given.precision,

@@ -111,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument(
         "--grow",
         choices=[*METHODS, *LEARNED],
-        help="grow the model of --start-from to --size first: fpi, aki, net2net in width,\n"
+        help="grow the model of --start-from to --size first: fpi, aki, net2net, lemon in width,\n"
         "stacking, interpolation, identity in depth, each both where both differ; or by a\n"
         "map that is fitted on the run's own loss: ligo, mango",
     )
@@ -195,7 +195,7 @@ def pretrain(options: Options, stop: Callable[[], bool]) -> dict[str, Any]:
             folder,
             device=device,
             parallel=options.parallel,
-            speed=options.speed,
+            speed=options.speed.shared_in(options.out),  # arms of one OUT are compared
             stop=stop,
             warn=bars.say,
             progress=lambda step, row: bars("train", step, config.steps),

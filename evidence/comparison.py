@@ -80,14 +80,19 @@ def compare(runs: Mapping[str, Mapping[int, float]], reference: str) -> dict[str
     return out
 
 
-def paired(compared: Mapping[str, Any], arm: str, other: str) -> Interval | None:
-    """Return the interval of two arms' final losses, arm minus other, over the seeds of both.
+def differences(compared: Mapping[str, Any], arm: str, other: str) -> list[float]:
+    """Return two arms' final losses, arm minus other, of the seeds that both have, in order.
 
-    ``compared``: a comparison or a table. None where no seed has both.
+    ``compared``: a comparison or a table.
     """
     one, two = (compared["arms"].get(name, {}).get("values", {}) for name in (arm, other))
-    seeds = sorted(one.keys() & two.keys())
-    return Interval.of([one[seed] - two[seed] for seed in seeds]) if seeds else None
+    return [one[seed] - two[seed] for seed in sorted(one.keys() & two.keys())]
+
+
+def paired(compared: Mapping[str, Any], arm: str, other: str) -> Interval | None:
+    """Return the interval of :func:`differences`. None where no seed has both."""
+    found = differences(compared, arm, other)
+    return Interval.of(found) if found else None
 
 
 def is_tuned(study: Mapping[str, Any]) -> bool:
@@ -108,33 +113,6 @@ def word_of(gap: Interval, compared: Mapping[str, Any]) -> str:
     if on_plateau(compared):
         return PLATEAU
     return OPEN if 1 < gap.n < HEADLINE_SEEDS else gap.verdict()
-
-
-LANGUAGE_SEEDS = 5
-"""Paired seeds from which a made language's table is judged: a run is minutes, so few are no
-excuse."""
-
-
-def demonstration(seeds: int) -> str:
-    """Return what stands for a verdict where there are too few seeds for one."""
-    return f"demonstration, {seeds} seed{'' if seeds == 1 else 's'}"
-
-
-def care(compared: Mapping[str, Any]) -> tuple[int, int]:
-    """Return how carefully a study of one cell was done: a sort key.
-
-    By the seeds that chose the rates, then by its arms.
-    """
-    return int(compared["study"].get("tuning_seeds", 0)), len(compared["arms"])
-
-
-def cell_of(study: Mapping[str, Any]) -> str:
-    """Return the cell that a language's study is of, whoever's the encoder: "Pre-LN, 4 hops".
-
-    Cells are judged one by one, and shown one by one.
-    """
-    hops = study["language"].get("hops")
-    return f"{study['placement'].capitalize()}-LN{'' if hops is None else f', {hops} hops'}"
 
 
 def weight(compared: Mapping[str, Any], arm: str) -> tuple[bool, bool, bool, float, int, int]:

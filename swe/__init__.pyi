@@ -28,6 +28,7 @@ from .run.loop import train as train
 from .run.optimizer import OptimizerConfig as OptimizerConfig
 from .run.run_config import TrainConfig as TrainConfig
 from .run.speed import SpeedConfig as SpeedConfig
+from .run.task import GrowingTask as GrowingTask
 from .run.task import Task as Task
 from .sharing.adopt import adopt as adopt
 from .sharing.event import Event as Event
@@ -50,6 +51,10 @@ from .sharing.share_then_unshare import prepare as prepare
 from .sharing.stack import SharedStack as SharedStack
 from .sharing.statistics import GradientStatistics as GradientStatistics
 from .sharing.statistics import probe as probe
+from .transforms.anatomy import Anatomy as Anatomy
+from .transforms.anatomy import Axis as Axis
+from .transforms.growth import Growth as Growth
+from .transforms.stage import Stage as Stage
 
 __version__: str
 __all__: list[str]

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +15,12 @@ import paper_repro
 from bert import export, pretrain
 from bert.finetune import __main__ as finetune
 from bert.finetune import arms
-from swe.base.files import read_json
+from swe.base.files import file_digest, read_json
+from tests.command_lines import instead
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-PAGES = "\n".join((DOCS / name).read_text(encoding="utf-8") for name in ("data.md", "finetune.md"))
+READ = ("data.md", "finetune.md", "bert.md", "own_model.md")
+PAGES = "\n".join((DOCS / name).read_text(encoding="utf-8") for name in READ)
 PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
     "bert.pretrain": pretrain.main,
     "bert.finetune": finetune.main,
@@ -34,12 +37,15 @@ def block(name: str, language: str) -> str:
     return match[1]
 
 
-def run(line: str) -> None:
-    """Run one command line in this process."""
-    python, *words = shlex.split(line)
-    assert python == ".venv/bin/python"
+def run(line: str, *smaller: str) -> None:
+    """Run one command line in this process, with what makes it take less."""
+    python, *words = shlex.split(line, comments=True)
+    assert python in (".venv/bin/python", "python")
     name, *arguments = words[1:] if words[0] == "-m" else words
-    assert PROGRAMS[name](arguments) == 0, line
+    assert PROGRAMS[name](instead(arguments, smaller)) == 0, line
+
+
+SMALL = ("--scale", "smoke", "--set", "vocabulary=200", "length=16", "rows=4", "validation_rows=20")
 
 
 @pytest.fixture
@@ -49,6 +55,8 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     words = ["".join(rng.choice(list("abcdefgh"), size=rng.integers(2, 7))) for _ in range(400)]
     texts = [" ".join(rng.choice(words, size=80)) for _ in range(400)]
     (tmp_path / "my.txt").write_text("\n\n".join(texts), encoding="utf-8")
+    (tmp_path / "my-text").mkdir()
+    (tmp_path / "my-text" / "all.txt").write_text("\n\n".join(texts), encoding="utf-8")
     folder = tmp_path / "glue" / "SST-2"
     folder.mkdir(parents=True)
     for name, count in (("train", 96), ("dev", 32)):
@@ -73,6 +81,37 @@ def test_from_text_to_scores_and_an_export_that_opens(
     model, logits = names["model"], names["logits"]
     assert type(model).__module__.startswith("transformers.models.")
     assert logits.shape[-1] == model.config.vocab_size  # type: ignore[attr-defined]
+
+
+def test_the_next_token_from_text_to_generation(
+    reader: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("transformers")
+    train, _, export = block("causal", "sh").splitlines()
+    run(train, *SMALL, "--size", "3x16", "--steps", "12", "--jobs", "1")
+    task = read_json(reader / "runs" / "swe-f-s0" / "config.json")["task"]
+    assert task["task"] == "causal language modelling"
+    run(export)
+    run(block("export", "sh").replace("RUN_FOLDER", "runs/swe-f-s0").replace("OUT", "again"))
+    decoder, again = (reader / name for name in ("decoder", "again"))
+    assert file_digest(again / "model.safetensors") == file_digest(decoder / "model.safetensors")
+    capsys.readouterr()
+    names: dict[str, Any] = {}
+    exec(compile(block("generate", "python"), "docs/bert.md", "exec"), names)
+    assert type(names["model"]).__name__ == "RobertaPreLayerNormForCausalLM"
+    asked, said = names["tokenizer"].decode(names["prompt"][0]), capsys.readouterr().out
+    assert said.startswith(asked)
+    assert len(said.split()) > len(asked.split())
+
+
+@pytest.mark.slow
+def test_a_table_of_the_next_token(reader: Path) -> None:
+    _, table, _ = block("causal", "sh").splitlines()
+    run(table, "--text", "my-text", "--size", "3x16", *SMALL[2:], "steps=10")
+    tables = reader / "results" / "bert" / "tables"
+    found = read_json(tables / read_json(tables / "table1.json")["folder"] / "table1.json")
+    assert found["study"]["objective"] == "causal"
+    assert found["complete"]
 
 
 @pytest.mark.slow

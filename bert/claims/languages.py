@@ -6,23 +6,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evidence.claim import Claim, Finding, Record, Verdict
-from evidence.comparison import (
+from evidence.cells import (
+    ARM,
     LANGUAGE_SEEDS,
-    Interval,
     care,
     cell_of,
     demonstration,
-    is_tuned,
-    paired,
+    is_stock,
+    most_careful,
+    over_cells,
 )
+from evidence.claim import Claim, Finding, Record, Verdict
+from evidence.comparison import Interval, is_tuned, paired
 from evidence.results import Table, own_languages, recorded_languages
 
-_ARM, _START = "swe-f", "equal-start"
+_START = "equal-start"
 _PLACEMENTS = ("Pre-LN", "Post-LN")
 _TITLES = {
     _START: "equal start",
-    _ARM: "SWE-F",
+    ARM: "SWE-F",
     "swe-a": "SWE-A",
     "swe-m": "SWE-M",
     "always-shared": "always shared",
@@ -30,7 +32,8 @@ _TITLES = {
 
 
 def language_claims(out: Path, studies: Path | None) -> list[Record]:
-    """Return a record a language, and one of the composition language on encoders of transformers.
+    """Return a record a language, one of the composition language on encoders of transformers, and
+    one of all cells of that language together.
 
     Each is judged by the newest table in ``out``, else by the one on record with the most care
     (:func:`evidence.comparison.care`), one for each cell (:func:`judge_cells`).
@@ -38,13 +41,13 @@ def language_claims(out: Path, studies: Path | None) -> list[Record]:
     found = recorded_languages(studies)
     recorded = sorted(found, key=lambda table: care(table.data), reverse=True)
     tables = [*own_languages(out), *recorded]
-    ours = [table for table in tables if table.data["study"].get("encoder", "own") == "own"]
+    ours = [table for table in tables if not is_stock(table.data["study"])]
     rest = [table for table in tables if table not in ours and table.table == "composition"]
     records = [
         judge_cells(claim, [table for table in ours if table.table == name])
         for name, claim in CLAIMS.items()
     ]
-    return [*records, judge_cells(STOCK, rest)]
+    return [*records, judge_cells(STOCK, rest), judge_together(TOGETHER, tables)]
 
 
 def judge_cells(claim: Claim, tables: Sequence[Table]) -> Record:
@@ -84,6 +87,37 @@ def judge_cells(claim: Claim, tables: Sequence[Table]) -> Record:
     return claim.told(finding, evidence=evidence, figure=table.figure())
 
 
+def judge_together(claim: Claim, tables: Sequence[Table]) -> Record:
+    """Judge a claim by the mean over all cells of the composition language, each weighing the same.
+
+    It holds when SWE-F's intervals against the baseline and against the equal start
+    (:func:`evidence.cells.over_cells`) both lie below zero, and fails when one lies above. One
+    cell alone says nothing more than its own claim: not run.
+    """
+    cells = [table for table in most_careful(tables) if table.table == "composition"]
+    data = [table.data for table in cells]
+    gaps = [over_cells(data, ARM), over_cells(data, ARM, _START)]
+    found = [gap for gap in gaps if gap is not None]
+    if len(cells) < 2 or len(found) < 2:
+        return claim.told(None)
+    words = {gap.verdict() for gap in found}
+    verdict = Verdict.HOLDS if words == {"helps"} else Verdict.NO_GAIN
+    if "hurts" in words:
+        verdict = Verdict.FAILS
+    names = "; ".join(sorted(f"{_cell(table)}{table.origin}" for table in cells))
+    evidence = (
+        f"mean over {len(cells)} cells of the final held-out loss in nats, SWE-F minus baseline "
+        f"{_words(gaps[0])}, minus equal start {_words(gaps[1])}; cells: {names}"
+    )
+    finding = Finding.measured(verdict, evidence, f"mean of {len(cells)} cells")
+    return claim.told(finding, evidence=evidence, figure=cells[0].figure())
+
+
+def _cell(table: Table) -> str:
+    study = table.data["study"]
+    return f"{cell_of(study)}{' of transformers' if is_stock(study) else ''}"
+
+
 def _place(cell: str) -> tuple[int, str]:
     return _PLACEMENTS.index(cell.split(",")[0]), cell
 
@@ -103,7 +137,7 @@ def _together(verdicts: dict[str, Verdict]) -> tuple[Verdict, str]:
 def judge(data: dict[str, Any]) -> Finding | None:
     """Judge a language's table; None without SWE-F or the equal start."""
     arms = data["arms"]
-    gaps = [paired(data, _ARM, data["reference"]), paired(data, _ARM, _START)]
+    gaps = [paired(data, ARM, data["reference"]), paired(data, ARM, _START)]
     if None in gaps:
         return None
     found = [gap for gap in gaps if gap is not None]
@@ -119,7 +153,7 @@ def judge(data: dict[str, Any]) -> Finding | None:
     rest = {
         name: paired(data, name, data["reference"])
         for name, arm in arms.items()
-        if name != _ARM and "difference" in arm
+        if name != ARM and "difference" in arm
     }
     others = "".join(
         f"; {_TITLES.get(name, name)} minus baseline {_words(gap)}" for name, gap in rest.items()
@@ -129,14 +163,14 @@ def judge(data: dict[str, Any]) -> Finding | None:
         for name, arm in arms.items()
         if "reached" in arm
     )
-    parts = ", ".join(arms[_ARM]["reached"])
+    parts = ", ".join(arms[ARM]["reached"])
     study = data["study"]
     tuned = "rate of each arm tuned" if is_tuned(study) else "one rate for all arms"
     return Finding.measured(
         verdict,
         f"final held-out loss in nats, SWE-F minus baseline {_words(gaps[0])}, minus equal start "
-        f"{_words(gaps[1])}{others}; seeds of {arms[_ARM]['loss']['n']} that learnt {parts}: "
-        f"{learnt}; {study['size']} model, tau {100 * study['tau']:g} %, {arms[_ARM]['steps']} "
+        f"{_words(gaps[1])}{others}; seeds of {arms[ARM]['loss']['n']} that learnt {parts}: "
+        f"{learnt}; {study['size']} model, tau {100 * study['tau']:g} %, {arms[ARM]['steps']} "
         f"updates, {tuned}",
         qualifier,
     )
@@ -156,7 +190,7 @@ CLAIMS = {
         statement,
         "ours",
         "",
-        "docs/bert.md#languages-whose-truth-is-known",
+        "docs/languages.md#languages-whose-truth-is-known",
         judge_cells,
         f"python paper_repro.py languages claims --language {name}",
     )
@@ -175,7 +209,17 @@ STOCK = Claim(
     "start without tying",
     "ours",
     "",
-    "docs/bert.md#on-an-encoder-of-transformers",
+    "docs/languages.md#on-an-encoder-of-transformers",
     judge_cells,
     "python paper_repro.py languages claims --set encoder=transformers",
+)
+TOGETHER = Claim(
+    "LANG-CELLS",
+    "On the composition language, over all cells on record together, placements of LayerNorm, hops "
+    "and encoders, SWE-F ends below the tuned baseline and below its own start without tying",
+    "ours",
+    "",
+    "docs/languages.md#all-cells-together",
+    judge_together,
+    "python paper_repro.py languages claims --language composition",
 )

@@ -7,6 +7,8 @@ from swe.base.config import require
 from swe.transforms.anatomy import FIXED, Anatomy, Axis
 
 HIDDEN, READ = Axis(space="hidden"), Axis(space="hidden", way="in")
+BENT, BENT_READ = Axis(space="hidden", kind="bent"), Axis(space="hidden", kind="bent", way="in")
+SCALE, SHIFT = Axis(space="hidden", kind="scale"), Axis(space="hidden", kind="shift")
 INNER, INNER_READ = Axis(space="inner"), Axis(space="inner", way="in")
 
 
@@ -15,17 +17,24 @@ def bert_anatomy(config: BertConfig) -> Anatomy:
 
     Heads are copied whole: two shapes grow into one another only if their heads are equally wide.
     The head's last norm is read by the decoder, which is the embedding: it carries the shares.
+
+    Pre-LN, units that hold the average pass the layers, but two of BERT's norms are in their way:
+    the embeddings', whose output is the residual stream, and the head's, behind a GELU.
     """
     each = config.hidden // config.heads
     packed = Axis(space="heads", each=each, blocks=3)
     mixed = Axis(space="heads", way="in", each=each)
     norms = {
-        f"{name}.{part}": (HIDDEN,)
+        f"{name}.{part}": (axis,)
         for name in ("attention_norm", "output_norm")
-        for part in ("weight", "bias")
+        for part, axis in (("weight", SCALE), ("bias", SHIFT))
     }
     pre = config.placement == "pre"
-    final = {"final_norm.weight": (HIDDEN,), "final_norm.bias": (HIDDEN,)} if pre else {}
+    final = {"final_norm.weight": (SCALE,), "final_norm.bias": (SHIFT,)} if pre else {}
+    cannot = (
+        "embedding_norm makes the residual stream, where no unit is the others' average",
+        "transform_norm follows a GELU, through which no unit is the others' average",
+    )
     ends = ("attention.output.weight", "attention.output.bias", "outer.weight", "outer.bias")
     return Anatomy(
         depth=config.layers,
@@ -47,16 +56,24 @@ def bert_anatomy(config: BertConfig) -> Anatomy:
             "words.weight": (FIXED, HIDDEN),
             "positions.weight": (FIXED, HIDDEN),
             "segments.weight": (FIXED, HIDDEN),
-            "embedding_norm.weight": (HIDDEN,),
+            "embedding_norm.weight": (SCALE,),
             "embedding_norm.bias": (HIDDEN,),
             **final,
-            "transform.weight": (HIDDEN, READ),
-            "transform.bias": (HIDDEN,),
-            "transform_norm.weight": (READ,),
-            "transform_norm.bias": (READ,),
+            "transform.weight": (BENT, READ),
+            "transform.bias": (BENT,),
+            "transform_norm.weight": (BENT_READ,),
+            "transform_norm.bias": (BENT_READ,),
         },
         ends=ends if pre else (),
+        below=(
+            "words.weight",
+            "positions.weight",
+            "segments.weight",
+            "embedding_norm.weight",
+            "embedding_norm.bias",
+        ),
         normed=("hidden",),
+        averaged=cannot if pre else None,
     )
 
 

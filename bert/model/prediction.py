@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from bert.model.anatomy import bert_anatomy, require_same_heads
 from bert.model.config import BertConfig
 from bert.model.cross_entropy import mean_cross_entropy
 from bert.model.encoder import build_bert
 from swe.run.attention import AttentionShape
 from swe.run.task import Batch
+from swe.transforms.anatomy import Anatomy
 
 
 class TokenPrediction(ABC):
@@ -39,6 +44,29 @@ class TokenPrediction(ABC):
     def depth(self) -> int:
         """Layers of the encoder."""
         return self.config.layers
+
+    @property
+    def anatomy(self) -> Anatomy:
+        """Which units the axes of the model's parameters count."""
+        return bert_anatomy(self.config)
+
+    def resized(self, depth: int, widths: Mapping[str, int]) -> TokenPrediction:
+        """Return the same task with a model of another size, its start as wide in proportion.
+
+        ConfigError for an impossible shape, or heads of another width.
+        """
+        own = self.config
+        hidden = widths.get("hidden", own.hidden)
+        config = replace(
+            own,
+            layers=depth,
+            hidden=hidden,
+            heads=widths.get("heads", own.heads),
+            intermediate=widths.get("inner", own.intermediate),
+            initial_std=min(1.0, own.initial_std * math.sqrt(own.hidden / hidden)),
+        )
+        require_same_heads(config, own)
+        return replace(self, config=config)  # type: ignore[type-var]
 
     @property
     def attention(self) -> AttentionShape:

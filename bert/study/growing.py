@@ -56,6 +56,8 @@ def grown(
         return replace(source, fitting=fitting, note=words)
     draw = Generator().manual_seed(derive_seed(seed, "grow", method))
     planned = METHODS[method].plan(bert_anatomy(small), bert_anatomy(large), draw)
+    if "hidden" in planned.eps:
+        large = replace(large, layer_norm_eps=small.layer_norm_eps * planned.eps["hidden"])
     model = build_bert(large, seed)
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
     weights = grown_weights(planned.lines, untied_weights(source.model), shapes)
@@ -64,11 +66,12 @@ def grown(
             if not (source.headless and name.startswith(HEAD)):
                 parameter.copy_(weights[name])
     words = f"grown by {method} from {_name(small)} to {_name(large)}"
+    moved = None if source.headless else _largest_move(source.model, model)
     if planned.why_not:
-        words += f": another function, as {planned.why_not}"
-    elif not source.headless:
-        moved = _largest_move(source.model, model)
-        if moved > WITHIN:
+        by = "" if moved is None else f" (a logit moved by {moved:.1e} of the largest)"
+        words += f": another function{by}, as {planned.why_not}"
+    elif moved is not None:
+        if not moved <= WITHIN:
             raise FunctionChangedError(
                 f"--grow {method}: a logit moved by {moved:.1e} of the largest, though the "
                 "function should stay"

@@ -28,7 +28,7 @@ from bert.study.table_arms import (
     swe_m,
 )
 from bert.study.table_study import TableStudy
-from evidence.comparison import LANGUAGE_SEEDS
+from evidence.cells import LANGUAGE_SEEDS
 from swe.base.config import from_dict, require, require_between, to_dict
 from swe.run.run_config import TrainConfig
 

@@ -23,7 +23,8 @@ from bert.study.plateau import blind_in, stated
 from bert.study.speedup import speed_up
 from bert.study.table_arms import REFERENCE, Arm
 from bert.study.table_study import TableStudy, best_rate, best_rates, chosen_arms
-from evidence.comparison import compare, demonstration
+from evidence.cells import demonstration
+from evidence.comparison import compare
 from evidence.plateau import state
 from swe.base.config import from_dict, to_dict
 from swe.base.files import read_json, read_lines, write_json, write_lines

@@ -1,4 +1,4 @@
-"""The factors' cells on record in words: the block ``factors`` of docs/bert.md."""
+"""The factors' cells on record in words: the block ``factors`` of docs/languages.md."""
 
 from __future__ import annotations
 

@@ -11,9 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from evidence.cells import most_careful
 from evidence.claim import Verdict, in_words
-from evidence.comparison import Interval, is_tuned, paired, weight, word_of
-from evidence.plateau import on_plateau, told
+from evidence.comparison import OPEN, Interval, is_tuned, paired, weight, word_of
+from evidence.plateau import PLATEAU, on_plateau, told
 from evidence.results import (
     Table,
     read_claims,
@@ -25,7 +26,6 @@ from evidence.results import (
 from figures.base.tables import plain_markdown, verdict_counts
 from figures.base.wording import count, interval, size_of
 from figures.pages.claims_page import claim_link
-from figures.pages.language_arms import most_careful
 from swe.base.errors import ResultError
 
 ARM, START = "swe-f", "equal-start"
@@ -35,8 +35,10 @@ PAGE = "docs/claims.md"
 WINS = (Verdict.HOLDS, Verdict.LIMITS, Verdict.HELPS)
 NETWORK = "TOY-UNROLLED"
 """Claim on small networks in which sharing wins, shown while no BERT on record wins."""
-LANGUAGE = "LANG-COMPOSITION"
-"""Claim on a BERT in a language of known truth."""
+LANGUAGE, CELLS = "LANG-COMPOSITION", "LANG-CELLS"
+"""Claims on a BERT in a language of known truth: cell by cell, and over all of them."""
+STUDENTS = "TOY-SWE"
+"""Claim on small networks in which it does not, shown while no BERT on record loses."""
 MODEL = "ADAM-TAU"
 """Claim on a model in which sharing wins and loses, shown while no network wins either."""
 Case = tuple[Path, str, dict[str, Any]]
@@ -51,34 +53,47 @@ def answer(records: Path) -> str:
     for a file that is missing or malformed.
     """
     claims = _claims(records)
-    said = "No run on record compares SWE-F with a baseline over two seeds."
+    text = "No run on record compares SWE-F with a baseline over two seeds."
+    decided = True
     for path, _, data in _comparisons(records)[:1]:
         with reading(path):
-            said = _sentence(data)
-    verdict = "".join(
-        f" The paper's claim, {claim_link(CLAIM, PAGE)}: "
-        f"{plain_markdown(in_words(claim['verdict'], claim['qualifier']))}."
+            text = _sentence(data)
+            gaps = [word_of(gap, data) for _, gap in _gaps(data)]
+            decided = not {PLATEAU, OPEN} & set(gaps)
+    text += "".join(
+        f" The paper's claim, {claim_link(CLAIM, PAGE)}: {_words(claim)}."
         for identity, claim in claims.items()
         if identity == CLAIM
     )
+    said = []
+    language, together = claims.get(LANGUAGE, {}), claims.get(CELLS, {})
+    if language.get("rigour"):
+        cells = (
+            f"over all its cells **{_words(together)}** ({claim_link(CELLS, PAGE)}), cell by cell "
+            if together.get("rigour")
+            else ""
+        )
+        said.append(
+            "On a made language in which one skill serves every depth, a BERT’s SWE-F ends below "
+            f"the tuned baseline and below its own start: {cells}**{_words(language)}** "
+            f"({claim_link(LANGUAGE, PAGE)})."
+        )
     network = claims.get(NETWORK, {})
     if network.get("verdict") in WINS:
-        said += (
-            " Where every layer is a step of one iteration, tying first **helps** small networks "
+        said.append(
+            "Where every layer is a step of one iteration, tying first **helps** small networks "
             "against the tuned baseline and against their own start"
             f"{_in(network['qualifier'])}: {claim_link(NETWORK, PAGE)}."
         )
-    language = claims.get(LANGUAGE, {})
-    if language.get("rigour"):
-        said += (
-            " On a made language in which one skill serves every depth, a BERT’s SWE-F below both: "
-            f"**{plain_markdown(in_words(language['verdict'], language['qualifier']))}** "
-            f"({claim_link(LANGUAGE, PAGE)})."
-        )
+    said.insert(0 if decided else len(said), text if decided or not said else f"On text: {text}")
     counts = ", ".join(
         f"{word} {number}" for word, number in verdict_counts(claims.values()).items()
     )
-    return f"{said}{verdict}\n\nThe {len(claims)} claims by [verdict]({PAGE}): {counts}."
+    return f"{' '.join(said)}\n\nThe {len(claims)} claims by [verdict]({PAGE}): {counts}."
+
+
+def _words(claim: Mapping[str, str]) -> str:
+    return plain_markdown(in_words(claim["verdict"], claim["qualifier"]))
 
 
 def cases(records: Path) -> str:
@@ -102,6 +117,8 @@ def cases(records: Path) -> str:
     shown = dict(sorted(shown.items(), reverse=True))
     if "Sharing wins" not in shown:
         shown = _win_elsewhere(_claims(records)) | shown
+    if "Sharing loses" not in shown:
+        shown |= _none_elsewhere(_claims(records))
     if not shown:
         return "No case on record."
     pictures = [
@@ -129,6 +146,18 @@ def _win_elsewhere(claims: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[s
         )
         return {"Sharing wins, in a model": (words, model["figure"])}
     return {}
+
+
+def _none_elsewhere(claims: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[str, str]]:
+    """Return {heading: (words, picture)} of networks in which sharing does not win."""
+    found = claims.get(STUDENTS, {})
+    if found.get("verdict") not in (Verdict.NO_GAIN, Verdict.FAILS):
+        return {}
+    words = (
+        "Residual networks that are taught by one of their kind: does some SWE schedule end below "
+        f"the baseline? **{_words(found)}** ({claim_link(STUDENTS, PAGE)})"
+    )
+    return {"Sharing does not win": (words, found["figure"])}
 
 
 def _in(qualifier: str) -> str:

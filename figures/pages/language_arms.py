@@ -1,25 +1,25 @@
 """Every arm on the composition language, one row a cell on record: the answer at a glance.
 
-A cell is an encoder (ours, or that of transformers), its placement of LayerNorm and the hops asked
-for. Of several studies of a cell the one done with most care is shown, from LANGUAGE_SEEDS paired
-seeds on.
+Cells are those of ``evidence.cells``, from LANGUAGE_SEEDS paired seeds on; below the cells of one
+number of hops stands their mean, and at the end that of all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from evidence.comparison import LANGUAGE_SEEDS, care, cell_of, paired
-from evidence.results import Table, reading, recorded_languages
+from evidence.cells import ARM, cell_of, is_stock, most_careful, over_cells, seeds_of
+from evidence.comparison import Interval, paired
+from evidence.results import Table, recorded_languages
 from figures.base.style import arm_look
 from figures.base.tables import markdown
 from figures.base.wording import count, fixed, interval
 
 LANGUAGE = "composition"
-ARM, START = "swe-f", "equal-start"
+START = "equal-start"
 AGAINST_START = "SWE-F minus equal start"
 
 
@@ -32,10 +32,11 @@ class LanguageArms:
     about: str
 
 
-def language_arms(tables: Sequence[Table]) -> LanguageArms | None:
+def language_arms(tables: Sequence[Table], *, short: bool = False) -> LanguageArms | None:
     """Put the cells below one another; None where no table has enough seeds.
 
-    ResultError, naming the file, for a table without what its kind holds.
+    ``short``: of all but the fewest hops, the mean of several cells stands for them. ResultError,
+    naming the file, for a table without what its kind holds.
     """
     shown = {
         _cell(table.data["study"]): table.data
@@ -47,53 +48,56 @@ def language_arms(tables: Sequence[Table]) -> LanguageArms | None:
     shown = {cell: shown[cell] for cell in sorted(shown, key=_place)}
     arms = dict.fromkeys(name for data in shown.values() for name in data["order"])
     headings = {"cell": "Encoder"} | {arm: arm_look(arm).label for arm in arms}
-    rows = [
-        {"cell": f"{cell}, {_updates(data)} updates, n = {_seeds(data)}"}
-        | {arm: _told(data, arm) for arm in arms}
-        | {AGAINST_START: _against_start(data)}
-        for cell, data in shown.items()
-    ]
+    numbers = sorted({_hops(data) for data in shown.values()})
+    rows = []
+    for hops in numbers:
+        cells = {cell: data for cell, data in shown.items() if _hops(data) == hops}
+        if len(cells) == 1 or hops == numbers[0] or not short:
+            rows += [
+                {"cell": f"{cell}, {_updates(data)} updates, n = {seeds_of(data)}"}
+                | {arm: _told(data, arm) for arm in arms}
+                | {AGAINST_START: _interval(paired(data, ARM, START))}
+                for cell, data in cells.items()
+            ]
+        if len(cells) > 1:
+            rows.append(_mean_row(f"{hops} hops, mean of {len(cells)}", cells.values(), arms))
+    if len(numbers) > 1:
+        rows.append(_mean_row(f"all, mean of {len(shown)}", shown.values(), arms))
     about = "; ".join(dict.fromkeys(map(_about, shown.values())))
     return LanguageArms(headings | {AGAINST_START: AGAINST_START}, rows, about)
 
 
-def most_careful(tables: Sequence[Table]) -> list[Table]:
-    """Return, of every language and cell, the table done with most care, if it has enough seeds.
-
-    ResultError, naming the file, for a table without what its kind holds.
-    """
-    found: dict[tuple[str, str], Table] = {}
-    for table in sorted(tables, key=lambda table: care(table.data), reverse=True):
-        with reading(table.path):
-            if _seeds(table.data) >= LANGUAGE_SEEDS:
-                found.setdefault((table.table, _cell(table.data["study"])), table)
-    return list(found.values())
-
-
 def block(records: Path) -> str:
     """Return the table as markdown. ``records``: the default run's folder, studies beside it."""
-    found = language_arms(recorded_languages(records.parent / "studies"))
+    return _block(records, short=True)
+
+
+def full_block(records: Path) -> str:
+    """Return the table with every cell, as :func:`block` does."""
+    return _block(records, short=False)
+
+
+def _block(records: Path, *, short: bool) -> str:
+    found = language_arms(recorded_languages(records.parent / "studies"), short=short)
     if found is None:
         return "No such run on record."
     return f"{markdown(found.headings, found.rows)}\n\n{found.about}"
 
 
 def _cell(study: dict[str, Any]) -> str:
-    stock = study.get("encoder", "own") != "own"
-    return f"{cell_of(study)}{', transformers’ encoder' if stock else ''}"
+    return f"{cell_of(study)}{', transformers’ encoder' if is_stock(study) else ''}"
 
 
 def _place(cell: str) -> tuple[bool, bool, str]:
     return "transformers" in cell, cell.startswith("Post"), cell
 
 
+def _hops(data: dict[str, Any]) -> int:
+    return int(data["study"]["language"]["hops"])
+
+
 def _updates(data: dict[str, Any]) -> str:
     return count(data["arms"][data["reference"]]["steps"])
-
-
-def _seeds(data: dict[str, Any]) -> int:
-    gap = paired(data, ARM, data["reference"])
-    return 0 if gap is None else gap.n
 
 
 def _told(data: dict[str, Any], arm: str) -> str:
@@ -106,8 +110,23 @@ def _told(data: dict[str, Any], arm: str) -> str:
     return f"{interval(entry['difference'], 2)} {entry['verdict']}; {learnt}"
 
 
-def _against_start(data: dict[str, Any]) -> str:
-    gap = paired(data, ARM, START)
+def _mean_row(name: str, cells: Iterable[dict[str, Any]], arms: Iterable[str]) -> dict[str, str]:
+    together = list(cells)
+    return (
+        {"cell": f"{name} cells, n = {sum(map(seeds_of, together))}"}
+        | {arm: _mean(together, arm) for arm in arms}
+        | {AGAINST_START: _interval(over_cells(together, ARM, START))}
+    )
+
+
+def _mean(together: list[dict[str, Any]], arm: str) -> str:
+    if arm == together[0]["reference"]:
+        return "—"
+    gap = over_cells(together, arm)
+    return "—" if gap is None else _interval(gap)
+
+
+def _interval(gap: Interval | None) -> str:
     return "not run" if gap is None else f"{interval(asdict(gap), 2)} {gap.verdict()}"
 
 

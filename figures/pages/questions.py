@@ -205,7 +205,7 @@ QUESTIONS = (
     Question(
         id="unrolled",
         heading="Is there a network in which sharing wins?",
-        claims=("TOY-UNROLLED", "TOY-LISTA"),
+        claims=("TOY-UNROLLED", "TOY-LISTA", "TOY-HESSIAN", "TOY-DIAGONAL"),
         answers={
             V.HOLDS: "Yes: where every layer is a step of one iteration, SWE ends below the "
             "network that never shares and below the equal start.",
@@ -213,7 +213,7 @@ QUESTIONS = (
             "iteration, SWE ends below the network that never shares and below the equal start.",
             V.NO_GAIN: "Not among the unrolled networks tried.",
         },
-        pictures=("toy_judged",),
+        pictures=("toy_judged", "toy_hessian"),
     ),
     Question(
         id="forecast",
@@ -231,7 +231,7 @@ QUESTIONS = (
     Question(
         id="languages",
         heading="Is there a BERT in which sharing wins?",
-        claims=("LANG-COMPOSITION", "LANG-HIERARCHY", "LANG-STOCK"),
+        claims=("LANG-COMPOSITION", "LANG-CELLS", "LANG-HIERARCHY", "LANG-STOCK"),
         answers={
             V.HOLDS: "Yes: on a language in which one skill serves every depth, SWE ends below the "
             "tuned baseline and below its own start.",

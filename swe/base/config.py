@@ -70,7 +70,7 @@ def to_dict(config: Any) -> dict[str, Any]:
         if dataclasses.is_dataclass(value):
             value = to_dict(value)
         elif isinstance(value, tuple):
-            value = list(value)
+            value = [to_dict(one) if dataclasses.is_dataclass(one) else one for one in value]
         out[field.name] = value
     return out
 
@@ -113,6 +113,10 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         inner = typing.get_args(hint)
         each = inner[0] if inner[1:] == (...,) else Any
         return tuple(value if each is Any else [_convert(each, item, name) for item in value])
+    if origin is dict:
+        require(isinstance(value, Mapping), name, value, "a table of named values")
+        inner = typing.get_args(hint)[1]
+        return {str(key): _convert(inner, item, f"{name}.{key}") for key, item in value.items()}
     if origin is typing.Literal:
         options = typing.get_args(hint)
         require(value in options, name, value, f"one of {', '.join(map(str, options))}")

@@ -8,11 +8,12 @@ names the file, whichever call it came from: a full disk is usually met by one t
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -25,11 +26,12 @@ _ESCAPED = "backslashreplace"
 
 
 @contextmanager
-def atomic_open(path: Path) -> Iterator[BinaryIO]:
+def atomic_open(path: Path, place: Callable[[str, Path], None] = os.replace) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path` that replaces it only if the block succeeds.
 
     The bytes reach the disk before the name changes, so a crash leaves the old file or the new
     one, never half of one. An error in the block removes the temporary file and passes on.
+    ``place(temporary name, path)`` gives it its name.
     """
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +42,7 @@ def atomic_open(path: Path) -> Iterator[BinaryIO]:
                 stream.flush()
                 os.fsync(stream.fileno())
             os.chmod(name, 0o644)  # mkstemp's 0600 would hide shared data from other users
-            os.replace(name, path)
+            place(name, path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
@@ -89,6 +91,33 @@ def to_json(value: Any) -> str:
 def write_json(path: Path, value: Any) -> None:
     """Replace ``path`` by the JSON form of ``value`` in one step (see :func:`write_text`)."""
     write_text(path, to_json(value))
+
+
+def write_first(path: Path, value: Any) -> None:
+    """Write the JSON form of ``value`` to ``path`` in one step, unless a file is there: it stays.
+
+    Of several processes that do so at once one is first, and all find its file there afterwards.
+    """
+    with atomic_open(path, _unless_there) as stream:
+        stream.write(to_json(value).encode("utf-8", _ESCAPED))
+
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+def _unless_there(name: str, path: Path) -> None:
+    """Give ``path`` to the file ``name``; a hard link does so only where no file is."""
+    try:
+        os.link(name, path)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if not path.exists():  # no hard links here, so another may come between these two lines
+            os.replace(name, path)
+            return
+    os.unlink(name)
 
 
 def read_json(path: Path) -> Any:

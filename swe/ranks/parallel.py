@@ -11,6 +11,7 @@ import gc
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
+import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -35,6 +36,11 @@ class Replicated(Parallel):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.wrapper: DistributedDataParallel | None = None
+
+    def place(self, model: nn.Module, device: torch.device) -> nn.Module:
+        """Put a model on the device; a wrapper around an earlier one (before a growth) goes."""
+        self.wrapper = None
+        return super().place(model, device)
 
     def training_module(self, model: nn.Module) -> nn.Module:
         """Return the wrapper of the present layout, built when there is none."""

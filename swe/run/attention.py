@@ -25,7 +25,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
 from swe.run.cpu_kernels import CpuKernels
-from swe.run.measured import first_written
+from swe.run.measured import begun_beside, first_written
 
 KERNELS = {
     "flash": SDPBackend.FLASH_ATTENTION,
@@ -69,7 +69,8 @@ def choose(
 
     "auto" is "measured" on CUDA and, in bfloat16, on the CPU; else "default", as it is where the
     task has no attention to speak of. A kernel that cannot do the shape has None. With ``folder``
-    the first run that names it measures, and the others of the same shape take what it found.
+    the first run that names it measures, and the others of the same shape take what it found; where
+    nothing was kept, but a run of this task lies there, what that one has.
     """
     shape: AttentionShape | None = getattr(task, "attention", None)
     if choice == "auto":
@@ -80,8 +81,12 @@ def choose(
     if choice != "measured":
         return choice, {}
     kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    known = ("default", *(KERNELS if device.type == "cuda" else ON_CPU))
 
     def find() -> dict[str, Any]:
+        for run in begun_beside(folder, task):
+            if (run.device, run.precision) == (device.type, precision) and run.kernel in known:
+                return {"kernel": run.kernel, "milliseconds": run.milliseconds}
         times = measure(shape, kind, device)
         usable = {name: value for name, value in times.items() if value is not None}
         best = min(usable, key=usable.__getitem__) if usable else "default"
@@ -91,8 +96,8 @@ def choose(
         found = find()
     else:
         path = folder / "measured" / f"attention-{device.type}-{precision}-{shape}.json"
-        found = first_written(path, find)
-    return found["kernel"], found["milliseconds"]
+        found = first_written(path, find, "kernel", known)
+    return found["kernel"], found.get("milliseconds", {})
 
 
 def _known(name: str, device: torch.device) -> bool:

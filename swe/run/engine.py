@@ -209,6 +209,15 @@ class Engine:
         with self._arithmetic():
             return loss(module, batch)
 
+    def held_loss(self, batch: Batch) -> float:
+        """Return the global batch's loss without dropout, in the run's precision."""
+        self.model.eval()
+        with torch.no_grad(), eagerly():
+            loss = self.world.mean(self._loss(self.task.loss, self.model, batch)).item()
+        self.model.train()
+        self.parallel.settle(self.model)
+        return loss
+
     def evaluate(self) -> dict[str, float]:
         """Evaluate the task in the run's precision, without dropout; rank 0's values count."""
         self.model.eval()

@@ -30,6 +30,7 @@ def extended(config: TrainConfig, at: int, steps: int) -> TrainConfig:
     """
     require(steps > config.steps, "steps", steps, f"more than the {config.steps} of the run")
     require(0 < at <= config.steps, "at", at, f"in 1..{config.steps}")
+    require(not config.stages, "--extend", "a run in stages", "a run of one model from its start")
     schedule = config.schedule
     if isinstance(schedule, SweFixed):
         schedule = replace(schedule, until=schedule.tau(config.steps))

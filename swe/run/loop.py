@@ -11,26 +11,33 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from swe.base.config import from_dict, to_dict
-from swe.base.errors import CheckpointError, ConfigError, NonFiniteLossError
-from swe.base.files import read_json
+from swe.base.errors import (
+    CheckpointError,
+    ConfigError,
+    FunctionChangedError,
+    NonFiniteLossError,
+)
 from swe.base.interrupt import Interrupted
-from swe.base.platform import peak_resident_memory, require_device, require_posix
+from swe.base.platform import require_device, require_posix
 from swe.ranks.distributed import world_of
 from swe.ranks.parallel import Replicated
-from swe.run import checkpoint
+from swe.run import checkpoint, growing
+from swe.run.beginning import as_begun, open_run
 from swe.run.due import Due
 from swe.run.engine import Engine
-from swe.run.precision import settled
-from swe.run.record import RunFolder, Spectator, commits_of, environment
-from swe.run.run_config import TrainConfig, described
-from swe.run.saved_state import Rows, SavedState
+from swe.run.growing import Stages
+from swe.run.record import RunFolder, commits_of, environment
+from swe.run.run_config import TrainConfig
+from swe.run.saved_state import Outgrown, Rows, SavedState, StageState
 from swe.run.speed import SpeedConfig
+from swe.run.summary import summary_of
 from swe.run.task import Batch, Task
 from swe.sharing.event import Event
 from swe.sharing.placement import Mode, Parallel, World
@@ -39,6 +46,9 @@ from swe.sharing.statistics import finite_or_none
 __all__ = ["Interrupted", "NonFiniteLossError", "train"]
 
 
+KEPT = {"float32": 1e-4, "bfloat16": 3e-2}
+"""Share of the loss by which a growth that keeps the function may move it: what sums in another
+order make of some tens of layers, a unit wrong makes tenths."""
 Progress = Callable[[int, dict[str, Any]], None]
 
 
@@ -69,27 +79,19 @@ def train(
     world = world_of(parallel)
     speed.validate(parallel)
     config.schedule.validate(task.depth, config.steps)
-    first = world.on_first(lambda: settled(config, task, folder, torch.device(device), speed))
-    if config.precision == "auto":  # nothing else is taken over: what differs is refused below
-        config = replace(config, precision=first.precision)
-    run = _open(folder, {"train": described(config), "task": task.describe()}, world)
+    Stages(task, config)  # refused, if it is, before there is a folder
+    config, run = open_run(task, config, folder, torch.device(device), speed, world, warn)
+    stages = Stages(task, config)
     summary = world.on_first(lambda: run.summary)
     if summary is not None:
         return summary
     way = _way(parallel, world)
     with world.held_by_first(run.held(warn)):
-        loop = _Loop(task, config, run, torch.device(device), way, speed, progress, stop, warn)
+        loop = _Loop(config, run, torch.device(device), way, speed, progress, stop, warn, stages)
         try:
             return loop.run()
         finally:
             loop.engine.close()
-
-
-def _open(path: Path, config: dict[str, Any], world: World) -> RunFolder:
-    """Open the folder on every rank, after all agreed on the configuration."""
-    world.agree("configuration", config, ConfigError)
-    first = world.on_first(lambda: RunFolder(path, config))
-    return world.all_or_none(lambda: first if world.is_first else Spectator(path, config))
 
 
 def _way(mode: Mode, world: World) -> Parallel:
@@ -105,7 +107,6 @@ class _Loop:
 
     def __init__(
         self,
-        task: Task,
         config: TrainConfig,
         folder: RunFolder,
         device: torch.device,
@@ -114,6 +115,7 @@ class _Loop:
         progress: Progress | None,
         stop: Callable[[], bool],
         warn: Callable[[str], None],
+        stages: Stages,
     ) -> None:
         self.config, self.folder = config, folder
         self.progress, self.stop = progress, stop
@@ -124,17 +126,18 @@ class _Loop:
         """Whether it begins from a checkpoint of the run that it was before it was extended."""
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.loss_count = 0
-        self.world = parallel.world
-        self.engine = Engine(
-            task,
-            config,
-            device,
-            str(folder.path),
-            parallel,
-            self.world.on_first(lambda: _as_begun(speed, folder)),
+        self.world, self.warn = parallel.world, warn
+        self.stages = stages
+        self._build = partial(
+            Engine,
+            device=device,
+            where=str(folder.path),
+            parallel=parallel,
+            speed=self.world.on_first(lambda: as_begun(speed, folder)),
         )
-        self._resume(warn)
-        self.due = Due(self.engine.speed.checkpoint_minutes)
+        self.earlier = StageState()
+        self.due = Due(speed.checkpoint_minutes)
+        self._resume()
 
     def run(self) -> dict[str, Any]:
         config = self.config
@@ -147,6 +150,8 @@ class _Loop:
                 self._save()
                 raise Interrupted(f"{self.folder.path}: stopped before update {self.step}")
             step = self.step
+            while self.stages.grows_before(self.earlier.over, step):
+                self._grow()
             batch = self.engine.batch(step * config.accumulation)
             measure = config.probe_interval > 0 and step % config.probe_interval == 0
             event = self.engine.begin(step, batch, measure=measure)
@@ -178,7 +183,11 @@ class _Loop:
         return bool(both[0]), bool(both[1])
 
     def _describe(self) -> None:
-        spread = {"parallel": self.engine.parallel.mode, "ranks": self.world.size}
+        spread = {
+            "parallel": self.engine.parallel.mode,
+            "ranks": self.world.size,
+            "device_type": self.engine.device.type,
+        }
         speed = to_dict(self.engine.speed) | {
             "attention": self.engine.attention,
             "attention_milliseconds": self.engine.attention_times,
@@ -254,28 +263,78 @@ class _Loop:
             seconds=self._seconds(),
             loss_sum=float(self.loss_sum),
             loss_count=self.loss_count,
+            stages=self.earlier,
         )
+        described = to_dict(state)
+        if not self.config.stages:
+            del described["stages"]
         with self.due.saving():
             checkpoint.save(
                 self.folder.checkpoints,
                 self.step,
                 self.engine.model,
                 self.engine.optimizer,
-                to_dict(state),
+                described,
                 keep=keep,
                 world=self.world,
             )
         self.saved_step = self.step
 
-    def _resume(self, warn: Callable[[str], None]) -> None:
+    def _grow(self) -> None:
+        """Go on as the next stage's model, from a checkpoint of this one."""
+        self._save()
+        held = self.engine.held_loss(self._first_batch())
+        self.engine.close()
+        found = checkpoint.latest(self.folder.checkpoints, self.warn, self._saved_state, self.world)
+        assert found is not None
+        growing.grow(self.stages, found, self._saved_state(found), held, self.world)
+        self._resume()
+
+    def _first_batch(self) -> Batch:
+        return self.engine.batch(self.step * self.config.accumulation)
+
+    def _tell_growth(self, before: Outgrown) -> None:
+        """Log the growth that made the model; FunctionChangedError where it should have kept the
+        held batch's loss and did not."""
+        held, stage = before.held_loss, self.config.stages[self.earlier.over - 1]
+        now = self.engine.held_loss(self._first_batch())
+        within = KEPT[self.config.precision] * max(1.0, abs(held))
+        if not before.why_not and abs(now - held) > within:
+            raise FunctionChangedError(
+                f"growth before update {self.step}: the held batch's loss went from {held!r} to "
+                f"{now!r}, though the function should stay"
+            )
+        self.folder.log_event(
+            {
+                "kind": "grow",
+                "step": self.step,
+                "growth": to_dict(stage.growth),
+                "carry": stage.carry,
+                "why_not": before.why_not,
+                "held_loss_before": held,
+                "held_loss": now,
+                "depth": self.stages.tasks[self.earlier.over].depth,
+                "parameters": self.engine.parameters,
+            }
+        )
+        self.saved_step = -1  # once more, now that it is logged
+        self._save()
+
+    def _resume(self) -> None:
+        warn = self.warn
         self.world.on_first(lambda: checkpoint.remove_unfinished(self.folder.checkpoints))
         found = checkpoint.latest(self.folder.checkpoints, warn, self._saved_state, self.world)
-        if found is None:
+        saved = None if found is None else self._saved_state(found)
+        if saved is not None:
+            self.earlier = replace(saved.stages, grown=())
+        self.engine = self._build(
+            self.stages.tasks[self.earlier.over], self.stages.config_of(self.earlier.over)
+        )
+        if found is None or saved is None:
             dropped = self.folder.rewind({"metrics": 0, "events": 0})
             if dropped:
                 warn(f"{self.folder.path}: no checkpoint beside its {dropped} rows; starts over")
             return
-        saved = self._saved_state(found)
         try:
             self.engine.swe.take_over(saved.swe)
         except ConfigError as error:
@@ -285,9 +344,11 @@ class _Loop:
         self.folder.rewind(to_dict(saved.rows))
         self.loss_sum.fill_(saved.loss_sum)
         self.loss_count = saved.loss_count
-        self.seconds_before = saved.seconds
+        self.started, self.seconds_before = time.perf_counter(), saved.seconds
         self.step = self.saved_step = found.step
         self.extends = saved.config != self.folder.digest
+        for growth in saved.stages.grown:
+            self._tell_growth(growth)
 
     def _saved_state(self, found: checkpoint.Checkpoint) -> SavedState:
         """Read what :meth:`_save` left; CheckpointError for a checkpoint that is not this run's."""
@@ -305,46 +366,14 @@ class _Loop:
     def _finish(self) -> dict[str, Any]:
         self._save(keep=1)  # first: a run killed below evaluates again, and logs the row once
         values = self._evaluate()
-        config, engine = self.config, self.engine
-        task, probes = engine.task, engine.swe.probes
-        batches = config.steps * config.accumulation
-        summary = {
-            "steps": config.steps,
-            "tokens": batches * task.tokens_per_batch,
-            "flops": (batches + probes) * task.flops_per_batch,
-            "seconds": round(self._seconds(), 3),
-            "peak_memory_bytes": _peak_memory(engine.device),
-            "probes": probes,
-            "parameters_at_start": engine.parameters_at_start,
-            "parameters_at_end": engine.parameters,
-            "layout_at_end": str(engine.stack.layout),
-            "valid": values,
-            "weights": engine.weight_energies(),
-            "commits": self.world.on_first(lambda: commits_of(self.folder.path)),
-        }
-        if config.extended_at:
-            summary |= {
-                "extended_at": list(config.extended_at),
-                "extended_from": list(config.extended_from),
-            }
+        summary = summary_of(
+            self.engine,
+            self.config,
+            self.stages,
+            self.earlier,
+            values,
+            round(self._seconds(), 3),
+            self.world.on_first(lambda: commits_of(self.folder.path)),
+        )
         self.world.on_first(lambda: self.folder.finish(summary))
         return self.world.on_first(lambda: summary)
-
-
-def _as_begun(speed: SpeedConfig, folder: RunFolder) -> SpeedConfig:
-    """Keep the attention kernel that the run was begun with: another gives other last digits."""
-    path = folder.path / "environment.json"
-    if speed.attention not in ("auto", "measured") or not path.exists():
-        return speed
-    try:
-        earlier = read_json(path)["speed"]["attention"]
-    except (ValueError, LookupError, TypeError):  # half a file, or an older program's: measure anew
-        return speed
-    return replace(speed, attention=earlier)
-
-
-def _peak_memory(device: torch.device) -> int:
-    """Peak of the memory allocated on the device (CUDA), or resident in this process so far."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return peak_resident_memory()

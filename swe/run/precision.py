@@ -1,7 +1,8 @@
 """Precision "auto": float32 or bfloat16, whichever makes this task's update sooner, measured.
 
 A run's precision is part of its configuration: it is settled before update 0, written there, and
-read back on resume. Runs that name one folder (``SpeedConfig.measured_in``) share what was found.
+read back on resume. Runs that name one folder (``SpeedConfig.measured_in``) share what the first of
+them found, on whatever machine: what a comparison was begun in is what all of it is computed in.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from swe.base.files import read_json
 from swe.run.arithmetic import Precision, arithmetic, has_bfloat16_units
 from swe.run.attention import choose
 from swe.run.cast_once import CastWeights
-from swe.run.measured import first_written
+from swe.run.measured import begun_beside, first_written
 from swe.run.run_config import TrainConfig
 from swe.run.speed import SpeedConfig
 from swe.run.task import Task
@@ -39,10 +40,10 @@ def settled(
     """
     if config.precision != "auto":
         return config
-    return replace(config, precision=_begun(folder) or _find(task, config.seed, device, speed))
+    return replace(config, precision=begun(folder) or _find(task, config.seed, device, speed))
 
 
-def _begun(folder: Path) -> Precision | None:
+def begun(folder: Path) -> Precision | None:
     """Return the precision in a run's config.json; what cannot be read is told of elsewhere."""
     try:
         there = read_json(folder / "config.json")["train"]["precision"]
@@ -52,12 +53,15 @@ def _begun(folder: Path) -> Precision | None:
 
 
 def _find(task: Task, seed: int, device: torch.device, speed: SpeedConfig) -> Precision:
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    if not has_bfloat16_units():
-        return "float32"
-
     def find() -> dict[str, Any]:
+        for run in begun_beside(speed.measured_in, task):
+            if run.precision in _BOTH:
+                return {"precision": run.precision}
+        if device.type == "cuda":
+            able = torch.cuda.is_bf16_supported(including_emulation=False)
+            return {"precision": "bfloat16" if able else "float32"}
+        if not has_bfloat16_units():
+            return {"precision": "float32"}
         times = measure(task, seed, speed)
         worth = times["bfloat16"] <= WORTH * times["float32"]
         return {"precision": "bfloat16" if worth else "float32", "milliseconds": times}
@@ -66,7 +70,8 @@ def _find(task: Task, seed: int, device: torch.device, speed: SpeedConfig) -> Pr
         found = find()
     else:
         size = f"{task.depth}-{task.tokens_per_batch}-{task.flops_per_batch:.6g}"
-        found = first_written(speed.measured_in / "measured" / f"precision-cpu-{size}.json", find)
+        path = speed.measured_in / "measured" / f"precision-{device.type}-{size}.json"
+        found = first_written(path, find, "precision", _BOTH)
     return "bfloat16" if found["precision"] == "bfloat16" else "float32"
 
 

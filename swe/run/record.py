@@ -26,6 +26,7 @@ from swe.base.files import (
     read_json,
     read_lines,
     remove_unfinished,
+    write_first,
     write_json,
     write_lines,
 )
@@ -80,6 +81,18 @@ def earlier_digests(folder: Path) -> frozenset[str]:
     return frozenset(found)
 
 
+def begin(path: Path, config: Mapping[str, Any]) -> None:
+    """Write a run folder's config.json, unless one is there: of several processes the first one's.
+
+    Raises ConfigError where it cannot be written.
+    """
+    try:
+        if not (path / "config.json").exists():
+            write_first(path / "config.json", config)
+    except OSError as error:
+        raise ConfigError(f"output folder {path}: cannot be written ({error})") from None
+
+
 class RunFolder:
     """One run's folder. Opening it for a configuration other than its own raises ConfigError."""
 
@@ -90,11 +103,7 @@ class RunFolder:
         self.events = path / "events.jsonl"
         self._config_file = path / "config.json"
         self.digest = json_digest(dict(config))
-        try:
-            if not self._config_file.exists():
-                write_json(self._config_file, config)
-        except OSError as error:
-            raise ConfigError(f"output folder {path}: cannot be written ({error})") from None
+        begin(path, config)
         try:
             stored = read_json(self._config_file)
         except (OSError, ValueError) as error:

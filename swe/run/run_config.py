@@ -10,6 +10,7 @@ from swe.run.optimizer import OptimizerConfig
 from swe.sharing.gradients import Convention
 from swe.sharing.schedule import NeverShared, Schedule
 from swe.sharing.unshare import Moments
+from swe.transforms.stage import Stage, ends_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,9 @@ class TrainConfig:
     checkpoint_interval: int = 500
     """Updates between checkpoints; an untie writes one too, and so does the clock (swe.run.due)."""
 
+    stages: tuple[Stage, ...] = ()
+    """Smaller models that the run begins as, one after the other; ``schedule`` is that of its own
+    model, behind them."""
     extended_at: tuple[int, ...] = ()
     """Updates from which the run was extended (swe.run.extend), ascending."""
     extended_from: tuple[int, ...] = ()
@@ -68,6 +72,7 @@ class TrainConfig:
             value = getattr(self, name)
             require(value in options, name, value, f"one of {', '.join(options)}")
         self.optimizer.warmup_steps(self.steps)
+        ends_of(self.stages, self.steps)
         require(
             len(self.extended_at) == len(self.extended_from),
             "extended_at",
@@ -113,11 +118,13 @@ class TrainConfig:
 
 
 def described(config: TrainConfig) -> dict[str, Any]:
-    """Return a configuration as a run folder holds it: what says of extensions only where some are.
+    """Return a configuration as a run folder holds it: extensions and stages where there are some.
 
     So a run of an earlier version, which knew of none, is the same run.
     """
     found = to_dict(config)
     if not config.extended_at:
         del found["extended_at"], found["extended_from"]
+    if not config.stages:
+        del found["stages"]
     return found

@@ -6,7 +6,7 @@ anybody may have written: unknown names, wrong types and impossible values are r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from swe.base.config import require_between, require_count
 from swe.sharing.event import SweState
@@ -25,6 +25,35 @@ class Rows:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Outgrown:
+    """What is known of a growth before the large model has run."""
+
+    held_loss: float
+    """The held batch's, of the small model."""
+    why_not: str
+    """Why the function changes; "" where it stays."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageState:
+    """What smaller models a run was before (swe.transforms.stage)."""
+
+    over: int = 0
+    """Stages that are over."""
+    flops: float = 0.0
+    """What they cost, probes included."""
+    probes: int = 0
+    """Probes made in them."""
+    grown: tuple[Outgrown, ...] = ()
+    """The growth that this is the outcome of, until that is logged."""
+
+    def __post_init__(self) -> None:
+        require_count("stages.over", self.over, 0)
+        require_count("stages.probes", self.probes, 0)
+        require_between("stages.flops", self.flops, 0, 1e40)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SavedState:
     """State of a run before update ``begun + 1`` or later; ConfigError for impossible values."""
 
@@ -40,6 +69,8 @@ class SavedState:
     """Sum of the losses since the last logged row."""
     loss_count: int
     """Their number."""
+    stages: StageState = field(default_factory=StageState)
+    """Where a run in stages is; left out of other runs' checkpoints."""
 
     def __post_init__(self) -> None:
         require_count("loss_count", self.loss_count, 0)

@@ -2,18 +2,20 @@
 
 On several ranks a batch is cut along dimension 0 of each of its tensors, and the mean of the ranks'
 losses stands for the batch's: each row must weigh the same in :meth:`Task.loss`. A task may also
-have ``part(seed, index, rank, world) -> Batch``, rank's rows of the batch at less cost than all.
+have ``part(seed, index, rank, world) -> Batch``, rank's rows of the batch at less cost than all. A
+run that begins as a smaller model needs a :class:`GrowingTask`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from swe.sharing.placement import World
+from swe.transforms.anatomy import Anatomy
 
 Batch = Mapping[str, Tensor]
 
@@ -51,6 +53,18 @@ class Task(Protocol):
 
     def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
         """Evaluate on fixed batches; "loss" is required among the results."""
+
+
+@runtime_checkable
+class GrowingTask(Task, Protocol):
+    """A task whose model comes in other sizes, on the same batches."""
+
+    @property
+    def anatomy(self) -> Anatomy:
+        """Which units the axes of the model's parameters count."""
+
+    def resized(self, depth: int, widths: Mapping[str, int]) -> Task:
+        """Return the same task with a model of another size. ConfigError for an impossible one."""
 
 
 def rank_batch(task: Task, seed: int, index: int, world: World) -> Batch:

@@ -25,6 +25,12 @@ class Axis:
     """Entries a unit has (a head's width)."""
     blocks: int = 1
     """How often all of the space's units occur, one block after the other (query, key, value)."""
+    kind: Literal["linear", "bent", "scale", "shift"] = "linear"
+    """What the entries are to a LayerNorm: ``linear``, they make its input (out) or read its output
+    (in); ``scale`` and ``shift``, they are its weight and bias, whose output is read (out; "in"
+    where the reader is an embedding, itself mapped as "out"); ``bent``, they make its input but for
+    a nonlinearity between (out), or are weight or bias of that LayerNorm before an embedding (in).
+    """
 
 
 FIXED = Axis()
@@ -50,8 +56,13 @@ class Anatomy:
     ends: tuple[str, ...] = ()
     """Parameters of a layer that are added to the residual stream: zero, the layer does nothing.
     Empty where no layer can be made to do nothing (LayerNorm after each branch)."""
+    below: tuple[str, ...] = ()
+    """Parameters outside the layers that feed them: embeddings, be they the decoder as well."""
     normed: tuple[str, ...] = ()
     """Spaces that pass a LayerNorm."""
+    averaged: tuple[str, ...] | None = None
+    """What units that hold the average (swe.transforms.average) cannot keep, where a normed space
+    grows to no multiple: () nothing; None, they are of no use (LayerNorm after each branch)."""
 
     def __post_init__(self) -> None:
         require_count("depth", self.depth)
@@ -63,6 +74,8 @@ class Anatomy:
                 require(known, f"{name}: space", axis.space, f"one of {', '.join(self.widths)}")
         for name in self.ends:
             require(name in self.layer, "ends", name, "a parameter of a layer")
+        for name in self.below:
+            require(name in self.rest, "below", name, "a parameter outside the layers")
 
     def name(self, layer: int, name: str) -> str:
         """Full name of a layer's parameter."""

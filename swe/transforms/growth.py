@@ -7,15 +7,15 @@ A way to choose each layer's origin (``swe.transforms.depth``) with a way to cho
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Generator
 
 from swe.base.config import require
 from swe.base.errors import ConfigError
-from swe.transforms.anatomy import Anatomy, Axis, require_growth
+from swe.transforms.anatomy import Anatomy, require_growth
 from swe.transforms.depth import DEPTHS, Origins
-from swe.transforms.maps import Copies, Line, Term
+from swe.transforms.maps import Line, Term
 from swe.transforms.width import WIDTHS, Widening
 
 
@@ -23,11 +23,14 @@ from swe.transforms.width import WIDTHS, Widening
 class Grown:
     """What a growth makes of a model: every parameter's line, and whether its function stays.
 
-    ``why_not``: "" where the large model computes the small one's function, to rounding.
+    ``why_not``: "" where the large model computes the small one's function, to rounding. ``eps``:
+    by spaces, what the epsilon of their LayerNorms has to be multiplied by for that, as it is no
+    weight; spaces without an entry keep it.
     """
 
     lines: Mapping[str, Line]
     why_not: str
+    eps: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def preserves(self) -> bool:
@@ -62,7 +65,9 @@ class Growth:
 
 def assembled(old: Anatomy, new: Anatomy, origins: Origins, widening: Widening) -> Grown:
     """Return the lines of a choice of layers with a choice of units."""
-    lines = {name: _outside(name, axes, widening) for name, axes in old.rest.items()}
+    lines: dict[str, Line] = {
+        name: (Term(name, tuple(map(widening.of, axes))),) for name, axes in old.rest.items()
+    }
     for layer, active in enumerate(origins.active):
         for name, axes in old.layer.items():
             silent = not active and name in old.ends
@@ -70,7 +75,7 @@ def assembled(old: Anatomy, new: Anatomy, origins: Origins, widening: Widening) 
                 Term(old.name(parent, name), maps, 0.0 if silent else 1.0, 0.0 if silent else 1.0)
                 for parent, maps in widening.terms(origins.parents[layer], old.depth, axes)
             )
-    return Grown(lines, _why_not(origins, widening))
+    return Grown(lines, _why_not(origins, widening), widening.eps)
 
 
 METHODS: dict[str, Growth] = {
@@ -80,24 +85,13 @@ METHODS: dict[str, Growth] = {
     "net2net": Growth(depth="identity", width="net2net"),
     "fpi": Growth(depth="stack", width="fpi"),
     "aki": Growth(depth="stack", width="aki"),
+    "lemon": Growth(depth="identity", width="lemon"),
 }
 """By the names of their papers: Gong et al. 2019 (progressive stacking) and G_stack (Du et al.,
 arXiv 2405.15319); interpolation (Chang et al., arXiv 1710.10348); identity growth (Evci et al.,
-arXiv 2201.05125, LEMON's depth, arXiv 2310.07999); Net2Net (arXiv 1511.05641); bert2BERT's two
-initialisations, each with its depth by stacking (Chen et al., arXiv 2110.07143)."""
-
-
-def _outside(name: str, axes: tuple[Axis, ...], widening: Widening) -> Line:
-    maps = tuple(axis_map(axis, widening) for axis in axes)
-    return (Term(name, maps),)
-
-
-def axis_map(axis: Axis, widening: Widening) -> Copies | None:
-    """Return the map of an axis outside the layers."""
-    if axis.space is None or axis.space not in widening.common:
-        return None
-    units = widening.common[axis.space]
-    return (units.out() if axis.way == "out" else units.into()).entries(axis.each, axis.blocks)
+arXiv 2201.05125); Net2Net (arXiv 1511.05641); bert2BERT's two initialisations, each with its depth
+by stacking (Chen et al., arXiv 2110.07143); LEMON, width and depth (Wang et al., arXiv
+2310.07999)."""
 
 
 def _why_not(origins: Origins, widening: Widening) -> str:

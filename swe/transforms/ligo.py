@@ -13,7 +13,7 @@ are shared by the layers, and A is the map B of the space that is read.
 
 Where the paper has A = B, here A = diag(s) B with fixed shares s, those of the copies at the start
 (``swe.transforms.maps``): with A = B a doubled width would double what is read. So the start,
-copies and a stack on itself, is :func:`swe.transforms.width.tied` with ``stack``, bit for bit where
+copies and a stack on itself, is :func:`swe.transforms.width.fpi` with ``stack``, bit for bit where
 ``noise`` is 0. A space that does not grow keeps its units, a depth that does not grow its layers.
 
 The map is c (x) B (x) A, a Kronecker product, and so is its dual of least norm: pinv(c)^T (x)
@@ -33,7 +33,7 @@ from swe.transforms.anatomy import Anatomy, Axis
 from swe.transforms.depth import stacked
 from swe.transforms.learned import Learned, shaken
 from swe.transforms.maps import Copies, Dense, Line, Placed, Term, Units
-from swe.transforms.width import tied
+from swe.transforms.width import fpi
 
 AxisMap = Copies | Dense | None
 
@@ -60,7 +60,10 @@ class Ligo(Learned):
     ) -> None:
         super().__init__(old, new)
         require_between("noise", noise, 0, 1)
-        chosen = tied(old, new, generator).common if units is None else units
+        if units is None:
+            even = fpi(old, new, generator).units
+            units = {space: own for space, own in even.items() if isinstance(own, Units)}
+        chosen = units
         self.layer = {name: old.layer[name] for name in old.layer if only is None or name in only}
         self.deeper = new.depth != old.depth
         self.blocks: dict[str, int] = {}

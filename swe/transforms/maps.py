@@ -12,7 +12,9 @@ unit's very value, and has its gradient unchanged. Without shares of their own: 
 gradients 1 / n, in weights 1 / n and gradients 1 (Chen, Goodfellow and Shlens, Net2Net, arXiv
 1511.05641, for the weights). Adam's first moment goes as the gradient, its second as the square:
 exact, as the gradients of all updates up to now are those of the large model constrained to the
-map.
+map. Between a LayerNorm's input and unequal shares it is not: LayerNorm's backward pass takes two
+means off the gradient, which copies bear evenly, not by their shares. There the sum over the copies
+is still right, so it is a dual, but not the large model's own gradient.
 
 A dense map W' = M W (LiGO, Mango) has more than one dual; taken is the one of least norm, with
 D = pinv(M)^T: M^T D = 1 on the range, and for copies it is the one above. First moments go by D
@@ -70,12 +72,12 @@ class Units:
 
     @property
     def evenly(self) -> bool:
-        """Whether every old unit has equally many copies, in equal shares.
+        """Whether every old unit has equally many copies, whatever their shares.
 
         Only then has the grown vector the old one's mean and variance, which LayerNorm divides by.
         """
         counts = torch.bincount(self.index, minlength=self.old)
-        return bool((counts == counts[0]).all() and (self.shares * counts[0] == 1).all())
+        return bool((counts == counts[0]).all())
 
     def out(self) -> Copies:
         """The map of weights that compute the units."""

@@ -30,6 +30,9 @@ GUARDS = {
     "models.branch_scale.commutator_share": "models.branch_scale.commutator_share_of_a_block",
     "models.branch_scale.curvature_ratio": "models.branch_scale.blocks_make_up_the_hessian",
     "models.branch_scale.growth": "models.branch_scale.limits_of_depth",
+    "models.commuting.commuting": "models.commuting.projections_are_those_of_their_definitions",
+    "models.commuting.exchangeable": "models.commuting.projections_are_those_of_their_definitions",
+    "models.preconditioned.Preconditioned.losses": "models.preconditioned.a_fixed_diagonal_is_its_recursion",  # noqa: E501
     "models.general_schedule.Problem.gradient": "models.general_schedule.without_noise_it_is_the_run",  # noqa: E501
     "models.general_schedule.Problem.loss": "models.general_schedule.without_noise_it_is_the_run",
     "models.general_schedule.adjacent_cosines": "models.general_schedule.adjacent_cosines_written_out",  # noqa: E501

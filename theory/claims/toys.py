@@ -12,7 +12,7 @@ from typing import Any
 
 from evidence.claim import Claim, Finding, Record, Verdict, share
 from evidence.results import read_data, reading
-from theory.claims import forecasts, toy_families, toy_predictions
+from theory.claims import forecasts, toy_families, toy_hessian, toy_predictions
 from theory.claims.toy_families import TITLES, gap
 
 COMMAND = "python paper_repro.py toy claims"
@@ -201,6 +201,25 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
             "toy_judged",
             "a-model-in-which-sharing-wins",
             toy_families.lista,
+        ),
+    ),
+    "hessian": (
+        _claim(
+            "TOY-HESSIAN",
+            "Unrolled blocks under SGD: the quadratic about the teacher says whether SWE-F ends "
+            "below baseline and equal start, and its part that does not couple the layers' mean "
+            "with their differences does not",
+            "toy_hessian",
+            "which-part-of-the-curvature-says-so",
+            toy_hessian.coupling,
+        ),
+        _claim(
+            "TOY-DIAGONAL",
+            "Unrolled blocks under AdamW: preconditioned by a fixed diagonal, the gradients' root "
+            "mean square at the start, that quadratic says so too",
+            "toy_hessian",
+            "which-part-of-the-curvature-says-so",
+            toy_hessian.diagonal,
         ),
     ),
     "forecast": (

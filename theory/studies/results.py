@@ -21,6 +21,7 @@ RESULTS: dict[str, dict[str, str]] = {
         "predictions": "theory.toys.predictions:study",
         "judged": "theory.toys.judged:study",
         "forecast": "theory.toys.forecasting:study",
+        "hessian": "theory.toys.hessian:study",
         "stopping": "theory.toys.stopping:study",
         "deep_linear": "theory.toys.deep_linear:study",
         "moments": "theory.toys.moments:study",

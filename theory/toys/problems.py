@@ -78,7 +78,7 @@ def for_each_run(stack: SharedStack, values: Tensor) -> Tensor:
     return values if runs == 1 else values.repeat(runs, *[1] * (values.dim() - 1))
 
 
-def _derivatives(stack: SharedStack, residual: Tensor) -> Tensor:
+def derivatives(stack: SharedStack, residual: Tensor) -> Tensor:
     """d residual (n, m) / d weights: (n, m, L, k), network by network, m backward passes."""
     wanted = [list(block.parameters()) for block in stack.blocks]
     flat = [p for block in wanted for p in block]
@@ -141,7 +141,7 @@ class TeacherStudent:
         inputs = self._probe_inputs().repeat(n, 1, 1)
         stack = self.stack(weights.repeat(self.samples, axis=0))  # one network an input
         found: Tensor = stack(inputs)
-        rows = _derivatives(stack, found[..., 0]).reshape(n, -1, L, k)
+        rows = derivatives(stack, found[..., 0]).reshape(n, -1, L, k)
         return (rows / self.samples**0.5).numpy()
 
     def _probe_inputs(self) -> Tensor:
@@ -201,7 +201,7 @@ class DeepLinear:
     def jacobian(self, weights: Array) -> Array:
         """See `Problem`."""
         stack = self.stack(weights)
-        return _derivatives(stack, self._residual(stack)).numpy()
+        return derivatives(stack, self._residual(stack)).numpy()
 
 
 class Vector(nn.Module):
@@ -257,4 +257,4 @@ class CoreQuadratic:
     def jacobian(self, weights: Array) -> Array:
         """See `Problem`."""
         stack = self.stack(weights)
-        return _derivatives(stack, self._residual(stack)[0]).numpy()
+        return derivatives(stack, self._residual(stack)[0]).numpy()

@@ -20,12 +20,15 @@ from torch import Tensor, nn
 
 from swe.sharing.stack import SharedStack
 from theory.numerics.domain import Array
-from theory.toys.problems import HELD, for_each_run, untied
+from theory.toys.problems import HELD, derivatives, for_each_run, untied
 
 SCALE = 0.9
 """Of a module's entries, times sqrt(d): its spectral radius without deviations."""
 ROWS, HELD_ROWS = 64, 512
 """Inputs of an update, and those that are held out."""
+SAMPLES = 128
+"""Held-out inputs of the Jacobian, of a draw of their own: two residuals for every parameter of a
+network of 8 modules of width 8."""
 
 
 class Injected(nn.Module):
@@ -73,6 +76,16 @@ class Unrolled:
         inputs, wanted = for_each_run(stack, inputs), for_each_run(stack, wanted)
         found: Tensor = stack(inputs, inputs)
         return 0.5 * (found - wanted).square().mean(-1).sum(-1)
+
+    def jacobian(self, weights: Array) -> Array:
+        """See `theory.toys.problems.Problem`; inputs: the first `SAMPLES` of `HELD` + 1."""
+        n, L, k = weights.shape
+        inputs = own_inputs(self.seeds, HELD + 1, self.width)[:, :, :SAMPLES]
+        inputs = inputs.transpose(1, 2).reshape(n * SAMPLES, self.width, 1)
+        stack = self.stack(weights.repeat(SAMPLES, axis=0))  # one network an input
+        found: Tensor = stack(inputs, inputs)
+        rows = derivatives(stack, found[..., 0]).reshape(n, -1, L, k)
+        return (rows / SAMPLES**0.5).numpy()
 
 
 def own_inputs(seeds: tuple[int, ...], step: int, width: int) -> Tensor:

@@ -70,6 +70,7 @@ def test_without_runs_nothing_was_attempted(tmp_path: Path) -> None:
         "LANG-COMPOSITION",
         "LANG-HIERARCHY",
         "LANG-STOCK",
+        "LANG-CELLS",
     } == set(found)
 
 

@@ -87,7 +87,7 @@ def test_a_demonstration_stands_behind_the_judged(tmp_path: Path) -> None:
 
 def test_from_results_to_the_record_and_the_page(tmp_path: Path) -> None:
     out, studies = tmp_path / "out", tmp_path / "studies"
-    assert [record.verdict for record in language_claims(out, studies)] == [Verdict.NOT_RUN] * 3
+    assert [record.verdict for record in language_claims(out, studies)] == [Verdict.NOT_RUN] * 4
     put(out, table(baseline=1.0, swe_f=0.1, equal_start=0.5))
     (out / "bert" / "languages" / "small-a" / CURVES).write_text("")
     [own] = own_languages(out)
@@ -96,7 +96,7 @@ def test_from_results_to_the_record_and_the_page(tmp_path: Path) -> None:
     take(out, "words", studies, ["composition"])
     [kept] = recorded_languages(studies)
     assert kept.data["environment"]["command"] == "python a.py o"
-    record, other, stock = language_claims(tmp_path / "none", studies)
+    record, other, stock, _ = language_claims(tmp_path / "none", studies)
     assert record.figure == "study_words_composition"
     assert record.evidence.endswith("on record (study words)")
     assert {other.verdict, stock.verdict} == {Verdict.NOT_RUN}
@@ -135,7 +135,7 @@ def test_each_placement_is_judged(
             data = table(baseline=1.0, **losses)
             data["study"] |= {"placement": placement, "encoder": encoder}
             dump(tmp_path / placement / "composition.json", data)
-    own, _, stock = language_claims(tmp_path / "none", tmp_path)
+    own, _, stock, _ = language_claims(tmp_path / "none", tmp_path)
     record, other = (own, stock) if encoder == "own" else (stock, own)
     assert other.verdict == Verdict.NOT_RUN
     assert (record.verdict, record.qualifier) == (verdict, qualifier)
@@ -162,6 +162,27 @@ def test_another_number_of_hops_is_another_cell(
     assert record.figure == "study_two_composition"
 
 
+@pytest.mark.parametrize(
+    ("swe", "verdict"),
+    [(0.1, Verdict.HOLDS), (0.9, Verdict.NO_GAIN), (1.6, Verdict.FAILS), (None, Verdict.NOT_RUN)],
+)
+def test_the_mean_of_all_cells_is_a_claim_of_its_own(
+    tmp_path: Path, swe: float | None, verdict: Verdict
+) -> None:
+    """Of both encoders, each cell once; one alone says nothing more than its own claim."""
+    cells = {"own": WINS} | ({} if swe is None else {"transformers": {"swe_f": swe}})
+    for encoder, losses in cells.items():
+        data = table(baseline=1.0, **losses | {"equal_start": 0.5})
+        data["study"] |= {"encoder": encoder}
+        dump(tmp_path / encoder / "composition.json", data)
+        dump(tmp_path / f"{encoder}-less" / "composition.json", data)
+    *_, together = language_claims(tmp_path / "none", tmp_path)
+    assert together.verdict == verdict
+    if swe is not None:
+        assert together.qualifier == "mean of 2 cells"
+        assert "Pre-LN, 2 hops of transformers, on record (study transformers" in together.evidence
+
+
 def test_the_record_with_most_arms_speaks(tmp_path: Path) -> None:
     dump(tmp_path / "a" / "composition.json", table(baseline=1.0, **LOSES))
     more = table(baseline=1.0, **WINS, always_shared=0.2, swe_m=0.9)
@@ -175,6 +196,6 @@ def test_few_seeds_on_a_stock_encoder_stay_open(tmp_path: Path) -> None:
     data = table(2, baseline=1.0, **WINS)
     data["study"] |= {"encoder": "transformers"}
     dump(tmp_path / "s" / "composition.json", data)
-    *_, stock = language_claims(tmp_path / "none", tmp_path)
+    *_, stock, _ = language_claims(tmp_path / "none", tmp_path)
     assert (stock.verdict, stock.qualifier) == (Verdict.OPEN, "demonstration, 2 seeds, 5 needed")
     assert "8x64 of transformers, Pre-LN, 10 updates" in language_table(data)

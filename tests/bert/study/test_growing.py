@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from bert.data.vocab import Vocabulary
+from bert.model.config import named_config
+from bert.model.encoder import build_bert
 from bert.pretrain import main
+from bert.study.growing import grown
+from bert.study.starting import Source
 from swe.base.files import read_json
 from tests.bert.study.test_starting import config, first_loss, source, started
 
@@ -78,3 +84,15 @@ def test_what_cannot_be_grown_is_one_line(
     assert main(started(text, tmp_path / "out", run, "swe-f", *more)) == 2
     assert told in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "out" / "swe-f-s0").exists()
+
+
+def test_a_width_that_is_no_multiple_scales_the_epsilon(vocabulary: Vocabulary) -> None:
+    """No weight says it: the run's configuration takes it from the grown model."""
+    small = build_bert(named_config("2x64", vocabulary=vocabulary.size), 0)
+    source = Source(Path("small"), small, vocabulary)
+    found = grown(source, "2x96", "lemon", 0, fit=None, device="cpu")
+    assert found.config.layer_norm_eps == pytest.approx(1e-12 * 2 / 3, rel=1e-12)
+    said = r"from 2x64 to 2x96: another function \(a logit moved by \S+ of the largest\), as embed"
+    assert re.search(said, found.note)
+    assert grown(source, "2x128", "lemon", 0, fit=None, device="cpu").config.layer_norm_eps == 1e-12
+    assert "the same function" in grown(source, "3x128", "lemon", 0, fit=None, device="cpu").note

@@ -26,6 +26,7 @@ from swe.base.config import from_dict, to_dict
 from swe.base.errors import ConfigError
 from swe.base.files import read_json, read_lines
 from swe.base.interrupt import Interrupted
+from swe.run import precision
 from swe.sharing.schedule import SweFixed
 
 STUDY = LanguageStudy(
@@ -187,7 +188,7 @@ def test_one_arm_of_a_language_by_itself(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = ["--language", "composition", "--scale", "smoke", "--arm", "swe-f", "--steps", "3"]
-    asked = [*line, "--set", "language.symbols=5", "--out", str(tmp_path)]
+    asked = [*line, "--device", "cpu", "--set", "language.symbols=5", "--out", str(tmp_path)]
     assert pretrain.main(asked) == 0
     assert "accuracy_hop_2" in capsys.readouterr().out
     config = read_json(tmp_path / "swe-f-s0" / "config.json")
@@ -195,6 +196,21 @@ def test_one_arm_of_a_language_by_itself(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["swe-f-s0"]
     assert pretrain.main([*asked, "--text", "a.txt"]) == 2
     assert "must be left out with --language" in capsys.readouterr().err
+
+
+def test_arms_of_one_out_share_what_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By commands of their own, the second on a machine that would find otherwise."""
+    line = ["--language", "composition", "--scale", "smoke", "--steps", "3", "--device", "cpu"]
+    for arm, took in (("swe-f", 1.0), ("baseline", 9.0)):
+        times = {"float32": 5.0, "bfloat16": took}
+        monkeypatch.setattr(precision, "has_bfloat16_units", lambda: True)
+        monkeypatch.setattr(precision, "measure", lambda *given, times=times: times)
+        more = ["--arm", arm, "--set", "precision=auto", "--out", str(tmp_path)]
+        assert pretrain.main([*line, *more]) == 0
+        found = read_json(tmp_path / f"{arm}-s0" / "config.json")["train"]["precision"]
+        assert found == "bfloat16"
 
 
 def test_reached_counts_the_seeds_at_95_percent() -> None:

@@ -193,7 +193,33 @@ def test_a_win_on_a_language_is_told_and_shown(records: Path, edit: Edit) -> Non
     claim = CLAIMS[0] | {"id": "LANG-COMPOSITION", "rigour": "measured", "qualifier": "Pre-LN"}
     edit(records / "claims.json", lambda claims: claims.append(claim | {"verdict": "no gain"}))
     told = first_screen.answer(records)
-    assert "a BERT’s SWE-F below both: **no gain (Pre-LN)** ([LANG-COMPOSITION]" in told
+    assert "below its own start: **no gain (Pre-LN)** ([LANG-COMPOSITION]" in told
+    together = claim | {"id": "LANG-CELLS", "verdict": "holds", "qualifier": "mean of 4 cells"}
+    edit(records / "claims.json", lambda claims: claims.append(together))
+    told = first_screen.answer(records)
+    assert "over all its cells **holds (mean of 4 cells)** ([LANG-CELLS]" in told
+    assert "cell by cell **no gain (Pre-LN)**" in told
+
+
+def test_a_text_that_does_not_decide_stands_last(records: Path, edit: Edit) -> None:
+    claim = CLAIMS[0] | {"id": "TOY-UNROLLED", "verdict": "holds", "figure": "toy_judged"}
+    edit(records / "claims.json", lambda claims: claims.append(claim))
+    assert first_screen.answer(records).startswith("SWE-F, tied for the first")
+    put(records.parent / STUDY, edit, baseline=[6.1, 6.2], swe_f=[5, 5.1], equal_start=[5.5, 5.62])
+    first, _ = first_screen.answer(records).split("\n\n")
+    assert first.startswith("Where every layer is a step of one iteration")
+    assert first.index("On text: SWE-F, tied") < first.index("**is undecided**")
+
+
+def test_networks_without_a_win_stand_beside_one(records: Path, edit: Edit) -> None:
+    """Only while no BERT loses."""
+    students = CLAIMS[0] | {"id": "TOY-SWE", "verdict": "no gain", "figure": "toy_students"}
+    edit(records / "claims.json", lambda claims: claims.append(students))
+    put(records.parent / STUDY, edit, baseline=[6, 6.1, 6], swe_f=[6, 6, 6], equal_start=[6, 6, 6])
+    assert first_screen.cases(records).startswith("| Sharing does not win |\n")
+    assert "docs/images/toy_students.png" in first_screen.cases(records)
+    put(records.parent / STUDY, edit, baseline=[6.1, 6.2, 6.1], swe_f=[7.0, 7.11, 7.0])
+    assert "Sharing does not win" not in first_screen.cases(records)
 
 
 def test_minutes_stand_where_they_are_on_record(records: Path) -> None:

@@ -35,8 +35,8 @@ def test_a_column_a_cell_and_what_was_not_run(tmp_path: Path) -> None:
         "SWE-M",
         AGAINST_START,
     ]
-    pre, post, stock = found.rows
-    assert [row["cell"] for row in found.rows] == [
+    pre, post, stock, mean = found.rows
+    assert [row["cell"] for row in found.rows[:3]] == [
         "Pre-LN, 2 hops, 10 updates, n = 5",
         "Post-LN, 2 hops, 10 updates, n = 5",
         "Pre-LN, 2 hops, transformers’ encoder, 10 updates, n = 5",
@@ -45,6 +45,9 @@ def test_a_column_a_cell_and_what_was_not_run(tmp_path: Path) -> None:
     assert pre["swe-f"].startswith("−0.90 [−0.90, −0.89] helps; 1 of 5"), "most arms speak"
     assert post["swe-f"].startswith("+1.00 [+1.00, +1.01] hurts")
     assert (post["swe-m"], stock["swe-m"]) == ("not run", "not run")
+    assert mean["cell"] == "2 hops, mean of 3 cells, n = 15"
+    assert mean["swe-f"].startswith("−0.26 [−0.27, −0.26] helps")
+    assert (mean["baseline"], mean["swe-m"]) == ("—", "—")
     assert pre[AGAINST_START].startswith("−0.40 [−0.40, −0.40] helps")
 
 
@@ -58,3 +61,24 @@ def test_the_block_is_the_table(tmp_path: Path) -> None:
         "| Pre-LN, 2 hops, 10 updates, n = 5 | 1.00 nats; 1 of 5 through | −0.90 "
     )
     assert lines[-1].startswith("Composition language, least loss 0")
+
+
+def test_beyond_the_fewest_hops_the_mean_stands_for_the_cells(tmp_path: Path) -> None:
+    """On the first screen; the page of the languages has every cell, and both the mean of all."""
+    arms = {"baseline": 1.0, "swe_f": 0.1, "equal_start": 0.5}
+    for hops in (2, 6):
+        for placement in ("pre", "post"):
+            data = table(**arms)
+            data["study"]["language"] = {"kind": "composition", "hops": hops}
+            put(tmp_path, f"{hops}-{placement}", data, placement=placement)
+    full, short = (
+        language_arms(recorded_languages(tmp_path), short=short) for short in (False, True)
+    )
+    assert full is not None
+    assert short is not None
+    named = [row["cell"].split(" updates")[0].removesuffix(", 10") for row in full.rows]
+    two, six = ([f"Pre-LN, {n} hops", f"Post-LN, {n} hops"] for n in (2, 6))
+    mean = ["2 hops, mean of 2 cells, n = 10", "6 hops, mean of 2 cells, n = 10"]
+    everything = "all, mean of 4 cells, n = 20"
+    assert named == [*two, mean[0], *six, mean[1], everything]
+    assert [row["cell"] for row in short.rows[2:]] == [*mean, everything]

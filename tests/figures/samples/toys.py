@@ -105,6 +105,50 @@ def judged() -> dict[str, Any]:
     }
 
 
+def hessian() -> dict[str, Any]:
+    taus = [0.0, 0.1, 0.4, 1.0]
+
+    def said(gain: float) -> dict[str, Any]:
+        means = [0.0, -gain, -gain / 2, 0.3]
+        words = ["helps" if mean < -0.1 else "no gain" for mean in means[:-1]] + ["hurts"]
+        entry = {
+            "mean": means,
+            "low": [mean - 0.05 for mean in means],
+            "high": [mean + 0.05 for mean in means],
+            "verdict": words,
+        }
+        best = taus[1] if gain > 0 else 0.0
+        against = {f"against_{control}": entry for control in ("baseline", "equal_start")}
+        return against | {"verdict": words, "best_tau": best}
+
+    named = [("sgd", 1.0, 0.3), ("sgd", 0.3, 2.0), ("adamw", 1.0, 0.3)]
+    settings = [
+        {
+            "optimiser": optimiser,
+            "gamma": gamma,
+            "eps": eps,
+            "steps": 200,
+            "rate": 3.2,
+            "inside": True,
+            "edge": 4.4,
+            "coupling": 0.4,
+            "log10_controls": [-2.0, -1.9],
+            "measured": said(0.4) | {"best_tau_set": [0.1, 0.4]},
+            "parts": {"full": said(0.5), "commuting": said(0.0), "exchangeable": said(-0.1)},
+        }
+        for optimiser, gamma, eps in named
+    ]
+    return {
+        "depth": 8,
+        "width": 8,
+        "tuning": 4,
+        "judging": 3,
+        "even": 0.02,
+        "tau": taus,
+        "settings": settings,
+    }
+
+
 def forecast() -> dict[str, Any]:
     cells = [("unrolled", "helps", -0.4), ("lista", "no gain", 0.01), ("residual", "hurts", 0.3)]
 
@@ -234,6 +278,7 @@ FILES = {
     "toy/teacher_student.json": teacher_student,
     "toy/predictions.json": predictions,
     "toy/judged.json": judged,
+    "toy/hessian.json": hessian,
     "toy/forecast.json": forecast,
     "toy/moments.json": moments,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from swe.base.files import (
     json_digest,
     read_json,
     read_lines,
+    write_first,
     write_json,
     write_lines,
     write_text,
@@ -43,6 +45,32 @@ def test_text_and_json_round_trip(tmp_path: Path) -> None:
     (tmp_path / "value.json").write_text("{")
     with pytest.raises(ValueError, match=r"value\.json: not a JSON file"):
         read_json(tmp_path / "value.json")
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "none"])
+def test_the_first_file_stays(links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*names: Path) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    path = tmp_path / "of" / "it.json"
+    for value in ("first", "second"):
+        write_first(path, value)
+    assert read_json(path) == "first"
+    assert [p.name for p in path.parent.iterdir()] == ["it.json"]
+    assert path.stat().st_nlink == 1
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_no_first_file_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*names: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*it.json"):
+        write_first(tmp_path / "it.json", 1)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nan_is_never_written(tmp_path: Path) -> None:

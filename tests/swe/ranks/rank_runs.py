@@ -32,14 +32,16 @@ from swe.sharing.schedule import AlwaysShared, SweAdaptive, SweFixed, SweMultist
 from swe.sharing.share_then_unshare import prepare
 from swe.sharing.stack import find_stack
 from swe.sharing.unshare import unshare
-from tests.swe.ranks import killed_rank
+from swe.transforms.growth import Growth
+from swe.transforms.stage import Stage
+from tests.swe.ranks import killed_rank, narrow_runs
 from tests.swe.ranks.ranks import run_ranks
-from tests.swe.sharing.residual import RegressionTask
+from tests.swe.sharing.residual import GrowingRegression, RegressionTask
 
 # Float64: ranks only change the order of sums, 1e-16 relative an addition. Twelve updates of Adam
 # were seen to leave 1e-14; what ranks get wrong when a gradient is not averaged is above 1e-3.
 CLOSE = 1e-11
-TASK = RegressionTask(depth=4, dtype=torch.float64)
+TASK = GrowingRegression(depth=4, dtype=torch.float64)
 BASE = TrainConfig(
     steps=12,
     seed=3,
@@ -58,6 +60,9 @@ CONFIGS = {
     "swe-m": replace(BASE, schedule=SweMultistage(rho=0.85, interval=2)),
     "swe-m-sum": replace(
         BASE, schedule=SweMultistage(rho=0.85, interval=2), convention="sum", moments="rescale"
+    ),
+    "stages": replace(
+        BASE, schedule=SweFixed(until=8), stages=(Stage(until=4, depth=2, growth=Growth()),)
     ),
 }
 RUNS: dict[int, tuple[tuple[Mode, str], ...]] = {
@@ -109,6 +114,7 @@ def job(out: Path, size: int) -> None:
                     stop=StopAfter(STOPS[size]),
                 )
         if size == 2:
+            narrow_runs.on_two_ranks(out / "narrow")
             graphs = {mode: compiled(mode, out / f"2-{mode}-blocks") for mode in MODES}
             for mode in MODES:
                 train(killed_rank.TASK, killed_rank.CONFIG, out / f"unbroken-{mode}", parallel=mode)
@@ -244,6 +250,7 @@ def all_runs(out: Path) -> None:
     for chain in CHAINS:
         with pytest.raises(Interrupted):
             train(TASK, CONFIGS["swe-m"], out / chain, stop=StopAfter(STOPS[1]))
+    narrow_runs.alone(out / "narrow")
     run_ranks(2, job, out, 2)
     run_ranks(4, job, out, 4)
     for chain in CHAINS:

@@ -18,6 +18,7 @@ from swe.base.files import read_json, read_lines, write_json
 from swe.base.interrupt import Interrupted
 from swe.run.compiling import CompileMode, compile_loss, graph_count
 from swe.run.engine import Engine
+from swe.run.growing import Stages
 from swe.run.loop import _Loop, train
 from swe.run.optimizer import OptimizerConfig
 from swe.run.record import RunFolder
@@ -222,7 +223,6 @@ def test_the_attention_kernel_of_the_first_start_is_kept(tmp_path: Path) -> None
     for asked, kept in (("auto", "cudnn"), ("measured", "cudnn"), ("flash", "flash")):
         write_json(path, here | {"speed": {"attention": "cudnn"}})
         loop = _Loop(
-            TASK,
             CONFIG,
             RunFolder(tmp_path, read_json(tmp_path / "config.json")),
             CPU,
@@ -231,6 +231,7 @@ def test_the_attention_kernel_of_the_first_start_is_kept(tmp_path: Path) -> None
             None,
             lambda: False,
             print,
+            Stages(TASK, CONFIG),
         )
         assert loop.engine.speed.attention == kept
 

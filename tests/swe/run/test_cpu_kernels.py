@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,73 +13,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from swe.base.errors import ConfigError
 from swe.base.files import read_json
 from swe.base.interrupt import Interrupted
-from swe.run.attention import ON_CPU, AttentionShape, choose, measure, within
+from swe.run.attention import ON_CPU, choose, measure, within
 from swe.run.cast_once import CastWeights
 from swe.run.cpu_kernels import CpuKernels
 from swe.run.engine import Engine
 from swe.run.loop import train
-from swe.run.measured import first_written
 from swe.run.plain_attention import attend, drop, noise
 from swe.run.run_config import TrainConfig
 from swe.run.speed import SpeedConfig
-from swe.run.task import Batch
 from swe.sharing.layout import Layout
 from swe.sharing.schedule import AlwaysShared, SweFixed
 from swe.sharing.stack import SharedStack
+from tests.swe.ranks.rank_runs import numbers
+from tests.swe.run.copying import DEPTH, Copy
 
 CPU = torch.device("cpu")
-DEPTH, WIDTH, HEADS, ROWS, LENGTH = 4, 16, 2, 3, 8
-SHAPE = AttentionShape(ROWS, HEADS, LENGTH, WIDTH // HEADS, dropout=0.1)
-
-
-class Block(nn.Module):
-    """Attention and a linear map, with dropout, as one would write them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.qkv, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
-        self.dropout = nn.Dropout(0.1)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        split = self.qkv(hidden).view(ROWS, LENGTH, 3, HEADS, WIDTH // HEADS)
-        query, key, value = split.permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(
-            query, key, value, dropout_p=0.1 if self.training else 0.0
-        )
-        out: Tensor = self.out(mixed.transpose(1, 2).reshape(ROWS, LENGTH, WIDTH))
-        return hidden + self.dropout(out)
-
-
-@dataclass(frozen=True)
-class Copy:
-    """Predict the inputs from themselves."""
-
-    depth: int = DEPTH
-    tokens_per_batch: int = ROWS * LENGTH
-    flops_per_batch: float = 1.0
-    attention: AttentionShape = SHAPE
-
-    def describe(self) -> dict[str, Any]:
-        return {"task": "copy"}
-
-    def build(self, seed: int) -> nn.Module:
-        torch.manual_seed(seed)
-        return SharedStack([Block() for _ in range(DEPTH)], Layout.untied(DEPTH))
-
-    def batch(self, seed: int, index: int) -> Batch:
-        draw = torch.Generator().manual_seed(1000 * seed + index)
-        return {"inputs": torch.randn(ROWS, LENGTH, WIDTH, generator=draw)}
-
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        return (model(batch["inputs"]).float() - batch["inputs"].roll(1, 1)).square().mean()
-
-    def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
-        return {"loss": float(self.loss(model, self.batch(7, 0)))}
-
-
 TASK = Copy()
 CONFIG = TrainConfig(
     steps=6, schedule=SweFixed(until=3), precision="bfloat16", log_interval=1, eval_interval=3
@@ -212,7 +162,7 @@ def test_engine_casts_each_weight_once_an_update() -> None:
 @pytest.mark.parametrize("kernel", ON_CPU)
 def test_kernels_agree_and_run_in_the_engine(kernel: str) -> None:
     """One loss without dropout by every kernel: bfloat16 keeps 8 bits, so 1 % of it."""
-    task = replace(TASK, attention=replace(TASK.attention, dropout=0.0))
+    task = replace(TASK, dropout=0.0)
     losses = {}
     for name in ("default", kernel):
         engine = Engine(task, CONFIG, CPU, "test", speed=SpeedConfig(attention=name))
@@ -258,29 +208,20 @@ def test_a_comparison_measures_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len(asked) == 1, "a second measurement would have found products slower still"
 
 
-def test_first_written_counts(tmp_path: Path) -> None:
-    path = tmp_path / "of" / "it.json"
-
-    def late() -> dict[str, Any]:
-        first_written(path, lambda: {"by": "another"})
-        return {"by": "me"}
-
-    assert first_written(path, late) == {"by": "another"}
-    assert [p.name for p in path.parent.iterdir()] == ["it.json"]
-    path.write_text("{")
-    with pytest.raises(ConfigError, match=r"it.json: not a JSON file .*; remove it, and it is"):
-        first_written(path, late)
-
-
 @pytest.mark.parametrize("kernel", ["products", "math"])
 def test_resume_in_bfloat16_bit_for_bit(kernel: str, tmp_path: Path) -> None:
     """Stopped after every update, and begun again with other kernels to choose from."""
-    whole = train(TASK, CONFIG, tmp_path / "whole", speed=SpeedConfig(attention=kernel))
+    train(TASK, CONFIG, tmp_path / "whole", speed=SpeedConfig(attention=kernel))
     folder, speed = tmp_path / "pieces", SpeedConfig(attention=kernel)
     for _ in range(CONFIG.steps - 1):
         stop = partial(next, iter([False]), True)
         with pytest.raises(Interrupted):
             train(TASK, CONFIG, folder, speed=speed, stop=stop)
         speed = SpeedConfig()
-    assert train(TASK, CONFIG, folder)["valid"] == whole["valid"]
+    train(TASK, CONFIG, folder)
+    wanted, found = numbers(tmp_path / "whole"), numbers(folder)
+    assert found["rows"] == wanted["rows"]
+    assert found["tensors"].keys() == wanted["tensors"].keys()
+    for name, tensor in wanted["tensors"].items():
+        assert torch.equal(tensor, found["tensors"][name]), name
     assert read_json(folder / "environment.json")["speed"]["attention"] == kernel

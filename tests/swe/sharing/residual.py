@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from swe.run.task import Batch
 from swe.sharing.layout import Layout
 from swe.sharing.seeds import derive_seed, generator
 from swe.sharing.stack import SharedStack
+from swe.transforms.anatomy import FIXED, Anatomy, Axis
 
 
 class ResidualBlock(nn.Module):
@@ -96,3 +97,34 @@ class RegressionTask:
     def evaluate(self, model: nn.Module, device: torch.device) -> dict[str, float]:
         batch = {k: v.to(device) for k, v in self.batch(0, 10**9).items()}
         return {"loss": float(self.loss(model, batch))}
+
+
+HIDDEN, READ = Axis(space="hidden"), Axis(space="hidden", way="in")
+
+
+class GrowingRegression(RegressionTask):
+    """The residual network in any depth."""
+
+    @property
+    def anatomy(self) -> Anatomy:
+        return Anatomy(
+            depth=self.depth,
+            widths={"hidden": self.width},
+            stack="stack.blocks",
+            layer={
+                "inner.weight": (HIDDEN, READ),
+                "inner.bias": (HIDDEN,),
+                "outer.weight": (HIDDEN, READ),
+            },
+            rest={
+                "embed.weight": (HIDDEN, FIXED),
+                "embed.bias": (HIDDEN,),
+                "head.weight": (FIXED, READ),
+                "head.bias": (FIXED,),
+            },
+            ends=("outer.weight",),
+        )
+
+    def resized(self, depth: int, widths: Mapping[str, int]) -> GrowingRegression:
+        assert not widths
+        return GrowingRegression(depth, self.width, self.size, self.dropout, self.dtype)

@@ -65,7 +65,7 @@ def test_ligo_begins_as_copies_and_a_stack(large: BertConfig) -> None:
     """Bit for bit; in float64, from maps in float32."""
     source = untied_weights(shaken(SMALL))
     old, new = bert_anatomy(SMALL), bert_anatomy(large)
-    copies = Growth(depth="stack", width="tied").plan(old, new, draw())
+    copies = Growth(depth="stack", width="fpi").plan(old, new, draw())
     wanted = grown_weights(copies.lines, source, shapes(large))
     assert equal(Ligo(old, new, draw(), noise=0.0).weights(source), wanted)
     assert not equal(Ligo(old, new, draw()).weights(source), wanted)
