@@ -8,6 +8,7 @@
     python -m bert.pretrain --text my.txt --objective causal --arm swe-f --out runs
     python -m bert.pretrain --text my.txt --start-from bert-base --arm swe-f --out runs
     python -m bert.pretrain ... --start-from small --grow fpi --size 12x768
+    python -m bert.pretrain ... --start-from small --grow ligo --fit-steps 100 --size 12x768
     python -m bert.pretrain ... --steps 2000 --extend
 
 The same command continues a run that was stopped, also in another mode and on another number of
@@ -38,6 +39,7 @@ from bert.study.arms import ARMS, OBJECTIVES, STUDIES
 from bert.study.begun_run import BegunRun, begun_run
 from bert.study.commands import UNITS, print_budget
 from bert.study.comparison import StudyData, build_task, prepare_data, run_folder
+from bert.study.fitting import FIT_STEPS, LEARNED, FittedStart
 from bert.study.language_study import (
     LANGUAGES,
     LanguageStudy,
@@ -56,6 +58,7 @@ from evidence.begun import OtherCode, continued
 from evidence.closure import code_digest
 from evidence.commands import TIME_IS_UP, add_minutes, ended
 from swe.base.errors import ConfigError
+from swe.base.files import write_json
 from swe.base.interrupt import Deadline, Interrupted, Stop, either, never, polite_stop
 from swe.base.lock import in_turn
 from swe.base.options import Parser
@@ -107,9 +110,16 @@ def parser() -> argparse.ArgumentParser:
     )
     line.add_argument(
         "--grow",
-        choices=METHODS,
+        choices=[*METHODS, *LEARNED],
         help="grow the model of --start-from to --size first: fpi, aki, net2net, lemon in width,\n"
-        "stacking, interpolation, identity in depth; each does both where both differ",
+        "stacking, interpolation, identity in depth, each both where both differ; or by a\n"
+        "map that is fitted on the run's own loss: ligo, mango",
+    )
+    line.add_argument(
+        "--fit-steps",
+        type=int,
+        metavar="N",
+        help=f"updates of the fit of ligo and mango (default {FIT_STEPS})",
     )
     line.add_argument(
         "--start-tie",
@@ -190,7 +200,23 @@ def pretrain(options: Options, stop: Callable[[], bool]) -> dict[str, Any]:
             warn=bars.say,
             progress=lambda step, row: bars("train", step, config.steps),
         )
+        world.on_first(lambda: _tell_fit(options, folder, task))
         return world.on_first(lambda: summarised(folder, summary, task))
+
+
+def _tell_fit(options: Options, folder: Path, task: TokenPrediction) -> None:
+    """Write what the fit of a grown start did, and its cost, to growth.json."""
+    start = options.start
+    if not isinstance(start, FittedStart) or not start.fits:
+        return
+    [made] = start.fits
+    found = {
+        **start.describe()["grow"],
+        "losses": list(made.losses),
+        "flops": made.cost(task.flops_per_batch),
+        "updates": made.steps * made.factor(task.flops_per_batch),
+    }
+    write_json(folder / "growth.json", found)
 
 
 def _begun(options: Options, folder: Path) -> BegunRun | None:

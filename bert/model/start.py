@@ -9,12 +9,12 @@ did.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bert.model.config import BertConfig
 from bert.model.encoder import Bert
@@ -24,6 +24,9 @@ from swe.sharing.layout import Layout
 
 Tie = Literal["average"] | int
 """How layers that are to share become one: their mean, or that of them, counted from 0."""
+
+StepLoss = Callable[[nn.Module, int, torch.device], Tensor]
+"""A task's loss of a model on the batch of a number, on a device."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,13 @@ class Start:
         """What decides the outcome: the weights, and how they are tied where they are."""
         tied = not self.layout.is_untied
         return {"sha256": self.digest} | ({"tie": self.tie} if tied else {})
+
+    def begin(self, model: Bert, loss: StepLoss) -> None:
+        """Give an untied ``model`` its start in a task whose loss on a training batch is ``loss``.
+
+        ConfigError as :meth:`apply`.
+        """
+        self.apply(model)
 
     @torch.no_grad()
     def apply(self, model: Bert) -> None:

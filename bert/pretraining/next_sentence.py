@@ -62,7 +62,7 @@ class NextSentenceTask(MaskedLanguageTask):
 
     def build(self, seed: int) -> nn.Module:
         """Return the model; what it shares with Bert starts as Bert does."""
-        return self.started(build_bert(self.config, seed, PairBert))
+        return self.started(build_bert(self.config, seed, PairBert), seed)
 
     def batch(self, seed: int, index: int) -> Batch:
         """Batch ``index``: rows by a permutation an epoch, pairs and masks by (seed, index)."""

@@ -23,6 +23,7 @@ from bert.model.prediction import TokenPrediction
 from bert.model.start import Start
 from swe.base.config import require, require_count
 from swe.run.task import Batch
+from swe.sharing.seeds import derive_seed
 
 # Validation masks never depend on a run's seed: all runs are judged on the same predictions.
 VALIDATION_SEED = 20211003848
@@ -98,12 +99,21 @@ class TextTask(TokenPrediction):
 
     def build(self, seed: int) -> nn.Module:
         """Return the model, every layer with its own start: drawn, or as ``start`` has it."""
-        return self.started(build_bert(self.config, seed))
+        return self.started(build_bert(self.config, seed), seed)
 
-    def started(self, model: Bert) -> Bert:
-        """Return ``model`` with the weights of ``start``, where there is one."""
+    def started(self, model: Bert, seed: int) -> Bert:
+        """Return ``model`` with the weights of ``start``, where there is one.
+
+        A start that is fitted sees training rows in an order of its own.
+        """
         if self.start is not None:
-            self.start.apply(model)
+            order = derive_seed(seed, "start")
+
+            def loss(model: nn.Module, index: int, device: torch.device) -> Tensor:
+                batch = {name: one.to(device) for name, one in self.batch(order, index).items()}
+                return self.loss(model, batch)
+
+            self.start.begin(model, loss)
         return model
 
     def batch(self, seed: int, index: int) -> Batch:

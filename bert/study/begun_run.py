@@ -32,6 +32,8 @@ OPTIONS = {
     "train.schedule": "--set",
     "train": "--set",
     "task.start.tie": "--start-tie",
+    "task.start.grow.steps": "--fit-steps",
+    "task.start.grow": "--grow",
     "task.start": "--start-from",
     "task.model.placement": "--set placement",
     "task.model.dropout": "--set dropout",

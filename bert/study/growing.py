@@ -11,6 +11,7 @@ from bert.model.anatomy import bert_anatomy, require_same_heads
 from bert.model.config import BertConfig, named_config
 from bert.model.encoder import Bert, build_bert
 from bert.model.start import untied_weights
+from bert.study.fitting import FIT_STEPS, LEARNED, Fitting
 from bert.study.starting import HEAD, Source
 from swe.base.config import require
 from swe.base.errors import ConfigError, FunctionChangedError
@@ -25,18 +26,34 @@ WITHIN = 1e-3
 over tens of layers. A unit that is wrong moves logits by tenths."""
 
 
-def grown(source: Source, size: str | None, method: str, seed: int) -> Source:
+def grown(
+    source: Source, size: str | None, method: str, seed: int, *, fit: int | None, device: str
+) -> Source:
     """Return the source's model grown to ``size``; what it draws comes from ``seed``.
+
+    A map that is fitted, for ``fit`` updates on ``device``, is left to the run, which has the data.
 
     Its note says whether the function stayed and by how much a logit moved. ConfigError for a
     method or a size that it cannot be grown to; FunctionChangedError where a method that keeps the
     function did not.
     """
-    require(method in METHODS, "--grow", method, f"one of {', '.join(METHODS)}")
+    known = [*METHODS, *LEARNED]
+    require(method in known, "--grow", method, f"one of {', '.join(known)}")
+    fits = " or ".join(LEARNED)
+    require(fit is None or method in LEARNED, "--fit-steps", fit, f"with --grow {fits}")
     if size is None:
         raise ConfigError(f"--grow {method}: say to what, with --size, such as --size 12x768")
     small = source.config
     large = _larger(small, size)
+    if method in LEARNED:
+        steps = FIT_STEPS if fit is None else fit
+        fitting = Fitting(method=method, large=large, seed=seed, steps=steps, device=device)
+        fitting.learned(small)  # what it cannot grow is refused now
+        words = (
+            f"to be grown by {method} from {_name(small)} to {_name(large)}, fitted for {steps} "
+            "updates: another function"
+        )
+        return replace(source, fitting=fitting, note=words)
     draw = Generator().manual_seed(derive_seed(seed, "grow", method))
     planned = METHODS[method].plan(bert_anatomy(small), bert_anatomy(large), draw)
     if "hidden" in planned.eps:

@@ -10,6 +10,7 @@ from bert.data.options import reading_of
 from bert.data.text import Reading
 from bert.model.start import Start
 from bert.study.arms import REFERENCE, STUDIES, StudyConfig
+from bert.study.fitting import LEARNED
 from bert.study.growing import grown
 from bert.study.language_study import LanguageStudy, asked_language
 from bert.study.options import device_of, speed_of
@@ -64,10 +65,23 @@ def options_of(given: argparse.Namespace) -> Options:
         require(given.language is None, "--start-from", given.start_from, "without --language")
         source = open_source(given.start_from, given.vocab)
         if given.grow is not None:
-            source = grown(source, settings.get("size"), given.grow, given.seed)
+            source = grown(
+                source,
+                settings.get("size"),
+                given.grow,
+                given.seed,
+                fit=given.fit_steps,
+                device=device_of(given),
+            )
         settings |= source.settings(settings)
     growing = given.grow is not None
     require(not growing or source is not None, "--grow", given.grow, "with --start-from")
+    require(
+        growing or given.fit_steps is None,
+        "--fit-steps",
+        given.fit_steps,
+        f"with --grow {' or '.join(LEARNED)}",
+    )
     tied = given.start_tie is not None
     require(not tied or source is not None, "--start-tie", given.start_tie, "with --start-from")
     settings["arms"] = list(dict.fromkeys((REFERENCE, given.arm)))

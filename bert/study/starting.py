@@ -15,6 +15,7 @@ from bert.model.config import BertConfig, named_config
 from bert.model.encoder import Bert
 from bert.model.start import Start, Tie, digest_of, untied_weights
 from bert.study.arms import StudyConfig
+from bert.study.fitting import FittedStart, Fitting
 from swe.base.errors import ConfigError
 from swe.sharing.layout import Layout
 
@@ -33,11 +34,13 @@ class Source:
     """Whether the folder lacks the language head, which a run then draws."""
     note: str = ""
     """What was done to the model of the folder, in words."""
+    fitting: Fitting | None = None
+    """The fitted map by which a run grows the model, where it does."""
 
     @property
     def config(self) -> BertConfig:
-        """Its shape."""
-        return self.model.config
+        """The shape that a run starts with."""
+        return self.model.config if self.fitting is None else self.fitting.large
 
     def settings(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings of a study that say its shape. ConfigError where ``asked`` differ."""
@@ -73,13 +76,25 @@ class Source:
         layout = schedule.start(depth).layout
         if schedule.equal_start:
             layout = Layout.tied(depth, schedule.unit)
+        config = replace(self.config, dropout=study.dropout)
+        if self.fitting is not None:
+            small = untied_weights(self.model)
+            return FittedStart(
+                config=config,
+                weights=small,
+                digest=digest_of(self.model.config, small),
+                layout=layout,
+                tie=tie,
+                small=self.model.config,
+                fitting=self.fitting,
+            )
         weights = {
             name: tensor
             for name, tensor in untied_weights(self.model).items()
             if not (self.headless and name.startswith(HEAD))
         }
         return Start(
-            config=replace(self.config, dropout=study.dropout),
+            config=config,
             weights=weights,
             digest=digest_of(self.config, weights),
             layout=layout,

@@ -4,7 +4,7 @@ Three ways for Adam's moments, as at an untie:
 
 - ``mapped``: by the duals of the maps (swe.transforms.maps), so that they are those of the large
   model constrained to the map: exact for copies of units, a stated approximation for dense maps;
-- ``copy``: as the weights are copied, without any factor;
+- ``copy``: as the weights are copied, without any factor; refused for dense maps, where none is;
 - ``reset``: none; moments and bias correction start anew.
 
 Layers that are copied in depth have the moments of the layer copied; what was not there before
@@ -13,6 +13,7 @@ Layers that are copied in depth have the moments of the layer copied; what was n
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from swe.base.config import require
 from swe.base.errors import ConfigError
-from swe.transforms.maps import Copies, Line, Term, is_drawn_anew, mapped_weight
+from swe.transforms.maps import Copies, Dense, Line, Term, is_drawn_anew, mapped_weight
 
 Carry = Literal["mapped", "copy", "reset"]
 FIRST, SECOND = ("exp_avg",), ("exp_avg_sq", "max_exp_avg_sq")
@@ -31,12 +32,25 @@ FIRST, SECOND = ("exp_avg",), ("exp_avg_sq", "max_exp_avg_sq")
 def grown_weights(
     lines: Mapping[str, Line], weights: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]
 ) -> dict[str, Tensor]:
-    """Return the weights of the large model. ConfigError where one has not the shape it must."""
+    """Return the weights of the large model. ConfigError where one has not the shape it must.
+
+    What several lines take under the same maps (a fitted map's old layers, of which each new one is
+    a sum) is mapped once, and held until the last of them has it.
+    """
     found = {}
+    uses = Counter(term.key for line in lines.values() for term in line)
+    held: dict[tuple[object, ...], Tensor] = {}
     for name, line in lines.items():
         for term in line:
             require(term.parent in weights, "parent", term.parent, "a weight of the small model")
-        found[name] = weight = mapped_weight(line, weights)
+            if term.key not in held and uses[term.key] > 1:
+                with torch.no_grad():
+                    held[term.key] = term.mapped(weights)
+        found[name] = weight = mapped_weight(line, weights, held)
+        for term in line:
+            uses[term.key] -= 1
+            if not uses[term.key]:
+                held.pop(term.key, None)
         if name not in shapes or weight.shape != shapes[name]:
             have = tuple(shapes[name]) if name in shapes else "no such weight"
             raise ConfigError(f"{name}: grows to {tuple(weight.shape)}, the large model has {have}")
@@ -85,6 +99,10 @@ def _entry(key: str, value: Any, terms: list[Term], states: Mapping[str, Mapping
 
 def _plain(term: Term) -> Term:
     """A term whose gradients are copied: what it leaves out it still leaves out."""
+    if any(isinstance(axis, Dense) for axis in term.axes):
+        raise ConfigError(
+            "carry = 'copy': a fitted map copies nothing; grow with carry = 'mapped' or 'reset'"
+        )
     axes = tuple(
         Copies(axis.index, axis.scale, (axis.dual != 0).double())
         if isinstance(axis, Copies)

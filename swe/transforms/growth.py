@@ -60,23 +60,22 @@ class Growth:
                 f"depth = {self.depth!r}: new layers must do nothing, and with LayerNorm after "
                 "each branch none can; grow with depth = 'stack', or a Pre-LN model"
             )
-        widening = WIDTHS[self.width](old, new, generator)
-        lines: dict[str, Line] = {
-            name: (Term(name, tuple(map(widening.of, axes))),) for name, axes in old.rest.items()
-        }
-        for layer, active in enumerate(origins.active):
-            for name, axes in old.layer.items():
-                silent = not active and name in old.ends
-                lines[new.name(layer, name)] = tuple(
-                    Term(
-                        old.name(parent, name),
-                        maps,
-                        0.0 if silent else 1.0,
-                        0.0 if silent else 1.0,
-                    )
-                    for parent, maps in widening.terms(origins.parents[layer], old.depth, axes)
-                )
-        return Grown(lines, _why_not(origins, widening), widening.eps)
+        return assembled(old, new, origins, WIDTHS[self.width](old, new, generator))
+
+
+def assembled(old: Anatomy, new: Anatomy, origins: Origins, widening: Widening) -> Grown:
+    """Return the lines of a choice of layers with a choice of units."""
+    lines: dict[str, Line] = {
+        name: (Term(name, tuple(map(widening.of, axes))),) for name, axes in old.rest.items()
+    }
+    for layer, active in enumerate(origins.active):
+        for name, axes in old.layer.items():
+            silent = not active and name in old.ends
+            lines[new.name(layer, name)] = tuple(
+                Term(old.name(parent, name), maps, 0.0 if silent else 1.0, 0.0 if silent else 1.0)
+                for parent, maps in widening.terms(origins.parents[layer], old.depth, axes)
+            )
+    return Grown(lines, _why_not(origins, widening), widening.eps)
 
 
 METHODS: dict[str, Growth] = {

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -135,36 +136,81 @@ class Dense:
 
     matrix: Tensor
 
+    @cached_property
+    def dual(self) -> Tensor:
+        """The dual of least norm, pinv(matrix)^T, (new, old) float64; computed once."""
+        return torch.linalg.pinv(self.matrix.double()).T
+
     def weights(self, tensor: Tensor, axis: int) -> Tensor:
         """Map a weight along ``axis``, summed in the matrix's precision."""
         return _product(self.matrix, tensor, axis)
 
     def gradients(self, tensor: Tensor, axis: int, power: Power) -> Tensor:
         """Map a gradient (``power`` 1) or, approximately, its square (2) along ``axis``."""
-        return _product(torch.linalg.pinv(self.matrix.double()).T ** power, tensor, axis)
+        return _product(self.dual**power, tensor, axis)
+
+
+@dataclass(frozen=True, eq=False)
+class Placed(Dense):
+    """A dense ``block`` alone in a larger map of zeros, at ``place`` (row, column)."""
+
+    block: Dense
+    place: tuple[int, int]
+
+    @classmethod
+    def at(cls, block: Dense, place: tuple[int, int], shape: tuple[int, int]) -> Placed:
+        """Return the map of ``shape`` (new, old)."""
+        return cls(_put(block.matrix, place, shape), block, place)
+
+    @cached_property
+    def dual(self) -> Tensor:
+        """The block's own dual in its place: what is around it is zero in both."""
+        return _put(self.block.dual, self.place, (self.matrix.shape[0], self.matrix.shape[1]))
 
 
 @dataclass(frozen=True)
 class Term:
     """One old tensor under a map an axis (None: the axis as it is), times ``scale``.
 
-    ``dual``: what its gradient is multiplied by beside the axes' own duals.
+    ``dual``: what its gradient is multiplied by beside the axes' own duals; None where the map that
+    it is a part of has no dual of such parts.
     """
 
     parent: str
     axes: tuple[Copies | Dense | None, ...]
     scale: float = 1.0
-    dual: float = 1.0
+    dual: float | None = 1.0
 
     def weight(self, weights: Mapping[str, Tensor]) -> Tensor:
         """Return its part of the new weight."""
+        return self.scaled(self.mapped(weights))
+
+    def mapped(self, weights: Mapping[str, Tensor]) -> Tensor:
+        """Return the old tensor under its maps; terms of equal ``key`` have the same."""
         found = weights[self.parent]
         for axis, one in enumerate(self.axes):
             found = found if one is None else one.weights(found, axis)
-        return found if self.scale == 1.0 else found * self.scale
+        return found
+
+    def scaled(self, mapped: Tensor) -> Tensor:
+        """Return what was mapped, times ``scale``."""
+        return mapped if self.scale == 1.0 else mapped * self.scale
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """The old tensor and its maps, by identity."""
+        return self.parent, *map(id, self.axes)
 
     def moment(self, old: Tensor, power: Power) -> Tensor:
-        """Return its part of the new first (``power`` 1) or second (2) moment."""
+        """Return its part of the new first (``power`` 1) or second (2) moment.
+
+        ConfigError where there is no dual.
+        """
+        if self.dual is None:
+            raise ConfigError(
+                "carry = 'mapped': this map has no dual of few factors (a tensor ring of a rank "
+                "above 1); grow with carry = 'reset'"
+            )
         for axis, one in enumerate(self.axes):
             old = old if one is None else one.gradients(old, axis, power)
         return old if self.dual == 1.0 else old * self.dual**power
@@ -180,9 +226,16 @@ def is_drawn_anew(line: Line) -> bool:
 
 
 @torch.no_grad()
-def mapped_weight(line: Line, weights: Mapping[str, Tensor]) -> Tensor:
-    """Return the new weight of a line; a copy, never a view of an old one."""
-    first, *rest = (term.weight(weights) for term in line)
+def mapped_weight(
+    line: Line, weights: Mapping[str, Tensor], held: Mapping[tuple[object, ...], Tensor] = {}
+) -> Tensor:
+    """Return the new weight of a line; a copy, never a view of an old one.
+
+    ``held``: old tensors under their maps, by key, that need not be mapped again.
+    """
+    first, *rest = (
+        term.scaled(held[term.key]) if term.key in held else term.weight(weights) for term in line
+    )
     total = first.clone()
     for part in rest:
         total += part
@@ -195,6 +248,12 @@ def _scaled(tensor: Tensor, factors: Tensor, axis: int) -> Tensor:
     shape = [1] * tensor.ndim
     shape[axis] = -1
     return tensor * factors.to(tensor.dtype).reshape(shape)
+
+
+def _put(block: Tensor, place: tuple[int, int], shape: tuple[int, int]) -> Tensor:
+    whole = block.new_zeros(shape)
+    whole[place[0] : place[0] + block.shape[0], place[1] : place[1] + block.shape[1]] = block
+    return whole
 
 
 def _product(matrix: Tensor, tensor: Tensor, axis: int) -> Tensor:

@@ -105,10 +105,7 @@ def _widening(
             eps[space] = own.eps
             why += [f"{cannot} ({few} to {many}; take a multiple)" for cannot in old.averaged or ()]
         elif space in old.normed and not own.evenly:
-            why.append(
-                f"LayerNorm sees {space} units that are copied unequally often ({few} to "
-                f"{many}; take a multiple, and a way that copies evenly)"
-            )
+            why.append(uneven(space, old, new))
     if from_above and units:
         why.append("new units compute what the next layer's do")
     return Widening(units, from_above, "; ".join(why), eps)
@@ -117,6 +114,24 @@ def _widening(
 def _equally(choose: Choose) -> Spreading:
     """Copies by a choice, in equal shares."""
     return lambda space, few, many, generator: Units.of(choose(few, many, generator), few)
+
+
+def common_widening(old: Anatomy, new: Anatomy, common: Mapping[str, Units]) -> Widening:
+    """Return what the same copies of a space's units do in every layer and outside them."""
+    why = [
+        uneven(space, old, new)
+        for space, units in common.items()
+        if space in old.normed and not units.evenly
+    ]
+    return Widening(common, from_above=False, why_not="; ".join(why))
+
+
+def uneven(space: str, old: Anatomy, new: Anatomy) -> str:
+    """Say that LayerNorm sees another mean and variance than the small model's."""
+    return (
+        f"LayerNorm sees {space} units that are copied unequally often ({old.widths[space]} to "
+        f"{new.widths[space]}; take a multiple, and a way that copies evenly)"
+    )
 
 
 def net2net(old: Anatomy, new: Anatomy, generator: Generator) -> Widening:

@@ -130,7 +130,7 @@ def test_advanced_knowledge_takes_new_units_from_above() -> None:
 
 
 @pytest.mark.parametrize("placement", ["pre", "post"])
-def test_gradients_of_the_large_model_are_those_mapped_by_the_dual(placement: Placement) -> None:
+def test_gradients_go_by_the_dual_of_the_map(placement: Placement) -> None:
     """So the moments are those of the large model constrained to the map, second ones squared."""
     model = shaken(replace(SMALL, placement=placement))
     new, planned = grow(model, wide(model.config), Growth(width="fpi"))

@@ -103,7 +103,7 @@ def test_a_small_predicted_change_is_none() -> None:
     assert read(logs)["best_tau"] == FRACTIONS[-1]
 
 
-def test_the_rate_is_the_tuning_networks_and_the_rest_the_judging() -> None:
+def test_rate_by_the_tuning_networks_rest_by_the_judging() -> None:
     cell = Cell(optimiser="sgd", gamma=1.0, eps=0.3, depth=3, width=4)
     one, other = (judge(cell, (12,), (1, 2), judging, (0.1, 1.0)) for judging in ((3, 4), (5, 6)))
     assert one[0]["rate"] == other[0]["rate"]

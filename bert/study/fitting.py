@@ -1,0 +1,108 @@
+"""A start that is grown by a fitted map: the fit runs where the model is made, on its own task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.func import functional_call
+
+from bert.model.anatomy import bert_anatomy
+from bert.model.config import BertConfig
+from bert.model.encoder import Bert
+from bert.model.start import Start, StepLoss
+from swe.base.config import require_count
+from swe.sharing.seeds import derive_seed
+from swe.transforms.anatomy import Anatomy
+from swe.transforms.learned import Fit, Learned, fit
+from swe.transforms.ligo import Ligo
+from swe.transforms.mango import Mango
+
+LEARNED: dict[str, Callable[[Anatomy, Anatomy, Generator], Learned]] = {
+    "ligo": Ligo,
+    "mango": Mango,
+}
+"""Maps that are fitted, by the names of their papers."""
+FIT_STEPS = 100
+"""Updates of a fit, as both papers have it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitting:
+    """A fit that is asked for. ConfigError for impossible values."""
+
+    method: str
+    """One of :data:`LEARNED`."""
+    large: BertConfig
+    """The shape to grow to."""
+    seed: int
+    """Of the map's start and of dropout."""
+    steps: int = FIT_STEPS
+    """Updates."""
+    device: str = "cpu"
+    """Where the fit runs; it does not decide the outcome beyond rounding."""
+
+    def __post_init__(self) -> None:
+        require_count("--fit-steps", self.steps)
+
+    def learned(self, small: BertConfig) -> Learned:
+        """Return the map at its start. ConfigError where there is none between the two shapes."""
+        draw = Generator().manual_seed(derive_seed(self.seed, "grow", self.method))
+        return LEARNED[self.method](bert_anatomy(small), bert_anatomy(self.large), draw)
+
+
+@dataclass(frozen=True, eq=False)
+class FittedStart(Start):
+    """``weights`` are the small model's, of the shape ``small``; a run starts with them grown.
+
+    A run that is taken up fits again, to the same weights, before its checkpoint is read.
+    """
+
+    small: BertConfig = field(kw_only=True)
+    fitting: Fitting = field(kw_only=True)
+    fits: list[Fit] = field(default_factory=list, kw_only=True)
+    """What the fit did, once it was made."""
+
+    def describe(self) -> dict[str, Any]:
+        """What decides the outcome: also the map and the updates of its fit."""
+        grown = {"method": self.fitting.method, "steps": self.fitting.steps}
+        return super().describe() | {"grow": grown}
+
+    def begin(self, model: Bert, loss: StepLoss) -> None:
+        """Fit the map on ``loss`` and give ``model`` the weights that it makes.
+
+        What the map does not make (the pooler of sentence pairs) keeps its draw.
+        """
+        device = torch.device(self.fitting.device)
+        learned = self.fitting.learned(self.small).to(device)
+        weights = {name: tensor.to(device) for name, tensor in self.weights.items()}
+        called = _Called(model, loss, device)
+
+        def of(made: Mapping[str, Tensor], step: int) -> Tensor:
+            found: Tensor = functional_call(
+                called, {f"model.{name}": tensor for name, tensor in made.items()}, (step,)
+            )
+            return found
+
+        training = model.training
+        model.to(device).train()
+        seed = derive_seed(self.fitting.seed, "fit")
+        self.fits[:] = [fit(learned, weights, of, steps=self.fitting.steps, seed=seed)]
+        model.to("cpu").train(training)
+        with torch.no_grad():
+            made = {name: tensor.cpu() for name, tensor in learned.weights(weights).items()}
+        Start(self.config, made, self.digest, self.layout, self.tie).apply(model)
+
+
+class _Called(nn.Module):
+    """A task's loss of a model as a module, for functional_call."""
+
+    def __init__(self, model: Bert, loss: StepLoss, device: torch.device) -> None:
+        super().__init__()
+        self.model, self.loss, self.device = model, loss, device
+
+    def forward(self, step: int) -> Tensor:
+        return self.loss(self.model, step, self.device)

@@ -1,0 +1,171 @@
+"""Growth by a linear map whose entries are fitted on the large model's own loss.
+
+A :class:`Learned` map makes every weight of the large model from the small model's, linearly, by
+few parameters of its own. :func:`fit` descends on those parameters with the small model's weights
+frozen; the large model is never updated. What comes out is what any growth makes: lines of terms
+(``swe.transforms.maps``), so weights, moments and reports go the way of the other methods.
+
+The fit is charged: each of its updates costs one of the large model and the map, forward and
+backward (:meth:`Fit.cost`).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from swe.base.config import require_between, require_count
+from swe.base.errors import NonFiniteLossError
+from swe.sharing.seeds import apart
+from swe.transforms.anatomy import Anatomy, require_growth
+from swe.transforms.growth import Grown
+from swe.transforms.maps import Line
+
+Loss = Callable[[Mapping[str, Tensor], int], Tensor]
+"""The large model's loss with the weights given (``torch.func.functional_call``), on the batch of
+a number from 0."""
+
+WHY_NOT = "a fitted map mixes units and layers"
+WARM_UP = 0.1
+
+
+class Learned(nn.Module, ABC):
+    """A linear map with parameters. ConfigError where ``new`` is not ``old``, larger."""
+
+    def __init__(self, old: Anatomy, new: Anatomy) -> None:
+        super().__init__()
+        require_growth(old, new)
+        self.old, self.new = old, new
+        self.parts = nn.ParameterDict()
+        """What is fitted, by name."""
+        self.mixed: dict[str, int] = {}
+        """Of each part: how many old entries a new one is a sum of."""
+
+    @abstractmethod
+    def weights(self, source: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the large model's weights, differentiable in the map's parameters."""
+
+    @abstractmethod
+    def lines(self) -> dict[str, Line]:
+        """Return the map as it now is, a line a parameter of the large model."""
+
+    def grown(self) -> Grown:
+        """Return the map as a growth, which keeps no function."""
+        return Grown(self.lines(), WHY_NOT)
+
+    def learn(self, name: str, start: Tensor, mixed: int) -> None:
+        """Take a part to be fitted, of whose entries ``mixed`` add up."""
+        self.parts[name] = nn.Parameter(start)
+        self.mixed[name] = mixed
+
+    def rates(self, rate: float) -> list[dict[str, Any]]:
+        """Return Adam's groups: each part with ``rate`` over the entries that it mixes."""
+        return [
+            {"params": [part], "lr": rate / one.mixed[name]}
+            for one in self.modules()
+            if isinstance(one, Learned)
+            for name, part in one.parts.items()
+        ]
+
+
+def shaken(start: Tensor, noise: float, generator: Generator) -> Tensor:
+    """Return ``start`` (..., new, old) with normal noise of deviation ``noise`` / sqrt(old).
+
+    What noise adds to a mapped tensor is then about ``noise`` of its size, at any width. Without
+    noise all copies of a unit have the same gradients, and stay copies.
+    """
+    drawn = torch.randn(start.shape, generator=generator, dtype=torch.float64)
+    return start + (drawn * noise / math.sqrt(start.shape[-1])).to(start.dtype)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a fit did: the loss before each of its updates, and what the map costs a step."""
+
+    losses: tuple[float, ...]
+    map_flops: float
+    """Matrix-product FLOPs of the map, forward and backward, an update."""
+
+    @property
+    def steps(self) -> int:
+        """Updates made."""
+        return len(self.losses)
+
+    def factor(self, update: float) -> float:
+        """Return what an update of the fit costs, in updates of ``update`` FLOPs."""
+        return 1 + self.map_flops / update
+
+    def cost(self, update: float) -> float:
+        """Return the FLOPs of the fit, where an update of the large model takes ``update``."""
+        return self.steps * (update + self.map_flops)
+
+
+def map_flops(learned: Learned, source: Mapping[str, Tensor]) -> float:
+    """Return the FLOPs of the map's matrix products, forward and backward, counted by running it.
+
+    Gradients are left as they are.
+    """
+    held = [parameter.grad for parameter in learned.parameters()]
+    with FlopCounterMode(display=False) as counter:
+        made = learned.weights(source)
+        torch.autograd.backward(
+            [one for one in made.values() if one.requires_grad],
+            [torch.zeros_like(one) for one in made.values() if one.requires_grad],
+        )
+    for parameter, grad in zip(learned.parameters(), held, strict=True):
+        parameter.grad = grad
+    return float(counter.get_total_flops())
+
+
+def fit(
+    learned: Learned,
+    source: Mapping[str, Tensor],
+    loss: Loss,
+    *,
+    steps: int = 100,
+    rate: float = 0.1,
+    seed: int = 0,
+) -> Fit:
+    """Fit ``learned`` by Adam; ``source`` and the large model stay as they are.
+
+    ``rate`` is divided, part by part, by the old entries that a new one sums, so that one update
+    changes no entry of a tensor, by any one factor of the map, by more than about ``rate`` times
+    the tensor's largest: sum_i |dM_ji| |w_i| <= old (rate / old) max |w|, as Adam moves an entry
+    by about its rate. It climbs over the first tenth and falls linearly to zero: a schedule of the
+    map's own, as a hundred updates of the large run's warm-up would barely move it. ``seed`` is
+    that of what the loss draws (dropout).
+
+    ConfigError for an impossible ``steps`` or ``rate``; NonFiniteLossError, before the update.
+    """
+    require_count("steps", steps)
+    require_between("rate", rate, 0, 1, open_low=True)
+    frozen = {name: tensor.detach() for name, tensor in source.items()}
+    adam = torch.optim.Adam(learned.rates(rate))
+    warm = max(1, round(WARM_UP * steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        adam, lambda step: min((step + 1) / warm, (steps - step) / max(1, steps - warm + 1))
+    )
+    flops = map_flops(learned, frozen)
+    losses = []
+    with apart(seed):
+        for step in range(steps):
+            adam.zero_grad(set_to_none=True)
+            value = loss(learned.weights(frozen), step)
+            if not bool(torch.isfinite(value)):
+                raise NonFiniteLossError(
+                    f"growth: the loss at update {step + 1} of the fit is {float(value.detach())}; "
+                    "fit at a lower rate"
+                )
+            value.backward()
+            adam.step()
+            schedule.step()
+            losses.append(float(value.detach()))
+    adam.zero_grad(set_to_none=True)
+    return Fit(tuple(losses), flops)
