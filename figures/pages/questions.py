@@ -17,6 +17,14 @@ from swe.base.errors import ResultError
 Claims = Sequence[Mapping[str, str]]
 
 
+OF_ANY: dict[V, str] = {
+    V.OPEN: "Undecided: there are runs, and too few of them to tell.",
+    V.PLATEAU: "These runs cannot tell: they ended before the layers had learnt anything.",
+    V.NOT_RUN: "Not run.",
+}
+"""Sentences for what any question may come to."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Question:
     """One section of the page."""
@@ -26,8 +34,8 @@ class Question:
     heading: str
     claims: tuple[str, ...]
     """Ids; the first one's verdict answers the question."""
-    answers: Mapping[V, str]
-    """The sentence under the heading, by that verdict."""
+    answers: dict[V, str]
+    """The sentence under the heading, by that verdict; OF_ANY has those of any question."""
     pictures: tuple[str, ...]
     """Names of its figures, or patterns of them; the first that was drawn is shown, the others are
     folded. Figures that its claims name belong to it too."""
@@ -37,7 +45,7 @@ class Question:
         for claim in found:
             if claim["id"] == self.claims[0]:
                 plain = f"{claim['statement'].rstrip('.')}: {claim['verdict']}."
-                return self.answers.get(V(claim["verdict"]), plain)
+                return (OF_ANY | self.answers).get(V(claim["verdict"]), plain)
         return ""
 
 
@@ -53,7 +61,6 @@ QUESTIONS = (
             "the baseline.",
             V.NO_GAIN: "No difference to the baseline that the seeds can tell.",
             V.OPEN: "Undecided: the runs that left the plateau are too few.",
-            V.PLATEAU: "These runs cannot tell: they ended before the layers had learnt anything.",
         },
         pictures=("study_*_sweep", "bert_sweep", "bert_comparison", "bert_table[124]",
                   "*_headline"),
@@ -65,7 +72,6 @@ QUESTIONS = (
         answers={
             V.HOLDS: "Yes, against baselines that were trained and decayed at each budget.",
             V.FAILS: "No, against baselines that were trained and decayed at each budget.",
-            V.PLATEAU: "These runs cannot tell: they ended before the layers had learnt anything.",
         },
         pictures=("study_*_speedup", "bert_speedup"),
     ),
@@ -89,7 +95,6 @@ QUESTIONS = (
             "is never tied; the claims below say what else carries over and what does not.",
             V.FAILS: "The gradients of a run that is never tied do not predict what tying gives.",
             V.OPEN: "Undecided: the runs that left the plateau show no difference yet.",
-            V.PLATEAU: "These runs cannot tell: they ended before the layers had learnt anything.",
         },
         pictures=("study_*_sweep_theory", "*_theory"),
     ),
