@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,8 @@ class TokenPrediction(ABC):
 
     config: BertConfig
     rows: int
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    """Every task of the kind is a dataclass."""
 
     @property
     @abstractmethod
@@ -66,7 +68,7 @@ class TokenPrediction(ABC):
             initial_std=min(1.0, own.initial_std * math.sqrt(own.hidden / hidden)),
         )
         require_same_heads(config, own)
-        return replace(self, config=config)  # type: ignore[type-var]
+        return replace(self, config=config)
 
     @property
     def attention(self) -> AttentionShape:

@@ -155,9 +155,12 @@ def read(logs: Array, even: float = 0.0) -> dict[str, Any]:
 
 
 def judge(
-    cell: Cell, lengths: Sequence[int], tuning: tuple[int, ...], judging: tuple[int, ...],
+    cell: Cell,
+    lengths: Sequence[int],
+    tuning: tuple[int, ...],
+    judging: tuple[int, ...],
     rates: tuple[float, ...],
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     """Predict and measure a cell at each length; seeds of its networks; JSON-able."""
     tuned, judged = cell.problem(tuning), cell.problem(judging)
     curvatures = hessians(judged, judged.optimum)

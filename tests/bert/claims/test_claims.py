@@ -111,8 +111,20 @@ def put_blind(path: Path, loss: float) -> None:
     dump(path, json.loads(path.read_text("utf-8")) | {"blind": {"loss": loss}})
 
 
-COMPARED = ("TAB1-F", "TAB1-A", "TAB1-M", "TAB1-GAP", "TAB2", "TAB3", "TAB4", "EQUAL", "SPEED",
-            "SCALE-GAIN", "SCALE-TAU", "SCALE-RULE")  # fmt: skip
+COMPARED = (
+    "TAB1-F",
+    "TAB1-A",
+    "TAB1-M",
+    "TAB1-GAP",
+    "TAB2",
+    "TAB3",
+    "TAB4",
+    "EQUAL",
+    "SPEED",
+    "SCALE-GAIN",
+    "SCALE-TAU",
+    "SCALE-RULE",
+)
 
 
 def test_on_the_plateau_nothing_holds_and_nothing_fails(tables: Path) -> None:

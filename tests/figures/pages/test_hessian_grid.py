@@ -61,20 +61,29 @@ def test_the_page_tells_the_record_that_is_shipped() -> None:
         assert found["sgd", part][0] < 0.4
         assert found["sgd", part][1] < 5
     hurts, helps = (
-        [(s, i) for s in data["settings"] for i in inner
-         if s["optimiser"] == "sgd" and s["measured"]["verdict"][i] == word]
+        [
+            (s, i)
+            for s in data["settings"]
+            for i in inner
+            if s["optimiser"] == "sgd" and s["measured"]["verdict"][i] == word
+        ]
         for word in ("hurts", "helps")
-    )  # fmt: skip
+    )
     assert sum(s["parts"]["commuting"]["verdict"][i] == "hurts" for s, i in hurts) >= len(hurts) - 1
     assert not any(s["parts"]["commuting"]["verdict"][i] == "helps" for s, i in helps)
     assert 0.5 < found["adamw", "full"][0] <= found["adamw", "commuting"][0] < 0.9
     assert found["adamw", "full"][1] < 7
     for setting in data["settings"]:
         if setting["optimiser"] == "adamw" and setting["eps"] < 1.0:
-            means = [s["against_equal_start"]["mean"] for s in
-                     (setting["measured"], setting["parts"]["full"])]  # fmt: skip
+            means = [
+                s["against_equal_start"]["mean"]
+                for s in (setting["measured"], setting["parts"]["full"])
+            ]
             at = min(inner, key=lambda i: means[0][i])
             assert means[0][at] < means[1][at] < 0.0
-    late = [max(s["measured"]["best_tau_set"]) < s["parts"]["full"]["best_tau"]
-            for s in data["settings"] if s["optimiser"] == "adamw"]  # fmt: skip
+    late = [
+        max(s["measured"]["best_tau_set"]) < s["parts"]["full"]["best_tau"]
+        for s in data["settings"]
+        if s["optimiser"] == "adamw"
+    ]
     assert sum(late) <= 1

@@ -32,8 +32,12 @@ def freeze(model: Bert, stage: Stage) -> set[str]:
 def test_the_plan_of_bert_base_in_four_stages() -> None:
     plan = layerwise(12, 4, 100, 20)
     assert [(s.begin, s.depth, s.trained) for s in plan] == [
-        (0, 3, 3), (20, 6, 3), (40, 9, 3), (60, 12, 3), (80, 12, 12),
-    ]  # fmt: skip
+        (0, 3, 3),
+        (20, 6, 3),
+        (40, 9, 3),
+        (60, 12, 3),
+        (80, 12, 12),
+    ]
     assert [stage_at(plan, update).depth for update in (0, 19, 20, 79, 99)] == [3, 3, 6, 12, 12]
     assert [s.cost(12) for s in plan] == pytest.approx([9 / 36, 12 / 36, 15 / 36, 18 / 36, 1])
     assert mean_cost(plan, 100) == pytest.approx(0.2 * (54 / 36 + 1))

@@ -30,10 +30,13 @@ SMALL = BertConfig(
     layers=2, hidden=8, heads=2, intermediate=16, vocabulary=16, positions=6, dropout=0.0,
     initial_std=0.3,
 )  # fmt: skip
-WIDER = {"hidden": 16, "heads": 4, "intermediate": 32}
-UNEVEN = {"hidden": 12, "heads": 3, "intermediate": 24}
-LARGE = replace(SMALL, layers=5, **WIDER)  # type: ignore[arg-type]
-SHAPES = [LARGE, replace(SMALL, layers=5), replace(SMALL, **UNEVEN)]  # type: ignore[arg-type]
+WIDER = replace(SMALL, hidden=16, heads=4, intermediate=32)
+LARGE = replace(WIDER, layers=5)
+SHAPES = [
+    LARGE,
+    replace(SMALL, layers=5),
+    replace(SMALL, hidden=12, heads=3, intermediate=24),
+]
 IDS = ["both", "deeper", "wider"]
 TWO: Ranks = (2, 1, 2, 3)
 
@@ -73,7 +76,7 @@ def test_ligo_begins_as_copies_and_a_stack(large: BertConfig) -> None:
 
 def test_ligo_of_a_multiple_of_the_width_keeps_the_function() -> None:
     """The norms, the packed heads and the tied decoder all take their maps where they should."""
-    model, large = shaken(SMALL), build_bert(replace(SMALL, **WIDER), 0).double()  # type: ignore[arg-type]
+    model, large = shaken(SMALL), build_bert(WIDER, 0).double()
     learned = Ligo(bert_anatomy(SMALL), bert_anatomy(large.config), draw(), noise=0.0)
     large.load_state_dict(learned.weights(untied_weights(model)), strict=False)
     assert torch.allclose(logits(large), logits(model), rtol=0, atol=1e-12)
@@ -264,14 +267,11 @@ def test_a_fit_is_charged_by_the_products_of_its_map() -> None:
 
 
 @pytest.mark.parametrize(
-    ("large", "said"),
-    [
-        ({"hidden": 16, "heads": 4, "intermediate": 40}, "40 entries, which tiles of 16"),
-        ({"hidden": 16, "heads": 4, "intermediate": 16}, "has 2 tiles, the large model's 1"),
-    ],
+    ("inner", "said"),
+    [(40, "40 entries, which tiles of 16"), (16, "has 2 tiles, the large model's 1")],
 )
-def test_what_cannot_be_cut_into_tiles_is_refused(large: dict[str, int], said: str) -> None:
-    new = bert_anatomy(replace(SMALL, **large))  # type: ignore[arg-type]
+def test_what_cannot_be_cut_into_tiles_is_refused(inner: int, said: str) -> None:
+    new = bert_anatomy(replace(WIDER, intermediate=inner))
     with pytest.raises(ConfigError, match=f"{said}.*grow by ligo"):
         Mango(bert_anatomy(SMALL), new, draw())
 

@@ -67,17 +67,19 @@ def test_the_verdict_is_that_of_the_signs(
 ) -> None:
     write_json(tmp_path / "toy" / "hessian.json", {"data": found})
     records = {record.id: record for record in toy_claims(tmp_path)}
-    words = [in_words(records[n].verdict, records[n].qualifier) for n in ("TOY-HESSIAN",
-             "TOY-DIAGONAL")]  # fmt: skip
+    both = (records[name] for name in ("TOY-HESSIAN", "TOY-DIAGONAL"))
+    words = [in_words(record.verdict, record.qualifier) for record in both]
     assert words == [coupling, diagonal]
 
 
 def test_the_evidence_has_every_count(tmp_path: Path) -> None:
     write_json(tmp_path / "toy" / "hessian.json", {"data": data(4, 0)})
     [record] = [record for record in toy_claims(tmp_path) if record.id == "TOY-HESSIAN"]
-    assert "measured helps 2, no gain 1, hurts 2. Right, by part of the Hessian: full 4 of 5 (3 " \
-        "of the 4 that helped or hurt), best tau 1 of 1; commuting 0 of 5 (0 of the 4" \
-        in record.evidence  # fmt: skip
+    told = (
+        "measured helps 2, no gain 1, hurts 2. Right, by part of the Hessian: full 4 of 5 (3 of "
+        "the 4 that helped or hurt), best tau 1 of 1; commuting 0 of 5 (0 of the 4"
+    )
+    assert told in record.evidence
     assert "tau 0.1: -0.50 (full -0.50, commuting -0.50). |[H, Q]|" in record.evidence
     [record] = [record for record in toy_claims(tmp_path) if record.id == "TOY-DIAGONAL"]
     assert record.evidence.endswith("(full -0.50, commuting -0.50), its rate at the grid's edge")

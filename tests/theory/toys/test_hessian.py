@@ -64,9 +64,12 @@ def test_under_sgd_the_prediction_is_the_general_quadratic() -> None:
     H = hessians(problem, problem.optimum)
     said = predicted(problem, models(problem, "sgd", H), 50, 0.5)
     plain = general_losses(
-        H[0], problem.optimum[0], problem.draws[0, 0], linear_steps(0.5, 50),
+        H[0],
+        problem.optimum[0],
+        problem.draws[0, 0],
+        linear_steps(0.5, 50),
         [round(f * 50) for f in FRACTIONS],
-    )  # fmt: skip
+    )
     np.testing.assert_allclose(said["full"][1:, 0], np.log10(plain), atol=1e-9)
     for part in ("commuting", "exchangeable"):  # never below the equal start, to rounding
         assert np.diff(said[part][1:, 0]).min() > -1e-9
@@ -81,9 +84,12 @@ def test_near_its_teacher_a_network_follows_the_model() -> None:
     far = Cell(optimiser="sgd", gamma=1.0, eps=1.0, depth=4, width=4).problem((1, 2))
     mean = far.optimum.mean(axis=1, keepdims=True)
     near = Unrolled(
-        optimum=mean + 0.02 * (far.optimum - mean), draws=mean + 0.02 * (far.draws - mean),
-        width=far.width, gamma=far.gamma, seeds=far.seeds,
-    )  # fmt: skip
+        optimum=mean + 0.02 * (far.optimum - mean),
+        draws=mean + 0.02 * (far.draws - mean),
+        width=far.width,
+        gamma=far.gamma,
+        seeds=far.seeds,
+    )
     steps, rate = 100, 0.5
     said = predicted(near, models(near, "sgd", hessians(near, near.optimum)), steps, rate)
     arms = [schedule_of(round(f * steps), steps) for f in FRACTIONS]
