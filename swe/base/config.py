@@ -12,11 +12,14 @@ import math
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from swe.base.errors import ConfigError
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 
 def require(condition: bool, name: str, value: Any, allowed: str) -> None:
@@ -89,7 +92,7 @@ def from_dict(cls: type[T], data: Mapping[str, Any], *, where: str = "") -> T:
         known_kind = isinstance(kind, str) and kind in kinds
         require(known_kind, f"{where}kind", kind, f"one of {', '.join(sorted(kinds))}")
         cls = kinds[typing.cast(str, kind)]
-    known = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    known = {field.name: field for field in dataclasses.fields(cls)}
     hints = typing.get_type_hints(cls)
     for name in given:
         require(name in known, f"{where}{name}", given[name], f"absent; known: {sorted(known)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,8 +64,9 @@ def test_it_is_off_unless_asked_for(data: StudyData) -> None:
     assert plain.describe()["task"] != build_task(STUDY, data).describe()["task"]
     with pytest.raises(ConfigError, match="documents = 'across': must be apart for next-sentence"):
         replace(STUDY, documents="across")
+    unknown: dict[str, Any] = {"pairs": "both"}
     with pytest.raises(ConfigError, match="pairs = 'both': must be none or next-sentence"):
-        replace(STUDY, pairs="both")  # type: ignore[arg-type]
+        replace(STUDY, **unknown)
 
 
 def test_a_batch_has_masked_pairs(task: NextSentenceTask) -> None:

@@ -74,7 +74,7 @@ def layers_of(model: Net) -> list[nn.Module]:
 
 
 def full_hessian(
-    layers: list[nn.Module], loss: Callable[[nn.Module], Tensor]
+    layers: list[nn.Module], loss: Callable[[Callable[[Tensor], Tensor]], Tensor]
 ) -> tuple[np.ndarray, list[tuple[int, str, int]]]:
     """Hessian over all trainable parameters of untied ``layers``, and of each row whose it is."""
     model = Net(layers, "stack", Layout.untied(len(layers)))
@@ -84,7 +84,7 @@ def full_hessian(
     def of(flat: Tensor) -> Tensor:
         pieces = flat.split([v.numel() for v in values])
         named = {n: p.view_as(v) for n, p, v in zip(names, pieces, values, strict=True)}
-        return loss(lambda hidden: functional_call(model, named, (hidden,)))  # type: ignore[arg-type]
+        return loss(lambda hidden: functional_call(model, named, (hidden,)))
 
     flat = torch.cat([v.detach().flatten() for v in values])
     rows = [
@@ -173,9 +173,8 @@ def test_a_tanh_net(layout: Layout, unit: int, kind: Kind, frozen: str) -> None:
     model = Net(layers, kind, layout)
     inputs, targets = torch.randn(2, 16, 3, dtype=torch.float64)
 
-    def loss(net: nn.Module) -> Tensor:
-        error: Tensor = net(inputs) - targets
-        return error.square().mean()
+    def loss(net: Callable[[Tensor], Tensor]) -> Tensor:
+        return (net(inputs) - targets).square().mean()
 
     found = curvature(find_stack(model)[1], partial(loss, model), **CLOSE)
     agree(found, *full_hessian(layers_of(model), loss), unit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -99,8 +100,9 @@ def test_a_job_without_torchrun_is_refused_by_name(tmp_path: Path) -> None:
         pass
     with pytest.raises(ConfigError, match=r"parallel = 'ddp': must be none without a process gr"):
         train(TASK, BASE, tmp_path / "run", parallel="ddp")
+    unknown: dict[str, Any] = {"parallel": "dpp"}
     with pytest.raises(ConfigError, match=r"parallel = 'dpp': must be one of none, ddp, fsdp"):
-        train(TASK, BASE, tmp_path / "run", parallel="dpp")  # type: ignore[arg-type]
+        train(TASK, BASE, tmp_path / "run", **unknown)
     assert not (tmp_path / "run").exists()
 
 

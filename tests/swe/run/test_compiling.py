@@ -27,6 +27,7 @@ from swe.run.speed import SpeedConfig
 from swe.sharing.eager import eagerly
 from swe.sharing.placement import Parallel
 from swe.sharing.schedule import AlwaysShared, NeverShared, SweFixed, SweMultistage
+from swe.sharing.stack import find_stack
 from tests.swe.sharing.residual import RegressionTask
 
 # Torch hides this warning of its own tracer by a filter that pytest's "error" comes before.
@@ -176,7 +177,7 @@ def test_a_copy_of_a_compiled_model_runs_by_itself() -> None:
 
 def test_eagerly_compiles_nothing() -> None:
     model = TASK.build(0)
-    loss = compile_loss(TASK.loss, model.stack, "blocks", "eager")  # type: ignore[arg-type]
+    loss = compile_loss(TASK.loss, find_stack(model)[1], "blocks", "eager")
     start = graph_count()
     with eagerly():
         loss(model, TASK.batch(0, 0))

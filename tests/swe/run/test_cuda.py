@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -22,11 +23,10 @@ from swe.run.attention import KERNELS, AttentionShape, measure, use
 from swe.run.compiling import graph_count
 from swe.run.engine import Engine
 from swe.run.loop import train
-from swe.run.optimizer import OptimizerConfig
-from swe.run.run_config import TrainConfig
 from swe.run.speed import SpeedConfig
 from swe.run.task import Batch
-from swe.sharing.schedule import AlwaysShared, SweFixed, SweMultistage
+from swe.sharing.schedule import AlwaysShared, Schedule, SweFixed, SweMultistage
+from tests.swe.run.test_loop import CONFIG
 from tests.swe.sharing.residual import RegressionTask
 
 pytestmark = [
@@ -34,17 +34,6 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 
-CONFIG = TrainConfig(
-    steps=24,
-    seed=3,
-    schedule=SweFixed(until=10),
-    log_interval=4,
-    eval_interval=8,
-    probe_interval=5,
-    checkpoint_interval=6,
-    accumulation=2,
-    optimizer=OptimizerConfig(peak_lr=1e-2, warmup=4, clip_norm=0.5),
-)
 TASK = RegressionTask(depth=4, width=64, batch=32, dropout=0.1)
 
 
@@ -61,10 +50,10 @@ def final_weights(folder: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("schedule", [SweFixed(until=10), SweMultistage(rho=0.9, interval=4)])
 def test_untie_keeps_the_function_and_resume_is_exact(
-    precision: str, schedule: SweFixed | SweMultistage, tmp_path: Path
+    precision: Literal["float32", "bfloat16"], schedule: Schedule, tmp_path: Path
 ) -> None:
     """The loop itself compares the held loss bit for bit at every untie, fused AdamW included."""
-    config = replace(CONFIG, schedule=schedule, precision=precision)  # type: ignore[arg-type]
+    config = replace(CONFIG, schedule=schedule, precision=precision)
     train(TASK, config, tmp_path / "one", device="cuda")
     assert read_lines(tmp_path / "one" / "events.jsonl")
     for stop in (9, 11):

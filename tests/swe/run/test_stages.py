@@ -18,26 +18,19 @@ from swe.base.files import read_json, read_lines
 from swe.base.interrupt import Interrupted
 from swe.run.extend import extended
 from swe.run.loop import train
-from swe.run.optimizer import OptimizerConfig
 from swe.run.run_config import TrainConfig, described
 from swe.sharing.schedule import AlwaysShared, NeverShared, Schedule, SweFixed
 from swe.sharing.stack import find_stack
 from swe.transforms.growth import Growth
 from swe.transforms.stage import Stage
+from tests.swe.run.test_loop import CONFIG as PLAIN
 from tests.swe.run.test_loop import Killed, StopAt, assert_same, kill_at, outcome
 from tests.swe.sharing.residual import GrowingRegression, RegressionTask
 
 TASK = GrowingRegression(depth=4, dropout=0.1)
-CONFIG = TrainConfig(
-    steps=24,
-    seed=3,
+CONFIG = replace(
+    PLAIN,
     schedule=SweFixed(until=19),
-    log_interval=4,
-    eval_interval=8,
-    probe_interval=5,
-    checkpoint_interval=6,
-    accumulation=2,
-    optimizer=OptimizerConfig(peak_lr=1e-2, warmup=4, clip_norm=0.5),
     stages=(
         Stage(until=0.25, depth=2, schedule=AlwaysShared(), growth=Growth(depth="stack")),
         Stage(until=13, depth=3, growth=Growth(depth="interpolate")),
