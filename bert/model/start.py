@@ -21,6 +21,7 @@ from bert.model.encoder import Bert
 from swe.base.config import require
 from swe.base.files import json_digest
 from swe.sharing.layout import Layout
+from swe.transforms.carry import untied
 
 Tie = Literal["average"] | int
 """How layers that are to share become one: their mean, or that of them, counted from 0."""
@@ -93,14 +94,7 @@ class Start:
 def untied_weights(model: Bert) -> dict[str, Tensor]:
     """Return the weights of ``model`` as an untied one has them: a tied layer's once a layer."""
     state = {name: tensor.detach() for name, tensor in model.named_parameters()}
-    head = "stack.blocks."
-    found = {name: tensor for name, tensor in state.items() if not name.startswith(head)}
-    for layer, block in enumerate(model.stack.layout.owner):
-        start = f"{head}{block}."
-        for name, tensor in state.items():
-            if name.startswith(start):
-                found[f"{head}{layer}.{name.removeprefix(start)}"] = tensor
-    return found
+    return untied(state, "stack.blocks", model.stack.layout)
 
 
 def digest_of(config: BertConfig, weights: Mapping[str, Tensor]) -> str:

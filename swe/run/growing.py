@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -28,11 +28,10 @@ from swe.sharing.share_then_unshare import prepare
 from swe.sharing.stack import find_stack
 from swe.sharing.unshare import load_optimizer_state, optimizer_state_by_name
 from swe.transforms.anatomy import Anatomy
-from swe.transforms.carry import grown_state, grown_weights
+from swe.transforms.carry import grown_state, grown_weights, untied
 from swe.transforms.growth import Grown
 from swe.transforms.stage import ends_of
 
-T = TypeVar("T")
 MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
 
@@ -54,6 +53,13 @@ class Stages:
         for number, stage in enumerate(config.stages):
             stage.schedule.validate(stage.depth, config.steps)
             self.plan(number)
+            later, last = self.config_of(number + 1).schedule, number + 1 == len(config.stages)
+            require(
+                not later.equal_start,
+                "schedule" if last else f"stages[{number + 1}].schedule",
+                later.kind,
+                "of another kind: an equal start would drop the layers that were grown",
+            )
 
     def __len__(self) -> int:
         """Stages, the last one included."""
@@ -109,8 +115,9 @@ def grow(stages: Stages, found: Checkpoint, saved: SavedState, held: float, worl
     layout = saved.swe.schedule.layout
     large = stages.tasks[number + 1].build(config.seed)
     shapes = {name: parameter.shape for name, parameter in large.named_parameters()}
-    weights = grown_weights(plan.lines, untied(small, anatomy, layout), shapes)
-    moments = grown_state(plan.lines, untied(states, anatomy, layout), config.stages[number].carry)
+    weights = grown_weights(plan.lines, untied(small, anatomy.stack, layout), shapes)
+    carry = config.stages[number].carry
+    moments = grown_state(plan.lines, untied(states, anatomy.stack, layout), carry)
     next_config = stages.config_of(number + 1)
     stack = find_stack(large)[1]
     start = next_config.schedule.start(stack.layout.depth)
@@ -120,7 +127,11 @@ def grow(stages: Stages, found: Checkpoint, saved: SavedState, held: float, worl
         for name, tensor in at_their_mean.items():
             large.get_parameter(name).copy_(tensor)
     moved = any(not torch.equal(tensor, weights[name]) for name, tensor in at_their_mean.items())
-    why_not = [plan.why_not, "layers that are to share were not alike" if moved else ""]
+    why_not = [
+        plan.why_not,
+        "layers that are to share were not alike" if moved else "",
+        "LayerNorm keeps its epsilon, which is no weight" if plan.eps else "",
+    ]
     prepare(stack, next_config.schedule)
     optimizer = build_adamw(large, config.optimizer)
     load_optimizer_state(large, optimizer, _mean_states(moments, *groups))
@@ -156,16 +167,6 @@ def _open(
     found.load_optimizer(model, optimizer)
     weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
     return weights, optimizer_state_by_name(model, optimizer)
-
-
-def untied(named: Mapping[str, T], anatomy: Anatomy, layout: Layout) -> dict[str, T]:
-    """Return what is kept by name as an untied model has it: a tied layer's once a layer."""
-    found = {name: named[name] for name in anatomy.rest if name in named}
-    for layer, block in enumerate(layout.owner):
-        for name in anatomy.layer:
-            if (own := anatomy.name(block, name)) in named:
-                found[anatomy.name(layer, name)] = named[own]
-    return found
 
 
 def together(weights: Mapping[str, Tensor], anatomy: Anatomy, layout: Layout) -> dict[str, Tensor]:

@@ -16,16 +16,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
 
 from swe.base.config import require
 from swe.base.errors import ConfigError
+from swe.sharing.layout import Layout
 from swe.transforms.maps import Copies, Dense, Line, Term, is_drawn_anew, mapped_weight
 
 Carry = Literal["mapped", "copy", "reset"]
+T = TypeVar("T")
 FIRST, SECOND = ("exp_avg",), ("exp_avg_sq", "max_exp_avg_sq")
 
 
@@ -57,6 +59,20 @@ def grown_weights(
     missing = sorted(shapes.keys() - lines.keys())
     if missing:
         raise ConfigError(f"{missing[0]}: nothing says what the large model's is made of")
+    return found
+
+
+def untied(named: Mapping[str, T], stack: str, layout: Layout) -> dict[str, T]:
+    """Return what is kept by name as an untied model has it: a tied layer's once a layer.
+
+    ``stack``: where the blocks are, as in swe.transforms.anatomy; ``layout``: who runs which.
+    """
+    found = {name: one for name, one in named.items() if not name.startswith(f"{stack}.")}
+    for layer, block in enumerate(layout.owner):
+        head = f"{stack}.{block}."
+        for name, one in named.items():
+            if name.startswith(head):
+                found[f"{stack}.{layer}.{name.removeprefix(head)}"] = one
     return found
 
 

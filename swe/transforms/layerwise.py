@@ -26,7 +26,7 @@ from swe.transforms.anatomy import Anatomy
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class LayerStage:
     """From update ``begin`` on: a stack of ``depth`` layers, the top ``trained`` in training."""
 
     begin: int
@@ -58,7 +58,7 @@ class Stage:
         return (self.depth + 2 * self.trained) / (3 * depth)
 
 
-def layerwise(depth: int, stages: int, updates: int, joint: int) -> tuple[Stage, ...]:
+def layerwise(depth: int, stages: int, updates: int, joint: int) -> tuple[LayerStage, ...]:
     """Return the plan of ``updates`` updates for ``depth`` layers, the last ``joint`` for all.
 
     Stages have equally many updates and new layers, to one: the first has ceil(depth / stages)
@@ -71,7 +71,7 @@ def layerwise(depth: int, stages: int, updates: int, joint: int) -> tuple[Stage,
     require_count("updates", updates, joint + stages)
     depths = [-(-depth * (stage + 1) // stages) for stage in range(stages)]
     plan = [
-        Stage(
+        LayerStage(
             begin=stage * (updates - joint) // stages,
             depth=layers,
             trained=layers - (depths[stage - 1] if stage else 0),
@@ -79,18 +79,18 @@ def layerwise(depth: int, stages: int, updates: int, joint: int) -> tuple[Stage,
         for stage, layers in enumerate(depths)
     ]
     if joint:
-        plan.append(Stage(begin=updates - joint, depth=depth, trained=depth))
+        plan.append(LayerStage(begin=updates - joint, depth=depth, trained=depth))
     return tuple(plan)
 
 
-def stage_at(plan: Sequence[Stage], update: int) -> Stage:
+def stage_at(plan: Sequence[LayerStage], update: int) -> LayerStage:
     """Return the stage that an update (from 0) belongs to."""
     require_count("update", update, 0)
     return [stage for stage in plan if stage.begin <= update][-1]
 
 
-def mean_cost(plan: Sequence[Stage], updates: int) -> float:
-    """Cost of an update on the average of the plan, as :meth:`Stage.cost` for its last depth."""
+def mean_cost(plan: Sequence[LayerStage], updates: int) -> float:
+    """Cost of an update in mean over the plan, as :meth:`LayerStage.cost` for its last depth."""
     ends = [*(stage.begin for stage in plan[1:]), updates]
     depth = plan[-1].depth
     total = sum(

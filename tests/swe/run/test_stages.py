@@ -19,7 +19,7 @@ from swe.base.interrupt import Interrupted
 from swe.run.extend import extended
 from swe.run.loop import train
 from swe.run.run_config import TrainConfig, described
-from swe.sharing.schedule import AlwaysShared, NeverShared, Schedule, SweFixed
+from swe.sharing.schedule import AlwaysShared, EqualStart, NeverShared, Schedule, SweFixed
 from swe.sharing.stack import find_stack
 from swe.transforms.growth import Growth
 from swe.transforms.stage import Stage
@@ -142,6 +142,17 @@ def test_impossible_stages_fail_before_anything(
     with pytest.raises(ConfigError, match=told):
         attempt()
     assert not (tmp_path / "run").exists()
+
+
+def test_an_equal_start_behind_a_growth_is_refused(tmp_path: Path) -> None:
+    """It would copy the first layer over all that was grown."""
+    with pytest.raises(ConfigError, match="schedule = 'equal-start': must be of another kind"):
+        train(TASK, replace(CONFIG, schedule=EqualStart()), tmp_path / "run")
+    stages = (CONFIG.stages[0], replace(CONFIG.stages[1], schedule=EqualStart()))
+    with pytest.raises(ConfigError, match=r"stages\[1\].schedule = 'equal-start'"):
+        train(TASK, replace(CONFIG, stages=stages), tmp_path / "run")
+    first = (replace(CONFIG.stages[0], schedule=EqualStart()), CONFIG.stages[1])
+    train(TASK, replace(CONFIG, stages=first), tmp_path / "run")
 
 
 def test_a_task_of_one_size_and_a_longer_run_are_refused(tmp_path: Path) -> None:

@@ -14,14 +14,14 @@ from bert.model.encoder import Bert
 from swe.base.errors import ConfigError
 from swe.transforms.depth import stacked
 from swe.transforms.growth import Growth
-from swe.transforms.layerwise import Stage, layerwise, mean_cost, stage_at
+from swe.transforms.layerwise import LayerStage, layerwise, mean_cost, stage_at
 from tests.swe.transforms.test_growth import SMALL, grow, loss, shaken
 
 BELOW = {"words", "positions", "segments", "embedding_norm"}
 ABOVE = {"transform", "transform_norm", "decoder_bias", "final_norm"}
 
 
-def freeze(model: Bert, stage: Stage) -> set[str]:
+def freeze(model: Bert, stage: LayerStage) -> set[str]:
     """Take the gradient from all that the stage does not train; return what it does."""
     trained = set(stage.parameters(bert_anatomy(model.config)))
     for name, parameter in model.named_parameters():
@@ -99,7 +99,7 @@ def test_cost_is_what_the_layers_products_count() -> None:
     """Forward and backward through the stack, by torch's own count; attention's kernel aside."""
     model = shaken(replace(SMALL, layers=4))
     counts = []
-    for stage in (Stage(begin=0, depth=4, trained=1), Stage(begin=0, depth=4, trained=4)):
+    for stage in (LayerStage(begin=0, depth=4, trained=1), LayerStage(begin=0, depth=4, trained=4)):
         freeze(model, stage)
         with FlopCounterMode(display=False) as counter:
             model.stack(torch.ones(1, 6, 8, dtype=torch.float64)).square().sum().backward()
@@ -107,4 +107,4 @@ def test_cost_is_what_the_layers_products_count() -> None:
         counts.append(sum(n for op, n in ops.items() if "mm" in str(op)))
         forward = 2 * 6 * (8 * 24 + 8 * 8 + 2 * 8 * 12)
         assert counts[-1] == forward * (4 + 2 * stage.trained)
-    assert counts[0] / counts[1] == Stage(begin=0, depth=4, trained=1).cost(4)
+    assert counts[0] / counts[1] == LayerStage(begin=0, depth=4, trained=1).cost(4)
