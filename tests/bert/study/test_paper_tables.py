@@ -337,12 +337,13 @@ def stop_after(calls: int) -> Callable[[], bool]:
 
 def test_a_table_end_to_end(data: StudyData, tmp_path: Path) -> None:
     """Stopped while tuning: what is there is written. Resumed: complete, every number traceable."""
+    study = replace(STUDY, only=("equal-start", "swe-f"))
     with pytest.raises(Interrupted):
-        run_table("table2", STUDY, (build_task, (STUDY, data)), tmp_path, stop=stop_after(0))
+        run_table("table2", study, (build_task, (study, data)), tmp_path, stop=stop_after(0))
     partial = read_json(tmp_path / "table2.json")
     assert not partial["complete"]
     assert "loss" not in partial["arms"]["swe-f"]
-    table = run_table("table2", STUDY, (build_task, (STUDY, data)), tmp_path, jobs=2)
+    table = run_table("table2", study, (build_task, (study, data)), tmp_path, jobs=2)
     assert table == read_json(tmp_path / "table2.json")
     assert table["complete"]
     for name, row in table["arms"].items():

@@ -30,6 +30,7 @@ STUDY = StudyConfig(
     seeds=2,
     check=0.2,
     validation_rows=20,
+    arms=("baseline", "swe-f", "swe-a"),
 )
 
 
@@ -50,7 +51,7 @@ def data(text: Path, tmp_path_factory: pytest.TempPathFactory) -> StudyData:
 
 
 def test_arms_are_the_papers(data: StudyData) -> None:
-    study = replace(STUDY, steps=1000, check=0.01, tau=0.2)
+    study = replace(STUDY, arms=StudyConfig().arms, steps=1000, check=0.01, tau=0.2)
     kinds = [type(study.schedule(arm)) for arm in study.arms]
     assert kinds == [NeverShared, EqualStart, SweFixed, SweAdaptive, SweMultistage]
     adaptive = study.schedule("swe-a")
