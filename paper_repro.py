@@ -32,6 +32,7 @@ import swe.base.threads  # noqa: F401 - before numpy and torch load
 from bert.claims.ledger import bert_claims
 from bert.data.options import reading_of
 from bert.study.commands import (
+    LISTS,
     Place,
     asked_study,
     asked_table,
@@ -174,9 +175,7 @@ def asked_verbs(given: argparse.Namespace) -> list[str]:
 def asked_settings(given: argparse.Namespace) -> dict[str, Any]:
     """Return the settings that options and --set name. ConfigError where two differ."""
     named = {"size": given.size, "steps": given.steps, "seeds": given.seeds}
-    settings = joined(
-        named, settings_of(given.set, lists=("arms", "only", "rates", "taus", "longer"))
-    )
+    settings = joined(named, settings_of(given.set, lists=LISTS))
     first = settings.get("first_seed", given.seed)
     if given.seed not in (0, first):
         raise ConfigError(

@@ -46,6 +46,9 @@ GROWING = (
 )
 """Fields of a study that add runs, or choose among them, and change none."""
 
+LISTS = ("arms", "only", "rates", "taus", "longer")
+"""Fields of a study with several values."""
+
 LATER = {"encoder": "own", "branch_scale": 1.0, "initial_scale": 1.0, "objective": "masked"}
 """Fields that came when folders were named already; at these values they leave the name alone."""
 
