@@ -29,6 +29,7 @@ from bert.study.language_study import LANGUAGES, asked_language, build_language_
 from bert.study.table_arms import TABLES, baseline
 from bert.study.table_study import TableStudy
 from evidence.commands import add_settings, ended, settings_of
+from figures.pages.studies import without_folders
 from swe.base.config import require, to_dict
 from swe.base.environment import host
 from swe.base.errors import ConfigError
@@ -143,7 +144,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 share=given.share,
                 progress=lambda done, total, what: bars("rehearsals", done, total, what),
             )
-        write_json(given.out, {"table": given.table, **found, "environment": host()})
+        here = host()
+        here["command"] = without_folders(here["command"])
+        write_json(given.out, {"table": given.table, **found, "environment": here})
 
     return ended(NAME, work)
 

@@ -128,7 +128,7 @@ CURVES = {"reached": plateau.table}
 SPEED = "throughput-"
 """Blocks of this beginning take a throughput record."""
 MAY_LACK = ("scores", "squad", "precision", *(f"language:{kind}" for kind in LANGUAGES))
-"""Blocks that, like those of SPEED and a language's studies, say "not run" without a record."""
+"""Blocks that, like those of SPEED and of studies, say "not run" without a record."""
 
 
 def render(text: str, records: Path) -> str:
@@ -155,7 +155,7 @@ def render(text: str, records: Path) -> str:
         file = "claims" if claim else identity if study else FILES.get(name, name)
         path = records / f"{file}.json"
         record = read_json(path)
-        may_lack = speed or name in MAY_LACK or (study and kind == "language")
+        may_lack = speed or name in MAY_LACK or (study and kind in ("language", "study"))
         if record is None and not may_lack:
             raise ValueError(f"block {name!r}: {path} is missing")
         with reading(path):

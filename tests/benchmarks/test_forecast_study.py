@@ -68,6 +68,7 @@ def test_the_command_writes_one_record(tmp_path: Path, capsys: pytest.CaptureFix
     record = read_json(out)
     assert (record["table"], record["study"]["size"]) == ("composition", "2x16")
     assert record["environment"]["commit"]
+    assert "/" not in record["environment"]["command"], "where it lay says nothing elsewhere"
     assert main(["headline", "--rate", "1e-3", "--out", str(out)]) == 2
     assert "is a study on text; name it and a folder: --work" in capsys.readouterr().err
     assert read_json(out) == record
