@@ -31,6 +31,8 @@ from .run.speed import SpeedConfig as SpeedConfig
 from .run.task import GrowingTask as GrowingTask
 from .run.task import Task as Task
 from .sharing.adopt import adopt as adopt
+from .sharing.dropping import LayerDrop as LayerDrop
+from .sharing.dropping import ProgressiveLayerDrop as ProgressiveLayerDrop
 from .sharing.event import Event as Event
 from .sharing.followers import untie_copy as untie_copy
 from .sharing.huggingface import ShareThenUnshareCallback as ShareThenUnshareCallback

@@ -52,6 +52,7 @@ class Replicated(Parallel):
                 device_ids=[device] if device.type == "cuda" else None,
                 bucket_cap_mb=None if layout.is_untied else _ONE_BUCKET,
                 gradient_as_bucket_view=True,
+                find_unused_parameters=self.leaves_out,
             )
         return self.wrapper
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from swe.base.platform import peak_resident_memory
+from swe.run.charged import charged, layers_run
 from swe.run.engine import Engine
 from swe.run.growing import Stages
 from swe.run.run_config import TrainConfig
@@ -28,11 +29,11 @@ def summary_of(
     ``values``: its last evaluation. Tokens and FLOPs are those of all stages, probes included.
     """
     task, probes = engine.task, engine.swe.probes
-    own = stages.updates(earlier.over, config.steps) * config.accumulation
+    begin = config.steps - stages.updates(earlier.over, config.steps)
     summary = {
         "steps": config.steps,
         "tokens": config.steps * config.accumulation * task.tokens_per_batch,
-        "flops": earlier.flops + (own + probes) * task.flops_per_batch,
+        "flops": earlier.flops + charged(task, config, begin, config.steps, probes),
         "seconds": seconds,
         "peak_memory_bytes": _peak_memory(engine.device),
         "probes": earlier.probes + probes,
@@ -48,6 +49,8 @@ def summary_of(
             "extended_at": list(config.extended_at),
             "extended_from": list(config.extended_from),
         }
+    if config.dropping is not None:
+        summary |= layers_run(stages.tasks, [0, *stages.ends], config)
     return summary
 
 

@@ -27,6 +27,7 @@ from swe.run.optimizer import OptimizerConfig, build_adamw
 from swe.run.run_config import TrainConfig
 from swe.run.speed import SpeedConfig
 from swe.run.task import Batch
+from swe.sharing.dropping import ProgressiveLayerDrop
 from swe.sharing.placement import Mode
 from swe.sharing.schedule import AlwaysShared, SweAdaptive, SweFixed, SweMultistage
 from swe.sharing.share_then_unshare import prepare
@@ -63,6 +64,11 @@ CONFIGS = {
     ),
     "stages": replace(
         BASE, schedule=SweFixed(until=8), stages=(Stage(until=4, depth=2, growth=Growth()),)
+    ),
+    "dropping": replace(
+        BASE,
+        schedule=SweMultistage(rho=0.85, interval=2),
+        dropping=ProgressiveLayerDrop(theta=0.2, decay=4.0),
     ),
 }
 RUNS: dict[int, tuple[tuple[Mode, str], ...]] = {
