@@ -50,6 +50,7 @@ from .sharing.schedule import SweFixed as SweFixed
 from .sharing.schedule import SweMultistage as SweMultistage
 from .sharing.share_then_unshare import ShareThenUnshare as ShareThenUnshare
 from .sharing.share_then_unshare import prepare as prepare
+from .sharing.similarity import LayerSimilarity as LayerSimilarity
 from .sharing.stack import SharedStack as SharedStack
 from .sharing.statistics import GradientStatistics as GradientStatistics
 from .sharing.statistics import probe as probe

@@ -19,3 +19,12 @@ def require_compatible(depth: int, config: TrainConfig, speed: SpeedConfig, para
             speed.compile,
             "none or blocks with dropping (compiled whole, each draw of layers is another program)",
         )
+    if config.similarity is not None:
+        for layers in (*(stage.depth for stage in config.stages), depth):
+            config.similarity.validate(layers)
+        require(
+            parallel != "fsdp",
+            "parallel",
+            parallel,
+            "none or ddp with similarity (its cosines need whole weights on each rank)",
+        )

@@ -172,6 +172,8 @@ class Engine:
                     (loss / config.accumulation).backward()
                 total += loss.detach().double() / config.accumulation
         total = self.world.mean(total)
+        if config.similarity is not None:
+            config.similarity.add_gradient(self.stack)
         norm = self.swe.finish_gradients()
         self._guard(step, total, norm)
         set_learning_rate(self.optimizer, config.learning_rate(step))

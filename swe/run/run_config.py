@@ -10,6 +10,7 @@ from swe.run.optimizer import OptimizerConfig
 from swe.sharing.dropping import Dropping
 from swe.sharing.gradients import Convention
 from swe.sharing.schedule import NeverShared, Schedule
+from swe.sharing.similarity import LayerSimilarity
 from swe.sharing.unshare import Moments
 from swe.transforms.stage import Stage, ends_of
 
@@ -54,6 +55,8 @@ class TrainConfig:
     model, behind them."""
     dropping: Dropping | None = None
     """Layers left out of updates at random; None: all run (swe.sharing.dropping)."""
+    similarity: LayerSimilarity | None = None
+    """Penalty on layers that differ, in the gradient alone: losses logged are the task's."""
     extended_at: tuple[int, ...] = ()
     """Updates from which the run was extended (swe.run.extend), ascending."""
     extended_from: tuple[int, ...] = ()
@@ -135,6 +138,7 @@ def described(config: TrainConfig) -> dict[str, Any]:
         del found["extended_at"], found["extended_from"]
     if not config.stages:
         del found["stages"]
-    if config.dropping is None:
-        del found["dropping"]
+    for name in ("dropping", "similarity"):
+        if found[name] is None:
+            del found[name]
     return found

@@ -49,6 +49,9 @@ def summary_of(
             "extended_at": list(config.extended_at),
             "extended_from": list(config.extended_from),
         }
+    if config.similarity is not None:
+        penalty = config.similarity.strength * config.similarity.value(engine.stack)
+        summary["similarity_penalty"] = penalty.item()
     if config.dropping is not None:
         summary |= layers_run(stages.tasks, [0, *stages.ends], config)
     return summary
