@@ -1,4 +1,4 @@
-"""What updates cost that leave layers out: those that ran, where the task says what a layer costs.
+"""What layers that updates leave out would have cost, where the task says what a layer costs.
 
 A sampler's draws are a function of (seed, step), so the sum is drawn once more, not kept: some 20
 microseconds an update, at the end of a run.
@@ -6,32 +6,30 @@ microseconds an update, at the end of a run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from swe.run.run_config import TrainConfig
 from swe.run.task import Task
 
 
-def charged(task: Task, config: TrainConfig, begin: int, end: int, probes: int) -> float:
-    """FLOPs of the updates ``begin`` to ``end`` - 1 and of ``probes``, which run all layers."""
-    whole = ((end - begin) * config.accumulation + probes) * task.flops_per_batch
+def spared(task: Task, config: TrainConfig, begin: int, end: int) -> float:
+    """FLOPs of the layers that the updates ``begin`` to ``end`` - 1 left out; 0 without a price."""
     each = getattr(task, "flops_per_layer", None)
     if config.dropping is None or each is None:
-        return whole
+        return 0.0
     left_out = (end - begin) * task.depth - _run(task, config, begin, end)
-    return float(whole - left_out * config.accumulation * each)
+    return float(left_out * config.accumulation * each)
 
 
-def layers_run(tasks: Sequence[Task], begins: Sequence[int], config: TrainConfig) -> dict[str, Any]:
-    """Of a run whose models began at updates ``begins``: the share of layers that ran, and what
-    the FLOPs count."""
-    ends = [*begins[1:], config.steps]
-    spans = list(zip(tasks, begins, ends, strict=True))
-    all_layers = sum((end - begin) * task.depth for task, begin, end in spans)
-    priced = all(hasattr(task, "flops_per_layer") for task in tasks)
+def layers_run(task: Task, config: TrainConfig, begin: int) -> dict[str, Any]:
+    """For a summary, of a run's last model, from update ``begin`` on: the share of layers that
+    ran, and which of them the FLOPs count. Nothing without a sampler."""
+    if config.dropping is None:
+        return {}
+    priced = hasattr(task, "flops_per_layer")
+    all_layers = (config.steps - begin) * task.depth
     return {
-        "layers_run": sum(_run(task, config, *span) for task, *span in spans) / all_layers,
+        "layers_run": _run(task, config, begin, config.steps) / all_layers,
         "layers_charged": "those that ran" if priced else "all: the task has no flops_per_layer",
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from swe.base.platform import peak_resident_memory
-from swe.run.charged import charged, layers_run
+from swe.run.charged import layers_run, spared
 from swe.run.engine import Engine
 from swe.run.growing import Stages
 from swe.run.run_config import TrainConfig
@@ -29,11 +29,14 @@ def summary_of(
     ``values``: its last evaluation. Tokens and FLOPs are those of all stages, probes included.
     """
     task, probes = engine.task, engine.swe.probes
-    begin = config.steps - stages.updates(earlier.over, config.steps)
+    updates = stages.updates(earlier.over, config.steps)
+    own, begin = updates * config.accumulation, config.steps - updates
     summary = {
         "steps": config.steps,
         "tokens": config.steps * config.accumulation * task.tokens_per_batch,
-        "flops": earlier.flops + charged(task, config, begin, config.steps, probes),
+        "flops": earlier.flops
+        + (own + probes) * task.flops_per_batch
+        - spared(task, config, begin, config.steps),
         "seconds": seconds,
         "peak_memory_bytes": _peak_memory(engine.device),
         "probes": earlier.probes + probes,
@@ -52,9 +55,7 @@ def summary_of(
     if config.similarity is not None:
         penalty = config.similarity.strength * config.similarity.value(engine.stack)
         summary["similarity_penalty"] = penalty.item()
-    if config.dropping is not None:
-        summary |= layers_run(stages.tasks, [0, *stages.ends], config)
-    return summary
+    return summary | layers_run(task, config, begin)
 
 
 def _peak_memory(device: torch.device) -> int:
