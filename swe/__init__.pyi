@@ -44,6 +44,7 @@ from .sharing.schedule import EqualStart as EqualStart
 from .sharing.schedule import NeverShared as NeverShared
 from .sharing.schedule import Schedule as Schedule
 from .sharing.schedule import ScheduleState as ScheduleState
+from .sharing.schedule import SequenceShared as SequenceShared
 from .sharing.schedule import ShamUntie as ShamUntie
 from .sharing.schedule import SweAdaptive as SweAdaptive
 from .sharing.schedule import SweFixed as SweFixed
