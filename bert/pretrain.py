@@ -29,6 +29,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -48,6 +49,7 @@ from bert.study.language_study import (
 from bert.study.options import (
     add_device,
     add_other_code,
+    add_rivals,
     add_speed_options,
     add_study_options,
 )
@@ -127,6 +129,7 @@ def parser() -> argparse.ArgumentParser:
         help="what layers that share start with there: average (default), their mean, or the\n"
         "number of the one that all take, from 0",
     )
+    add_rivals(line)
     add_device(line)
     line.add_argument(
         "--parallel",
@@ -176,10 +179,10 @@ def pretrain(options: Options, stop: Callable[[], bool]) -> dict[str, Any]:
         begun = world.on_first(lambda: _begun(options, folder))
         work = _work(options, world, bars, stop, begun)
         task = world.all_or_none(lambda: work[0](*work[1]))
-        config = study.train_config(options.arm, options.seed)
+        config = replace(study.train_config(options.arm, options.seed), **options.rivals)
         longer = False
         if begun is not None:
-            config = begun.asked(study, options.arm, options.seed)
+            config = replace(begun.asked(study, options.arm, options.seed), **options.rivals)
             longer = study.steps > config.steps
             here = {"train": described(config), "task": task.describe()}
             world.on_first(lambda: begun.check(here))

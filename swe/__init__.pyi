@@ -31,6 +31,8 @@ from .run.speed import SpeedConfig as SpeedConfig
 from .run.task import GrowingTask as GrowingTask
 from .run.task import Task as Task
 from .sharing.adopt import adopt as adopt
+from .sharing.dropping import LayerDrop as LayerDrop
+from .sharing.dropping import ProgressiveLayerDrop as ProgressiveLayerDrop
 from .sharing.event import Event as Event
 from .sharing.followers import untie_copy as untie_copy
 from .sharing.huggingface import ShareThenUnshareCallback as ShareThenUnshareCallback
@@ -42,12 +44,14 @@ from .sharing.schedule import EqualStart as EqualStart
 from .sharing.schedule import NeverShared as NeverShared
 from .sharing.schedule import Schedule as Schedule
 from .sharing.schedule import ScheduleState as ScheduleState
+from .sharing.schedule import SequenceShared as SequenceShared
 from .sharing.schedule import ShamUntie as ShamUntie
 from .sharing.schedule import SweAdaptive as SweAdaptive
 from .sharing.schedule import SweFixed as SweFixed
 from .sharing.schedule import SweMultistage as SweMultistage
 from .sharing.share_then_unshare import ShareThenUnshare as ShareThenUnshare
 from .sharing.share_then_unshare import prepare as prepare
+from .sharing.similarity import LayerSimilarity as LayerSimilarity
 from .sharing.stack import SharedStack as SharedStack
 from .sharing.statistics import GradientStatistics as GradientStatistics
 from .sharing.statistics import probe as probe

@@ -93,8 +93,13 @@ class BertConfig:
         attention counts as the full square, though a kernel may leave out its upper half.
         """
         h = self.hidden
-        layer = 6 * (4 * h * h + 2 * h * self.intermediate) + 12 * length * h
-        return float(length * self.layers * layer + masked * 6 * (h * h + h * self.vocabulary))
+        layer = self.flops_per_layer(length)
+        return self.layers * layer + masked * 6 * (h * h + h * self.vocabulary)
+
+    def flops_per_layer(self, length: int) -> float:
+        """Those of one encoder layer over one row."""
+        h = self.hidden
+        return float(length * (6 * (4 * h * h + 2 * h * self.intermediate) + 12 * length * h))
 
 
 def _narrow(layers: int, hidden: int) -> BertConfig:

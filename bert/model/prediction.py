@@ -93,6 +93,11 @@ class TokenPrediction(ABC):
         """Forward and backward matrix products of one batch."""
         return self.rows * self.config.flops_per_row(self.length, self.masked)
 
+    @property
+    def flops_per_layer(self) -> float:
+        """Those of one layer of the encoder."""
+        return self.rows * self.config.flops_per_layer(self.length)
+
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Model, data, batch size: what decides the outcome beside TrainConfig."""

@@ -30,6 +30,8 @@ OPTIONS = {
     "train.schedule.interval": "--set check",
     "train.optimizer": "--set",
     "train.schedule": "--set",
+    "train.dropping": "--layer-drop or --progressive-layer-drop",
+    "train.similarity": "--similarity",
     "train": "--set",
     "task.start.tie": "--start-tie",
     "task.start.grow.steps": "--fit-steps",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 
@@ -16,6 +16,8 @@ from swe.base.errors import ConfigError
 from swe.run.attention import CHOICES
 from swe.run.compiling import CompileMode
 from swe.run.speed import SpeedConfig
+from swe.sharing.dropping import LayerDrop, ProgressiveLayerDrop
+from swe.sharing.similarity import LayerSimilarity
 
 
 def add_speed_options(parser: argparse._ActionsContainer) -> None:
@@ -104,6 +106,55 @@ def add_study_options(parser: argparse._ActionsContainer) -> None:
         "any other field of bert.study.arms.StudyConfig, such as tau=0.2 unit=2\n"
         "placement=post arms=baseline,swe-f; rows are those of all ranks together",
     )
+
+
+RIVALS: dict[str, tuple[str, type[Any], str, str, str]] = {
+    "layer_drop": (
+        "dropping",
+        LayerDrop,
+        "rate",
+        "RATE",
+        "leave every layer out of an update with that probability",
+    ),
+    "progressive_layer_drop": (
+        "dropping",
+        ProgressiveLayerDrop,
+        "theta",
+        "THETA",
+        "leave later layers out more often, and all of them as the run goes on: the last one\n"
+        "runs with a probability that falls from 1 to THETA (paper: 0.5)",
+    ),
+    "similarity": (
+        "similarity",
+        LayerSimilarity,
+        "strength",
+        "STRENGTH",
+        "draw neighbouring layers' weights together: STRENGTH times one minus their mean cosine",
+    ),
+}
+"""Of each option the field of TrainConfig, its kind, the field that is given, and the help."""
+
+
+def add_rivals(parser: argparse._ActionsContainer) -> None:
+    """Add what a run may have beside its schedule, which :func:`rivals_of` reads."""
+    for option, (_, _, _, value, text) in RIVALS.items():
+        parser.add_argument(f"--{option.replace('_', '-')}", type=float, metavar=value, help=text)
+
+
+def rivals_of(given: argparse.Namespace) -> dict[str, Any]:
+    """Return fields of TrainConfig by name. ConfigError for impossible values, or two for one."""
+    found: dict[str, Any] = {}
+    for option, (field, kind, own, _, _) in RIVALS.items():
+        value = getattr(given, option)
+        if value is None:
+            continue
+        if field in found:
+            raise ConfigError("--layer-drop and --progressive-layer-drop: leave one of them out")
+        try:
+            found[field] = kind(**{own: value})
+        except ConfigError as error:
+            raise ConfigError(f"--{option.replace('_', '-')}: {error}") from None
+    return found
 
 
 def add_languages(parser: argparse._ActionsContainer) -> None:

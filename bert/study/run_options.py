@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from bert.data.options import reading_of
 from bert.data.text import Reading
@@ -13,13 +14,14 @@ from bert.study.arms import REFERENCE, STUDIES, StudyConfig
 from bert.study.fitting import LEARNED
 from bert.study.growing import grown
 from bert.study.language_study import LanguageStudy, asked_language
-from bert.study.options import device_of, speed_of
+from bert.study.options import device_of, rivals_of, speed_of
 from bert.study.starting import Source, open_source, tie_of
 from evidence.begun import OtherCode
 from evidence.commands import joined, require_apart, settings_of
 from swe.base.config import from_dict, require, to_dict
 from swe.base.errors import ConfigError
 from swe.ranks.distributed import require_launched
+from swe.run.compatible import require_compatible
 from swe.run.speed import SpeedConfig
 from swe.sharing.placement import Mode
 
@@ -51,6 +53,8 @@ class Options:
     """The model to start from."""
     start: Start | None = None
     """What of it the arm starts with."""
+    rivals: dict[str, Any] = field(default_factory=dict)
+    """Fields of TrainConfig beside those of the study."""
 
 
 def options_of(given: argparse.Namespace) -> Options:
@@ -103,6 +107,10 @@ def options_of(given: argparse.Namespace) -> Options:
     )
     speed = speed_of(given, device, adopted=foreign)
     speed.validate(given.parallel)
+    rivals = rivals_of(given)
+    if rivals:
+        config = replace(study.train_config(given.arm, given.seed), **rivals)
+        require_compatible(study.shape(6).layers, config, speed, given.parallel)
     require_launched(given.parallel)
     return Options(
         study=study,
@@ -122,6 +130,7 @@ def options_of(given: argparse.Namespace) -> Options:
         other_code=given.other_code,
         extend=given.extend,
         source=source,
+        rivals=rivals,
         start=None
         if source is None
         else source.start(study, given.arm, tie_of(given.start_tie or "average")),

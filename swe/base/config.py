@@ -125,6 +125,10 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         require(value in options, name, value, f"one of {', '.join(map(str, options))}")
         return value
     allowed = typing.get_args(hint) if origin in (typing.Union, types.UnionType) else (hint,)
+    if value is not None:
+        for kind in allowed:
+            if dataclasses.is_dataclass(kind):
+                return _convert(kind, value, name)
     if float in allowed and isinstance(value, int) and not isinstance(value, bool):
         return value if int in allowed else float(value)
     plain = tuple(kind for kind in allowed if isinstance(kind, type))

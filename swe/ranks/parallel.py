@@ -52,6 +52,9 @@ class Replicated(Parallel):
                 device_ids=[device] if device.type == "cuda" else None,
                 bucket_cap_mb=None if layout.is_untied else _ONE_BUCKET,
                 gradient_as_bucket_view=True,
+                # Blocks of which no layer ran have no gradient, on any rank alike. Where none is
+                # missing, torch says so once, on stderr.
+                find_unused_parameters=self.leaves_out,
             )
         return self.wrapper
 

@@ -8,7 +8,7 @@ device, except reading the guard on demand; ``swe.run.loop`` says when to log, e
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
@@ -19,6 +19,7 @@ from swe.base.errors import NonFiniteLossError
 from swe.run.arithmetic import arithmetic
 from swe.run.attention import choose, use
 from swe.run.cast_once import CastWeights
+from swe.run.compatible import require_compatible
 from swe.run.compiling import compile_loss
 from swe.run.optimizer import build_adamw, set_learning_rate
 from swe.run.prefetch import Prefetcher
@@ -27,6 +28,7 @@ from swe.run.speed import SpeedConfig
 from swe.run.task import Batch, Task, rank_batch
 from swe.sharing.eager import eagerly
 from swe.sharing.event import Event
+from swe.sharing.gates import Gates
 from swe.sharing.placement import Parallel
 from swe.sharing.seeds import derive_seed
 from swe.sharing.share_then_unshare import ShareThenUnshare, prepare
@@ -53,12 +55,14 @@ class Engine:
         self.task, self.config, self.device, self.where = task, config, device, where
         self.parallel, self.speed = parallel or Parallel(), speed
         self.world = self.parallel.world
-        speed.validate(self.parallel.mode)
+        require_compatible(task.depth, config, speed, self.parallel.mode)
         require(config.precision != "auto", "precision", "auto", "settled, as swe.train does it")
         self.bad_step = torch.full((), -1, dtype=torch.int64, device=device)
         model = task.build(config.seed)
         prepare(find_stack(model)[1], config.schedule)
         self.parameters_at_start = sum(p.numel() for p in model.parameters())
+        self.gates = None if config.dropping is None else Gates()
+        self.parallel.leaves_out = self.gates is not None
         model = self.parallel.place(model, device)
         self.optimizer = build_adamw(model, config.optimizer)
         self.swe = ShareThenUnshare(
@@ -117,6 +121,8 @@ class Engine:
 
     def begin(self, step: int, batch: Batch, *, measure: bool) -> Event | None:
         """Let the schedule act before update ``step``; ``batch`` is its first."""
+        if self.gates is not None:
+            self.gates.check(self.model, lambda: self.held_loss(batch))
         # Compiled whole, the model would be compiled once more for a probe: its layers are leaves.
         loss = self.task.loss if self.speed.compile == "model" else self._training_loss
         # The model is looked up at each call: an untie may replace it between two.
@@ -155,16 +161,19 @@ class Engine:
         self.model.train()
         torch.manual_seed(derive_seed(config.seed, "dropout", step, *self.world.salt))
         total = torch.zeros((), dtype=torch.float64, device=self.device)
-        for micro in range(config.accumulation):
-            if micro > 0:
-                batch = self.batch(step * config.accumulation + micro)
-            last = micro == config.accumulation - 1
-            with self.parallel.micro_batch(self.model, last):
-                module = self.parallel.training_module(self.model)
-                loss = self._loss(self._training_loss, module, batch)
-                (loss / config.accumulation).backward()
-            total += loss.detach().double() / config.accumulation
+        with self._gated(step):
+            for micro in range(config.accumulation):
+                if micro > 0:
+                    batch = self.batch(step * config.accumulation + micro)
+                last = micro == config.accumulation - 1
+                with self.parallel.micro_batch(self.model, last):
+                    module = self.parallel.training_module(self.model)
+                    loss = self._loss(self._training_loss, module, batch)
+                    (loss / config.accumulation).backward()
+                total += loss.detach().double() / config.accumulation
         total = self.world.mean(total)
+        if config.similarity is not None:
+            config.similarity.add_gradient(self.stack)
         norm = self.swe.finish_gradients()
         self._guard(step, total, norm)
         set_learning_rate(self.optimizer, config.learning_rate(step))
@@ -173,6 +182,15 @@ class Engine:
         if self.casts is not None:
             self.casts.clear()
         return total, norm
+
+    def _gated(self, step: int) -> AbstractContextManager[None]:
+        """Run update ``step``'s layers alone: in its training passes, nowhere else."""
+        config, stack = self.config, self.stack
+        if self.gates is None or config.dropping is None:
+            return nullcontext()
+        steps = config.length_at(step)
+        active = config.dropping.active(step, steps, stack.layout.depth, config.seed)
+        return self.gates.within(stack, active)
 
     def _guard(self, step: int, loss: Tensor, norm: Tensor) -> None:
         """Stop before a non-finite update; on CUDA skip it there and report at the next row.

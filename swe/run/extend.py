@@ -20,7 +20,7 @@ from swe.base.lock import exclusive
 from swe.run import checkpoint
 from swe.run.record import earlier_digests
 from swe.run.run_config import TrainConfig, described
-from swe.sharing.schedule import SweFixed
+from swe.sharing.schedule import SequenceShared, SweFixed
 
 
 def extended(config: TrainConfig, at: int, steps: int) -> TrainConfig:
@@ -34,6 +34,8 @@ def extended(config: TrainConfig, at: int, steps: int) -> TrainConfig:
     schedule = config.schedule
     if isinstance(schedule, SweFixed):
         schedule = replace(schedule, until=schedule.tau(config.steps))
+    elif isinstance(schedule, SequenceShared) and schedule.until is not None:
+        schedule = replace(schedule, until=SweFixed(until=schedule.until).tau(config.steps))
     warmup = config.optimizer.warmup_steps(config.steps)
     return replace(
         config,

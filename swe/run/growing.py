@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 
 from swe.base.config import require, to_dict
 from swe.base.errors import ConfigError
+from swe.run.charged import spared
 from swe.run.checkpoint import Checkpoint, save
 from swe.run.optimizer import build_adamw
 from swe.run.run_config import TrainConfig
@@ -136,13 +137,16 @@ def grow(stages: Stages, found: Checkpoint, saved: SavedState, held: float, worl
     optimizer = build_adamw(large, config.optimizer)
     load_optimizer_state(large, optimizer, _mean_states(moments, *groups))
     task, probes = stages.tasks[number], saved.swe.probes
-    batches = stages.updates(number, found.step) * config.accumulation
+    updates = stages.updates(number, found.step)
+    batches = updates * config.accumulation
     state = replace(
         saved,
         swe=SweState(schedule=start, probes=0, begun=-1),
         stages=StageState(
             over=number + 1,
-            flops=saved.stages.flops + (batches + probes) * task.flops_per_batch,
+            flops=saved.stages.flops
+            + (batches + probes) * task.flops_per_batch
+            - spared(task, config, found.step - updates, found.step),
             probes=saved.stages.probes + probes,
             grown=(Outgrown(held_loss=held, why_not="; ".join(filter(None, why_not))),),
         ),

@@ -30,6 +30,7 @@ from swe.ranks.distributed import world_of
 from swe.ranks.parallel import Replicated
 from swe.run import checkpoint, growing
 from swe.run.beginning import as_begun, open_run
+from swe.run.compatible import require_compatible
 from swe.run.due import Due
 from swe.run.engine import Engine
 from swe.run.growing import Stages
@@ -77,8 +78,7 @@ def train(
     require_posix("swe.train")
     require_device(torch.device(device).type)
     world = world_of(parallel)
-    speed.validate(parallel)
-    config.schedule.validate(task.depth, config.steps)
+    require_compatible(task.depth, config, speed, parallel)
     Stages(task, config)  # refused, if it is, before there is a folder
     config, run = open_run(task, config, folder, torch.device(device), speed, world, warn)
     stages = Stages(task, config)

@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 from swe.base.config import require, require_count, to_dict
 from swe.run.optimizer import OptimizerConfig
+from swe.sharing.dropping import Dropping
 from swe.sharing.gradients import Convention
 from swe.sharing.schedule import NeverShared, Schedule
+from swe.sharing.similarity import LayerSimilarity
 from swe.sharing.unshare import Moments
 from swe.transforms.stage import Stage, ends_of
 
@@ -51,6 +53,10 @@ class TrainConfig:
     stages: tuple[Stage, ...] = ()
     """Smaller models that the run begins as, one after the other; ``schedule`` is that of its own
     model, behind them."""
+    dropping: Dropping | None = None
+    """Layers left out of updates at random; None: all run (swe.sharing.dropping)."""
+    similarity: LayerSimilarity | None = None
+    """Penalty on layers that differ, in the gradient alone: losses logged are the task's."""
     extended_at: tuple[int, ...] = ()
     """Updates from which the run was extended (swe.run.extend), ascending."""
     extended_from: tuple[int, ...] = ()
@@ -86,6 +92,11 @@ class TrainConfig:
             require(before < after, "extended_from", before, f"below {after}")
             first = at
 
+    def length_at(self, step: int) -> int:
+        """Updates of the run as it was when it made update ``step``, before later extensions."""
+        lengths = (*self.extended_from, self.steps)
+        return lengths[sum(at <= step for at in self.extended_at)]
+
     @property
     def former_ends(self) -> tuple[int, ...]:
         """Updates at which the run was finished before it was extended."""
@@ -118,7 +129,7 @@ class TrainConfig:
 
 
 def described(config: TrainConfig) -> dict[str, Any]:
-    """Return a configuration as a run folder holds it: extensions and stages where there are some.
+    """Return a configuration as a run folder holds it: stages, dropping, ... where there are some.
 
     So a run of an earlier version, which knew of none, is the same run.
     """
@@ -127,4 +138,7 @@ def described(config: TrainConfig) -> dict[str, Any]:
         del found["extended_at"], found["extended_from"]
     if not config.stages:
         del found["stages"]
+    for name in ("dropping", "similarity"):
+        if found[name] is None:
+            del found[name]
     return found

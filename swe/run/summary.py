@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from swe.base.platform import peak_resident_memory
+from swe.run.charged import layers_run, spared
 from swe.run.engine import Engine
 from swe.run.growing import Stages
 from swe.run.run_config import TrainConfig
@@ -28,11 +29,14 @@ def summary_of(
     ``values``: its last evaluation. Tokens and FLOPs are those of all stages, probes included.
     """
     task, probes = engine.task, engine.swe.probes
-    own = stages.updates(earlier.over, config.steps) * config.accumulation
+    updates = stages.updates(earlier.over, config.steps)
+    own, begin = updates * config.accumulation, config.steps - updates
     summary = {
         "steps": config.steps,
         "tokens": config.steps * config.accumulation * task.tokens_per_batch,
-        "flops": earlier.flops + (own + probes) * task.flops_per_batch,
+        "flops": earlier.flops
+        + (own + probes) * task.flops_per_batch
+        - spared(task, config, begin, config.steps),
         "seconds": seconds,
         "peak_memory_bytes": _peak_memory(engine.device),
         "probes": earlier.probes + probes,
@@ -48,7 +52,10 @@ def summary_of(
             "extended_at": list(config.extended_at),
             "extended_from": list(config.extended_from),
         }
-    return summary
+    if config.similarity is not None:
+        penalty = config.similarity.strength * config.similarity.value(engine.stack)
+        summary["similarity_penalty"] = penalty.item()
+    return summary | layers_run(task, config, begin)
 
 
 def _peak_memory(device: torch.device) -> int:

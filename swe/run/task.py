@@ -2,8 +2,10 @@
 
 On several ranks a batch is cut along dimension 0 of each of its tensors, and the mean of the ranks'
 losses stands for the batch's: each row must weigh the same in :meth:`Task.loss`. A task may also
-have ``part(seed, index, rank, world) -> Batch``, rank's rows of the batch at less cost than all. A
-run that begins as a smaller model needs a :class:`GrowingTask`.
+have ``part(seed, index, rank, world) -> Batch``, rank's rows of the batch at less cost than all,
+and ``flops_per_layer``, a float, the share of ``flops_per_batch`` that is one layer's: updates that
+leave layers out are then charged for those that ran (swe.run.charged). A run that begins as a
+smaller model needs a :class:`GrowingTask`.
 """
 
 from __future__ import annotations

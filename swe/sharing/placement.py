@@ -159,6 +159,8 @@ class Parallel:
     """One process, and what the others override."""
 
     mode: Mode = "none"
+    leaves_out = False
+    """Whether updates may leave layers out, the same ones on all ranks (swe.sharing.dropping)."""
 
     def __init__(self, world: World | None = None) -> None:
         self.world = world or World()

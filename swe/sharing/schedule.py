@@ -135,6 +135,47 @@ class AlwaysShared(Schedule):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SequenceShared(Schedule):
+    """Neighbours share: ``distinct`` runs of as many repeats each, to the end or until an update.
+
+    SEQUENCE of the paper, 1 1 2 2 3 3 for 3 of 6 layers. Its CYCLE, 1 2 3 1 2 3, is AxB and so
+    ``AlwaysShared(unit=3)``; its CYCLE (REV), 1 2 3 3 2 1, is no contiguous partition of repeats,
+    which a :class:`Layout` is, and is not here. ConfigError at ``start`` where ``distinct`` does
+    not divide the repeats. Source: Takase and Kiyono, arXiv 2104.06022.
+    """
+
+    kind: ClassVar[str] = "sequence-shared"
+
+    distinct: int = 2
+    """Runs of neighbours that share; of layers, or of units where ``unit`` is more than 1."""
+    until: int | float | None = None
+    """Update that unties everything, as :class:`SweFixed` has it; None: never."""
+
+    def start(self, depth: int) -> ScheduleState:
+        """Runs of equal length."""
+        repeats = Layout.tied(depth, self.unit).repeats
+        require_count("distinct", self.distinct, 1, repeats)
+        allowed = f"a divisor of the {repeats} repeats"
+        require(repeats % self.distinct == 0, "distinct", self.distinct, allowed)
+        sizes = (repeats // self.distinct,) * self.distinct
+        return ScheduleState(Layout(depth, self.unit, sizes))
+
+    def validate(self, depth: int, steps: int) -> None:
+        """Also refuse a tau outside 1..steps-1."""
+        super().validate(depth, steps)
+        if self.until is not None:
+            SweFixed(unit=self.unit, until=self.until).validate(depth, steps)
+
+    def decide(
+        self, state: ScheduleState, step: int, steps: int, correlations: Sequence[float] | None
+    ) -> ScheduleState:
+        """Untie at tau, if there is one, and stay untied."""
+        if self.until is None:
+            return state
+        return SweFixed(until=self.until).decide(state, step, steps, correlations)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SweFixed(Schedule):
     """SWE-F: untie everything at update tau (paper: 50k of 500k steps).
 

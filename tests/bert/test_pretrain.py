@@ -195,6 +195,16 @@ def test_blocks_are_compiled_on_cuda_and_not_on_the_cpu() -> None:
         (("--prefetch", "-1"), "prefetch = -1: must be"),
         (("--checkpoint-minutes", "0"), "--checkpoint-minutes = 0.0: must be in (0"),
         (("--parallel", "ddp", "--compile", "model"), "compile = 'model': must be none or blocks"),
+        (("--layer-drop", "1"), "--layer-drop: rate = 1.0: must be in [0, 1)"),
+        (
+            ("--layer-drop", "0.2", "--compile", "model"),
+            "compile = 'model': must be none or blocks",
+        ),
+        (
+            ("--layer-drop", "0.2", "--progressive-layer-drop", "0.5"),
+            "--layer-drop and --progressive-layer-drop: leave one of them out",
+        ),
+        (("--similarity", "0"), "--similarity: strength = 0.0: must be in (0"),
         (("--parallel", "ddp"), "not set; start with torchrun"),
         (("--set", "steps=1"), "--steps 12 and --set steps=1: leave one of them out"),
         (("--objective", "causal", "--set", "whole_word=true"), "whole_word = True: must be false"),
@@ -213,6 +223,27 @@ def test_bad_arguments_are_one_clear_line(
     [line] = capsys.readouterr().err.splitlines()
     assert words in line
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_beside_the_schedule_is_part_of_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["--language", "hierarchy", "--scale", "smoke", "--arm", "swe-f", "--steps", "4"]
+    line += ["--set", "language.symbols=5", "--out", str(tmp_path), "--device", "cpu"]
+    own = ["--progressive-layer-drop", "0.5", "--similarity", "0.1"]
+    assert main([*line, *own]) == 0
+    folder = tmp_path / "swe-f-s0"
+    stored = read_json(folder / "config.json")["train"]
+    assert stored["dropping"] == {"kind": "progressive-layer-drop", "theta": 0.5, "decay": 100.0}
+    assert stored["similarity"] == {"strength": 0.1, "unit": 1}
+    summary = read_json(folder / "summary.json")
+    assert summary["layers_charged"] == "those that ran"
+    assert 0 < summary["layers_run"] < 1
+    assert main([*line, *own]) == 0, "the same command goes on"
+    capsys.readouterr()
+    assert main([*line, *own[:3], "0.2"]) == 2
+    said = capsys.readouterr().err
+    assert "was begun with --similarity 0.1, now 0.2: --similarity as it was goes on" in said
 
 
 def long_run(text: Path, out: Path, *more: str) -> list[str]:

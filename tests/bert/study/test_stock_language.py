@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
 import paper_repro
 from bert import pretrain
@@ -18,8 +19,10 @@ from bert.study.tables import is_done, run_folder, run_table
 from swe.base.config import to_dict
 from swe.base.files import json_digest, read_json, write_json
 from swe.base.interrupt import Interrupted
+from swe.run.engine import Engine
 from swe.run.loop import train
 from swe.run.run_config import TrainConfig
+from swe.sharing.dropping import LayerDrop
 from swe.sharing.schedule import SweFixed
 from tests.swe.run.crash import differences, outcome
 
@@ -75,6 +78,31 @@ def test_a_run_cut_anywhere_resumes_bit_for_bit(placement: Placement, tmp_path: 
             train(task, config, folder, stop=partial(asked.pop, 0))
         train(task, config, folder)
         assert not differences(outcome(tmp_path / "one", 9), outcome(folder, 9))
+
+
+@pytest.mark.parametrize("placement", ["pre", "post"])
+def test_layers_of_the_stock_encoder_are_left_out(placement: Placement) -> None:
+    """By what is inside of a layer: its own hooks are called though it is left out."""
+    task = build_language_task(replace(OWN, placement=placement, encoder="transformers"))
+    dropping = LayerDrop(rate=0.5)
+    config = TrainConfig(steps=6, schedule=SweFixed(until=3), dropping=dropping)
+    engine = Engine(task, config, torch.device("cpu"), "here")
+    ran: list[int] = []
+    for layer, module in enumerate(engine.stack.layer_modules()):
+        module.get_submodule("intermediate").register_forward_hook(
+            lambda *_, layer=layer: ran.append(layer)
+        )
+    every = list(range(task.depth))
+    for step in range(6):
+        batch = engine.batch(step)
+        engine.begin(step, batch, measure=False)
+        ran.clear()
+        engine.update(step, batch)
+        assert ran == list(dropping.active(step, 6, task.depth, 0))
+        ran.clear()
+        engine.held_loss(batch)
+        assert ran == every
+    assert engine.stack.layout.is_untied
 
 
 def test_our_own_encoder_keeps_its_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

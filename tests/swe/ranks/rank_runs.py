@@ -27,9 +27,11 @@ from swe.run.optimizer import OptimizerConfig, build_adamw
 from swe.run.run_config import TrainConfig
 from swe.run.speed import SpeedConfig
 from swe.run.task import Batch
+from swe.sharing.dropping import ProgressiveLayerDrop
 from swe.sharing.placement import Mode
 from swe.sharing.schedule import AlwaysShared, SweAdaptive, SweFixed, SweMultistage
 from swe.sharing.share_then_unshare import prepare
+from swe.sharing.similarity import LayerSimilarity
 from swe.sharing.stack import find_stack
 from swe.sharing.unshare import unshare
 from swe.transforms.growth import Growth
@@ -64,12 +66,23 @@ CONFIGS = {
     "stages": replace(
         BASE, schedule=SweFixed(until=8), stages=(Stage(until=4, depth=2, growth=Growth()),)
     ),
-}
-RUNS: dict[int, tuple[tuple[Mode, str], ...]] = {
-    2: tuple((mode, name) for mode in ("ddp", "fsdp") for name in CONFIGS),
-    4: (("ddp", "swe-m"), ("fsdp", "swe-m"), ("fsdp", "swe-f")),
+    "dropping": replace(
+        BASE,
+        schedule=SweMultistage(rho=0.85, interval=2),
+        dropping=ProgressiveLayerDrop(theta=0.2, decay=4.0),
+    ),
+    "similarity": replace(BASE, similarity=LayerSimilarity(strength=0.5)),
 }
 MODES: tuple[Mode, ...] = ("ddp", "fsdp")
+RUNS: dict[int, tuple[tuple[Mode, str], ...]] = {
+    2: tuple(
+        (mode, name)
+        for mode in MODES
+        for name in CONFIGS
+        if (mode, name) != ("fsdp", "similarity")  # refused: test_similarity.py
+    ),
+    4: (("ddp", "swe-m"), ("fsdp", "swe-m"), ("fsdp", "swe-f")),
+}
 CHAINS: dict[str, dict[int, Mode]] = {
     "none-ddp-fsdp": {2: "ddp", 4: "fsdp"},
     "none-fsdp-ddp": {2: "fsdp", 4: "ddp"},

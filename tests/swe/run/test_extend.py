@@ -17,7 +17,7 @@ from swe.run.extend import extend, extended
 from swe.run.loop import train
 from swe.run.optimizer import OptimizerConfig
 from swe.run.run_config import TrainConfig, described
-from swe.sharing.schedule import SweFixed
+from swe.sharing.schedule import SequenceShared, SweFixed
 from tests.swe.run import crash
 
 FIXED = replace(crash.SPLITTING, schedule=SweFixed(until=0.5))
@@ -68,6 +68,13 @@ def test_extended_twice() -> None:
     assert (twice.extended_at, twice.extended_from) == ((24, 60), (24, 60))
     assert from_dict(TrainConfig, described(twice)) == twice
     assert "extended_at" not in described(FIXED), "older folders do not have it"
+
+
+@pytest.mark.parametrize("kind", [SweFixed, SequenceShared])
+def test_tau_stays_the_update_that_it_was(kind: type[SweFixed] | type[SequenceShared]) -> None:
+    for until in (0.25, 6):
+        longer = extended(replace(FIXED, schedule=kind(until=until)), 24, 60)
+        assert longer.schedule == kind(until=6)
 
 
 def test_without_a_warm_up_it_is_on_the_line_at_once() -> None:

@@ -14,7 +14,14 @@ from swe.base.files import read_lines
 from swe.run.loop import train
 from swe.run.optimizer import OptimizerConfig
 from swe.run.run_config import TrainConfig
-from swe.sharing.schedule import NeverShared, Schedule, ShamUntie, SweAdaptive, SweFixed
+from swe.sharing.schedule import (
+    NeverShared,
+    Schedule,
+    SequenceShared,
+    ShamUntie,
+    SweAdaptive,
+    SweFixed,
+)
 from tests.swe.sharing.residual import RegressionTask
 
 CONFIG = TrainConfig(
@@ -39,6 +46,24 @@ def fitted(folder: Path, schedule: Schedule, **change: object) -> dict[str, torc
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+@pytest.mark.parametrize(
+    ("sequence", "known"),
+    [
+        (SequenceShared(distinct=4), NeverShared()),
+        (SequenceShared(distinct=1, until=10), SweFixed(until=10)),
+    ],
+    ids=["all distinct", "none distinct"],
+)
+def test_a_sequence_has_two_known_ends(sequence: Schedule, known: Schedule, tmp_path: Path) -> None:
+    ours = fitted(tmp_path / "sequence", sequence)
+    assert same(ours, fitted(tmp_path / "known", known))
+    middle = fitted(tmp_path / "middle", SequenceShared(until=10))
+    assert middle.keys() == ours.keys()
+    assert not same(middle, ours)
+    [event] = read_lines(tmp_path / "middle" / "events.jsonl")
+    assert (event["step"], event["before"], event["after"]) == (10, "1x(2+2)", "4x1")
 
 
 @pytest.mark.parametrize("moments", ["copy", "rescale"])

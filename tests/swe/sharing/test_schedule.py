@@ -17,6 +17,7 @@ from swe.sharing.schedule import (
     NeverShared,
     Schedule,
     ScheduleState,
+    SequenceShared,
     SweAdaptive,
     SweFixed,
     SweMultistage,
@@ -45,6 +46,29 @@ def test_controls_never_change() -> None:
     assert set(layouts(AlwaysShared(unit=2), 4, 5, {})) == {"2x2"}
     assert EqualStart().equal_start
     assert not NeverShared().equal_start
+
+
+def test_sequence_and_cycle_owners_written_out() -> None:
+    """Takase and Kiyono's figure, 3 of 6 layers; and neighbours of units of two."""
+    owners: dict[tuple[int, ...], Schedule] = {
+        (0, 0, 1, 1, 2, 2): SequenceShared(distinct=3),
+        (0, 1, 2, 0, 1, 2): AlwaysShared(unit=3),
+        (0, 0, 0, 1, 1, 1): SequenceShared(),
+        (0, 0, 0, 0, 0, 0): SequenceShared(distinct=1),
+        (0, 1, 2, 3, 4, 5): SequenceShared(distinct=6),
+    }
+    for owner, schedule in owners.items():
+        assert schedule.start(6).layout.owner == owner
+    assert SequenceShared(unit=2).start(8).layout.owner == (0, 1, 0, 1, 2, 3, 2, 3)
+
+
+def test_sequence_unties_at_tau_or_never() -> None:
+    tied = "1x(2+2)"
+    assert set(layouts(SequenceShared(), 4, 10, {})) == {tied}
+    for until in (3, 0.3):
+        sequence = SequenceShared(until=until)
+        assert layouts(sequence, 4, 10, {}) == [tied] * 3 + ["4x1"] * 7
+        assert from_dict(Schedule, to_dict(sequence)) == sequence
 
 
 def test_adaptive_needs_a_low_majority_three_times_in_a_row() -> None:
@@ -97,6 +121,9 @@ def test_undefined_correlation_never_unties() -> None:
         (SweAdaptive(interval=10), r"interval = 10: must be an integer, at least 1 and at most 9"),
         (SweAdaptive(interval=1, majority=1.0), r"majority = 1.0: must be in \[0, 1\)"),
         (SweMultistage(interval=1, patience=0), r"patience = 0"),
+        (SequenceShared(distinct=3), r"distinct = 3: must be a divisor of the 4 repeats"),
+        (SequenceShared(distinct=3, unit=2), r"distinct = 3: must be an integer, .* at most 2"),
+        (SequenceShared(until=10), r"until = 10: must be a step in 1..9 or a fraction in \(0, 1\)"),
     ],
 )
 def test_impossible_schedules_are_refused_by_name(schedule: Schedule, message: str) -> None:
@@ -113,6 +140,7 @@ def test_adaptive_refuses_a_missing_or_short_measurement() -> None:
 
 some_schedule = st.one_of(
     st.builds(SweFixed, until=st.integers(1, 29)),
+    st.builds(SequenceShared, until=st.integers(1, 29), distinct=st.just(1)),
     st.builds(
         SweAdaptive,
         rho=st.floats(-1, 1),
