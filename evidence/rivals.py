@@ -7,8 +7,9 @@ it, on models and data of its own: they stand beside ours, which are not tested 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 RIVALS = ("rivals-composition", "rivals-hierarchy")
 """Tables of all methods, by language."""
@@ -134,3 +135,52 @@ METHODS = {
     )
 }
 """By name, in the order of tables."""
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What an arm saves of the baseline's compute at equal loss, in percent.
+
+    100 (1 - 1 / r), r the ratio of budgets at equal loss (bert.study.speedup): its mean is the
+    geometric one of r, its interval that of log r over seeds. ``mean`` is None where a seed ended
+    outside the losses of the baseline's budgets, ``low`` and ``high`` also for one seed.
+    """
+
+    n: int
+    mean: float | None
+    low: float | None
+    high: float | None
+    worse: int
+    """Seeds that ended above the baseline's shortest run."""
+    better: int
+    """Seeds that ended below its longest."""
+
+
+def saving(table: Mapping[str, Any], arm: str) -> Saving | None:
+    """Return an arm's saving; None where the baseline has one budget, or the arm has not run."""
+    found = table.get("speedup", {}).get(arm)
+    if found is None:
+        return None
+
+    def percent(name: str) -> float | None:
+        return None if found[name] is None else 100 * (1 - 1 / float(found[name]))
+
+    sides = list(found["censored"].values())
+    return Saving(
+        n=found["n"],
+        mean=percent("ratio"),
+        low=percent("low"),
+        high=percent("high"),
+        worse=sides.count("below"),
+        better=sides.count("above"),
+    )
+
+
+def through(entry: Mapping[str, Any]) -> int:
+    """Return how many seeds of an arm learnt every part of the language."""
+    return int(min(entry["reached"].values()))
+
+
+def language_of(table: Mapping[str, Any]) -> str:
+    """Return the language that a table is on."""
+    return str(table["study"]["language"]["kind"])
