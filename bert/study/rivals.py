@@ -266,7 +266,7 @@ _SMOKE = RivalsStudy(
     steps=20,
     seeds=2,
     check=0.1,
-    validation_rows=32,
+    validation_rows=16,
     tau=0.4,
     rates=(4e-3,),
     language=Composition(symbols=4, hops=2),
