@@ -5,6 +5,7 @@
     python paper_repro.py bert --text my.txt   the BERT comparison on your own text
     python paper_repro.py table1 --scale small one of the paper's tables, with every control
     python paper_repro.py languages            the arms on a language whose truth is known, judged
+    python paper_repro.py rivals --budgets 0.5,1,2     all methods there, at equal compute
     python paper_repro.py plan --scale full --on h200 --gpus 8     what the tables would take there
     python paper_repro.py check results        are these results those that come with the package?
 
@@ -37,22 +38,26 @@ from bert.study.commands import (
     asked_study,
     asked_table,
     language_command,
+    rivals_command,
     study_command,
     table_command,
 )
 from bert.study.language_study import LANGUAGES, asked_language, demonstration
 from bert.study.options import (
+    add_budgets,
     add_device,
     add_languages,
     add_other_code,
     add_speed_options,
     add_study_options,
+    budgets_of,
     device_name,
     device_of,
     speed_of,
 )
 from bert.study.plan_command import FILE as PLAN
 from bert.study.plan_command import add_plan, plan_command, refuse_without_plan
+from bert.study.rivals import asked_rivals
 from bert.study.table_arms import TABLES
 from evidence import made
 from evidence.check import check
@@ -98,8 +103,10 @@ ALONE = {
     "check": "compare results with those on record: check RESULTS",
     "clean": "remove from --out what these commands made there, and nothing else",
 }
-WORK = (*list(VERBS)[:4], *TABLES)
-"""Verbs that compute; the tables take hours at scale small."""
+HOURS = (*TABLES, "rivals")
+"""Verbs that take hours at scale small: the tables, and all methods at equal compute."""
+WORK = (*list(VERBS)[:4], *HOURS)
+"""Verbs that compute."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -114,7 +121,8 @@ def parser() -> argparse.ArgumentParser:
         nargs="*",
         default=["all"],
         metavar="verb",
-        help=f"all (default), or one or more of\n{listed}\nor, hours long,\n{', '.join(TABLES)}",
+        help=f"all (default), or one or more of\n{listed}\nor, hours long,\n{', '.join(TABLES)},\n"
+        "rivals (all methods on the languages at equal compute; smoke: two minutes)",
     )
     line.add_argument("--out", type=Path, default=Path("results"), help="results folder")
     line.add_argument("--seed", type=int, default=0, help="seed of everything random")
@@ -133,6 +141,7 @@ def parser() -> argparse.ArgumentParser:
     bert = line.add_argument_group("bert")
     add_study_options(bert)
     add_languages(bert)
+    add_budgets(bert)
     bert.add_argument("--seeds", type=int, help="paired seeds")
     add_other_code(bert)
     add_speed_options(bert)
@@ -142,7 +151,7 @@ def parser() -> argparse.ArgumentParser:
 
 def checked(given: argparse.Namespace) -> None:
     """Refuse what cannot be meant. ConfigError names it."""
-    known = (*VERBS, *TABLES, *ALONE, "all")
+    known = (*VERBS, *HOURS, *ALONE, "all")
     for verb in given.verbs:
         if verb not in known:
             raise ConfigError(f"verb {verb!r}: must be one of {', '.join(known)}")
@@ -152,12 +161,14 @@ def checked(given: argparse.Namespace) -> None:
         raise ConfigError("check: takes one results folder and nothing else: check RESULTS")
     if "plan" not in given.verbs:
         refuse_without_plan(given)
-        small = [verb for verb in ("all", *WORK[:4]) if verb in given.verbs]
+        small = [verb for verb in ("all", *WORK[:4], "rivals") if verb in given.verbs]
         if given.scale == "gpu" and small:
             raise ConfigError(f"--scale gpu: only for {', '.join(TABLES)}, not for {small[0]}")
         other = [verb for verb in ("all", *WORK) if verb in given.verbs and verb != "languages"]
         if given.scale == "demo" and other:
             raise ConfigError(f"--scale demo: only for languages, not for {other[0]}")
+    if given.budgets is not None and "rivals" not in given.verbs:
+        raise ConfigError("--budgets: is of the verb rivals; add rivals, or leave --budgets out")
     require_count("--seed", given.seed, 0)
     require_count("--jobs", given.jobs, 0)
     require_free(given.out, ROOT)
@@ -175,6 +186,7 @@ def asked_verbs(given: argparse.Namespace) -> list[str]:
 def asked_settings(given: argparse.Namespace) -> dict[str, Any]:
     """Return the settings that options and --set name. ConfigError where two differ."""
     named = {"size": given.size, "steps": given.steps, "seeds": given.seeds}
+    named |= {"budgets": budgets_of(given)}
     settings = joined(named, settings_of(given.set, lists=LISTS))
     first = settings.get("first_seed", given.seed)
     if given.seed not in (0, first):
@@ -209,6 +221,11 @@ def run(given: argparse.Namespace, late: Stop) -> int:
         for kind in dict.fromkeys(given.language or ["composition"])
         if "languages" in verbs
     ]
+    rivals = [
+        asked_rivals(kind, *asked[:3])
+        for kind in dict.fromkeys(given.language or LANGUAGES)
+        if "rivals" in verbs
+    ]
     device = device_of(given)
     place = Place(
         out=given.out,
@@ -242,6 +259,8 @@ def run(given: argparse.Namespace, late: Stop) -> int:
         for language in languages:
             at = "demo" if whole and given.scale != "smoke" else given.scale
             seconds |= language_command(language, replace(place, scale=at))
+        for one in rivals:
+            seconds |= rivals_command(one, place)
         stop_if(late)
         started = time.perf_counter()
         ledger = collect_claims(given.out)

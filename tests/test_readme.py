@@ -71,7 +71,7 @@ def test_a_page_of_pictures_shows_them(name: str, least: int) -> None:
 def test_every_study_on_record_is_shown() -> None:
     pages = [name for name, folder in readme.PAGES.items() if folder == "studies"]
     text = "".join((ROOT / name).read_text(encoding="utf-8") for name in pages)
-    shown = set(re.findall(r"begin: (?:study|language):(\S+) -->", text))
+    shown = set(re.findall(r"begin: (?:study|language|rivals):(\S+) -->", text))
     there = {
         f"{path.parent.name}/{path.stem}" for path in (ROOT / "records").glob("studies/*/*.json")
     }

@@ -13,6 +13,7 @@ from typing import Any
 
 from bert.claims.finetuned import by_tasks, first_table_tasks
 from bert.claims.languages import language_claims
+from bert.claims.rivals import rival_claims
 from bert.claims.scale import scale_claims
 from bert.claims.tables import (
     ARMS,
@@ -47,7 +48,7 @@ def bert_claims(out: Path, studies: Path | None = None) -> list[Record]:
     records += [_judged(out, studies, claim, names) for claim, names in TABLE_CLAIMS]
     records = [by_tasks(record, out, studies) for record in records]
     last = [*scale_claims(out, studies), *language_claims(out, studies)]
-    return [*records, first_table_tasks(out, studies), *last]
+    return [*records, first_table_tasks(out, studies), *last, *rival_claims(out, studies)]
 
 
 def _one_arm(

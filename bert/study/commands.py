@@ -3,7 +3,8 @@
 What a verb leaves behind: ``bert/<scale>-<configuration>-<code>/`` or
 ``bert/tables/<scale>-<configuration>-<code>/`` below the results folder, and a pointer to the
 newest of its kind (``bert/current.json``, ``bert/tables/<table>.json``); a language's lie in
-``bert/languages``, ``<language>.json`` for ``<table>.json``.
+``bert/languages``, ``<language>.json`` for ``<table>.json``; the comparison of all methods in
+``bert/rivals``, ``rivals-<language>.json``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from bert.model.prediction import TokenPrediction
 from bert.study.arms import STUDIES, StudyConfig
 from bert.study.comparison import StudyData, build_task, prepare_data, run_study
 from bert.study.language_study import LanguageStudy, build_language_task
+from bert.study.rivals import PREFIX, RivalsStudy, best, build_rivals_task
 from bert.study.table_study import TableStudy, chosen_arms, table_study
 from bert.study.tables import Work, is_done, run_table
 from evidence.begun import OtherCode, keyed_folder
@@ -43,10 +45,12 @@ GROWING = (
     "peak_lr",
     "taus",
     "longer",
+    "budgets",
+    "best",
 )
 """Fields of a study that add runs, or choose among them, and change none."""
 
-LISTS = ("arms", "only", "rates", "taus", "longer")
+LISTS = ("arms", "only", "rates", "taus", "longer", "budgets", "best")
 """Fields of a study with several values."""
 
 LATER = {"encoder": "own", "branch_scale": 1.0, "initial_scale": 1.0, "objective": "masked"}
@@ -182,24 +186,48 @@ def named_by(study: Mapping[str, Any]) -> dict[str, Any]:
 
 def table_command(table: str, study: TableStudy, place: Place) -> dict[str, float]:
     """Tune and train the arms of one of the paper's tables; returns seconds by stage."""
-    return arms_command(
+    started = time.perf_counter()
+    arms_command(
         table,
         study,
         place,
         place.out / "bert" / "tables",
         lambda bars, stop: (build_task, (study, _prepare(study, place, bars, stop))),
     )
+    return {table: time.perf_counter() - started}
 
 
 def language_command(study: LanguageStudy, place: Place) -> dict[str, float]:
     """Tune and train the arms on a language of known truth; returns seconds by stage."""
-    return arms_command(
+    started = time.perf_counter()
+    arms_command(
         study.language.kind,
         study,
         place,
         place.out / "bert" / "languages",
         lambda bars, stop: (build_language_task, (study,)),
     )
+    return {study.language.kind: time.perf_counter() - started}
+
+
+def rivals_command(study: RivalsStudy, place: Place) -> dict[str, float]:
+    """Run all methods at one budget, then the best of them at the others; seconds by stage."""
+    started = time.perf_counter()
+    table = f"{PREFIX}{study.language.kind}"
+
+    def run(study: RivalsStudy) -> dict[str, Any]:
+        return arms_command(
+            table,
+            study,
+            place,
+            place.out / "bert" / "rivals",
+            lambda bars, stop: (build_rivals_task, (study,)),
+        )
+
+    found = run(replace(study, budgets=(1.0,), best=()))
+    if len(study.budgets) > 1:
+        run(replace(study, best=study.best or best(found)))
+    return {table: time.perf_counter() - started}
 
 
 def arms_command(
@@ -208,16 +236,15 @@ def arms_command(
     place: Place,
     parent: Path,
     prepare: Callable[[Bars, Stop], Work],
-) -> dict[str, float]:
-    """Do a table's work in a folder of ``parent``, on what ``prepare`` makes; seconds by stage."""
-    started = time.perf_counter()
+) -> dict[str, Any]:
+    """Do a table's work in a folder of ``parent``, on what ``prepare`` makes; returns the table."""
     with Bars(UNITS) as bars, polite_stop() as asked:
         stop = either(asked, place.late)
         work = prepare(bars, stop)
         build, given = work
         task = build(*given)
         arms = chosen_arms(table, study)
-        updates = (study.trials + study.seeds) * sum(arm.steps(study) for arm in arms)
+        updates = (study.trials + study.seeds) * sum(arm.worth(study) for arm in arms)
         print_budget(
             f"{table}: {len(arms)} arms, each {study.trials} tuning runs and {study.seeds} paired "
             f"seeds of {study.steps} updates times its budget",
@@ -246,7 +273,7 @@ def arms_command(
         )
     arms_found = {name: found["arms"][name] for name in found["order"]}
     print_comparison(found | {"arms": {n: a for n, a in arms_found.items() if "loss" in a}})
-    return {table: time.perf_counter() - started}
+    return found
 
 
 def shared_settings(study: TableStudy) -> dict[str, Any]:
@@ -275,7 +302,7 @@ def _prepare(study: StudyConfig, place: Place, bars: Bars, stop: Stop) -> StudyD
         )
 
 
-def print_budget(what: str, task: TokenPrediction, batches: int) -> None:
+def print_budget(what: str, task: TokenPrediction, batches: float) -> None:
     """Say what is about to be computed, and how long that is at a stated speed."""
     flops = batches * task.flops_per_batch
     print(

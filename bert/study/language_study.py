@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from bert.languages.composition import Composition
 from bert.languages.hierarchy import Hierarchy
@@ -32,6 +32,7 @@ from evidence.cells import LANGUAGE_SEEDS
 from swe.base.config import from_dict, require, require_between, to_dict
 from swe.run.run_config import TrainConfig
 
+S = TypeVar("S", bound="LanguageStudy")
 TEXT_ONLY = ("vocabulary", "length", "objective", "whole_word", "documents", "pairs")
 """Fields of a study that speak of text; a language says its own vocabulary and length."""
 
@@ -180,14 +181,26 @@ def demonstration(kind: str, scale: str, seed: int) -> LanguageStudy:
 
 
 def asked_language(kind: str, scale: str, seed: int, settings: Mapping[str, Any]) -> LanguageStudy:
-    """Return the study of a language at a scale with other settings.
+    """Return the study of a language at a scale with other settings, as :func:`changed`.
+
+    ConfigError also for a scale or a language that there is not.
+    """
+    return changed(of_scale(LANGUAGE_SCALES, kind, scale, seed), settings)
+
+
+def of_scale(scales: Mapping[str, Mapping[str, S]], kind: str, scale: str, seed: int) -> S:
+    """Return a language's study of a scale. ConfigError for one that there is not."""
+    require(scale in scales, "scale", scale, f"one of {', '.join(scales)}")
+    require(kind in LANGUAGES, "language", kind, f"one of {', '.join(LANGUAGES)}")
+    return replace(scales[scale][kind], first_seed=seed)
+
+
+def changed(study: S, settings: Mapping[str, Any]) -> S:
+    """Return a study with other settings.
 
     A setting ``language.NAME`` changes a field of the language, any other one of the study.
-    ConfigError for impossible values, and for a scale or a language that there is not.
+    ConfigError for impossible values.
     """
-    require(scale in LANGUAGE_SCALES, "scale", scale, f"one of {', '.join(LANGUAGE_SCALES)}")
-    require(kind in LANGUAGES, "language", kind, f"one of {', '.join(LANGUAGES)}")
-    study = replace(LANGUAGE_SCALES[scale][kind], first_seed=seed)
     inner, outer = to_dict(study.language), to_dict(study)
     for name, value in settings.items():
         room, dot, rest = name.partition(".")
@@ -195,4 +208,4 @@ def asked_language(kind: str, scale: str, seed: int, settings: Mapping[str, Any]
             inner[rest] = value
         else:
             outer[name] = value
-    return from_dict(LanguageStudy, outer | {"language": inner})
+    return from_dict(type(study), outer | {"language": inner})

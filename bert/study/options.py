@@ -11,7 +11,7 @@ import torch
 from bert.data.options import TEXT_HELP, add_reading
 from bert.study.language_study import LANGUAGES
 from evidence.begun import OTHER_CODE
-from evidence.commands import add_settings, add_several
+from evidence.commands import add_settings, add_several, number_or_text
 from swe.base.errors import ConfigError
 from swe.run.attention import CHOICES
 from swe.run.compiling import CompileMode
@@ -163,10 +163,30 @@ def add_languages(parser: argparse._ActionsContainer) -> None:
         parser,
         "--language",
         choices=LANGUAGES,
-        help="of verb languages by itself (default: composition; no text is read); --set\n"
-        "language.symbols=12 language.eps=0.5 ... sets its own fields (bert/languages), others\n"
-        "those of the study: taus=0.2,0.6",
+        help="of verbs languages (default: composition) and rivals (default: both); no text is\n"
+        "read; --set language.symbols=12 language.eps=0.5 ... sets its own fields\n"
+        "(bert/languages), others those of the study: taus=0.2,0.6",
     )
+
+
+def add_budgets(parser: argparse._ActionsContainer) -> None:
+    """Add --budgets of the verb ``rivals``, which :func:`budgets_of` reads."""
+    parser.add_argument(
+        "--budgets",
+        metavar="B,...",
+        help="of verb rivals: multiples of the baseline's FLOPs, 1 among them, such as 0.5,1,2:\n"
+        "all methods run at 1, then the best six at the others (default: 1 alone)",
+    )
+
+
+def budgets_of(given: argparse.Namespace) -> list[float] | None:
+    """Return the budgets, ascending; None without the option. ConfigError for another form."""
+    if given.budgets is None:
+        return None
+    found = [number_or_text(text) for text in given.budgets.split(",")]
+    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in found):
+        raise ConfigError(f"--budgets {given.budgets}: must be numbers between commas, as 0.5,1,2")
+    return sorted({float(one) for one in found})
 
 
 def add_device(parser: argparse._ActionsContainer) -> None:

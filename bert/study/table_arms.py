@@ -54,6 +54,10 @@ class Arm:
         """Return the arm's updates."""
         return max(1, round(self.budget * study.steps))
 
+    def worth(self, study: StudyConfig) -> float:
+        """Return the updates of the study's own model, untied, that cost as much."""
+        return self.steps(study)
+
 
 def percent(fraction: float) -> str:
     """Return "10 %" for 0.1."""

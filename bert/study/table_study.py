@@ -7,7 +7,10 @@ rate (scale ``full``: the paper gives one) leaves the tuning out.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from bert.study.arms import StudyConfig
 from bert.study.table_arms import REFERENCE, Arm, table_arms
@@ -76,6 +79,21 @@ class TableStudy(StudyConfig):
         """Return the arms of a table, the reference first."""
         return table_arms(table, self)
 
+    def keeps(self, arm: Arm) -> bool:
+        """Whether an arm of the table is to be run, by ``only``."""
+        return not self.only or arm.name in (REFERENCE, *self.only)
+
+    def has_speedup(self, table: str) -> bool:
+        """Whether the table says which budget of the baseline ends at an arm's loss."""
+        return table == "speedup"
+
+    def beside(
+        self, arms: Sequence[Arm], rows: Mapping[str, dict[str, Any]], out: Path
+    ) -> dict[str, Any]:
+        """Return what a table of the study's kind holds beside its arms, whose ``rows`` it may add
+        to; its runs are in ``out``."""
+        return {}
+
     def arm_config(self, arm: Arm, rate: float, seed: int) -> TrainConfig:
         """Return the training configuration of one run of an arm."""
         steps = arm.steps(self)
@@ -103,9 +121,7 @@ def chosen_arms(table: str, study: TableStudy) -> tuple[Arm, ...]:
     names = [arm.name for arm in arms]
     for name in study.only:
         require(name in names, "only", name, f"of {table}'s {', '.join(names)}")
-    return tuple(
-        arm for arm in arms if not study.only or arm.name in study.only or arm.name == REFERENCE
-    )
+    return tuple(arm for arm in arms if study.keeps(arm))
 
 
 def best_rates(losses: dict[float, float]) -> list[float]:

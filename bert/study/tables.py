@@ -204,7 +204,8 @@ def write_table(table: str, study: TableStudy, out: Path) -> dict[str, Any]:
     judged = study.seeds >= study.judged_from
     result["carried"] = carried_table(rows, out) if judged else []
     result["gains"] = gain_signs(rows, out) if judged else []
-    if table == "speedup":
+    result |= study.beside(arms, rows, out)
+    if study.has_speedup(table):
         result["speedup"] = _speedups(arms, losses)
     state(result, blind_in(out))
     write_json(out / f"{table}.json", result)

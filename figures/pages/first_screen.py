@@ -21,11 +21,13 @@ from evidence.results import (
     read_json,
     reading,
     recorded_languages,
+    recorded_rivals,
     recorded_tables,
 )
 from figures.base.tables import plain_markdown, verdict_counts
 from figures.base.wording import count, interval, size_of
 from figures.pages.claims_page import claim_link
+from figures.pages.rivals import sentences
 from swe.base.errors import ResultError
 
 ARM, START = "swe-f", "equal-start"
@@ -86,6 +88,11 @@ def answer(records: Path) -> str:
             f"{_in(network['qualifier'])}: {claim_link(NETWORK, PAGE)}."
         )
     said.insert(0 if decided else len(said), text if decided or not said else f"On text: {text}")
+    compared = sentences([one.data for one in recorded_rivals(records.parent / "studies")])
+    if compared:
+        said.append(
+            f"Of [all methods at equal compute](docs/rivals.md): {plain_markdown(compared)}"
+        )
     counts = ", ".join(
         f"{word} {number}" for word, number in verdict_counts(claims.values()).items()
     )
@@ -225,6 +232,12 @@ WANTS: tuple[tuple[str, str, str, tuple[str, Callable[[Any], str]] | None], ...]
         "python paper_repro.py languages claims figures --scale demo --language composition "
         "hierarchy",
         _step("composition", "hierarchy"),
+    ),
+    (
+        "compare all methods at equal compute",
+        "docs/rivals.md",
+        "python paper_repro.py rivals --scale smoke --language composition hierarchy",
+        None,
     ),
     (
         "train on my text",

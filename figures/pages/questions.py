@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 
 from evidence.claim import Verdict as V
+from evidence.rivals import METHODS as RIVALS
 from swe.base.errors import ResultError
 
 Claims = Sequence[Mapping[str, str]]
@@ -248,6 +249,22 @@ QUESTIONS = (
         },
         pictures=("bert_composition*", "bert_hierarchy*", "study_*_composition*",
                   "study_*_hierarchy*", "study_factors"),
+    ),
+    Question(
+        id="rivals",
+        heading="Which method gets the most out of equal compute?",
+        claims=tuple(rival.claim for rival in RIVALS.values()),
+        answers={
+            V.HOLDS: "On both made languages SWE-F ends below the baseline at equal FLOPs; the "
+            "others are below it in the picture, or not.",
+            V.LIMITS: "On one of the made languages SWE-F ends below the baseline at equal FLOPs; "
+            "what the others do there is in the picture.",
+            V.NO_GAIN: "SWE-F is no gain there at equal FLOPs; what the others do is in the "
+            "picture.",
+            V.FAILS: "Not SWE-F: at equal FLOPs it ends above the baseline; what the others do is "
+            "in the picture.",
+        },
+        pictures=("study_*_rivals", "bert_rivals"),
     ),
     Question(
         id="moments",

@@ -3,9 +3,10 @@
 A block is what stands between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``. PAGES says which
 folder below ``records/`` fills a page; ``--pages`` picks some, ``--records`` names another folder.
 NAME is one of BLOCKS or OF_FOLDERS, claim:ID for one claim's verdict and evidence, throughput-...,
-or for a study on record study:, theory:, language: or reached:NAME/TABLE. Nothing on these pages
-that is a number has to be typed. ``--from results`` first takes the records, and the pictures that
-the pages show, out of a results folder; it fills the pages of the default run.
+or for a study on record study:, theory:, language:, rivals:, rivals-ledger: or reached:NAME/TABLE.
+Nothing on these pages that is a number has to be typed. ``--from results`` first takes the records,
+and the pictures that the pages show, out of a results folder; it fills the pages of the default
+run.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from figures.pages import (
     plateau,
     precision,
     record_tables,
+    rivals,
     study_pages,
     throughput,
 )
@@ -99,6 +101,7 @@ OF_FOLDERS: dict[str, Callable[[Path], str]] = {
     "language-cells": language_arms.full_block,
     "ranks": plans.ranks,
     "plateau": plateau.left_table,
+    "rivals-advice": rivals.advice,
 }
 """Blocks that look through the records for themselves."""
 PAGES = {
@@ -108,6 +111,7 @@ PAGES = {
     "docs/default_run.md": "default",
     "docs/bert.md": "studies",
     "docs/languages.md": "studies",
+    "docs/rivals.md": "studies",
     "docs/data.md": "data",
     "docs/finetune.md": "finetune",
     "docs/forecast.md": "forecast",
@@ -121,14 +125,19 @@ STUDIES = {
     "study": study_pages.study_table,
     "theory": study_pages.theory_table,
     "language": study_pages.language_table,
+    "rivals": rivals.table,
+    "rivals-ledger": rivals.ledgers,
 }
 """Blocks that take a table of a study on record."""
 CURVES = {"reached": plateau.table}
 """Blocks that take the curves of a study on record."""
 SPEED = "throughput-"
 """Blocks of this beginning take a throughput record."""
-MAY_LACK = ("scores", "squad", "precision", *(f"language:{kind}" for kind in LANGUAGES))
-"""Blocks that, like those of SPEED and of studies, say "not run" without a record."""
+MAY_LACK = (
+    *("scores", "squad", "precision", "language", "study", "rivals", "rivals-ledger"),
+    *(f"language:{kind}" for kind in LANGUAGES),
+)
+"""Blocks, and kinds of them, that like those of SPEED say "not run" without a record."""
 
 
 def render(text: str, records: Path) -> str:
@@ -155,7 +164,7 @@ def render(text: str, records: Path) -> str:
         file = "claims" if claim else identity if study else FILES.get(name, name)
         path = records / f"{file}.json"
         record = read_json(path)
-        may_lack = speed or name in MAY_LACK or (study and kind in ("language", "study"))
+        may_lack = speed or name in MAY_LACK or (study and kind in MAY_LACK)
         if record is None and not may_lack:
             raise ValueError(f"block {name!r}: {path} is missing")
         with reading(path):

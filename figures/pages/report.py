@@ -22,6 +22,7 @@ from evidence.results import (
     LANGUAGES,
     comparison_source,
     own_languages,
+    own_rivals,
     own_scores,
     own_tables,
     read_claims,
@@ -30,6 +31,7 @@ from evidence.results import (
     read_json,
     reading,
     recorded_languages,
+    recorded_rivals,
     recorded_scores,
     recorded_tables,
 )
@@ -38,6 +40,7 @@ from figures.base.drawing import collect
 from figures.base.style import arm_look
 from figures.bert import factors as bert_factors
 from figures.bert import finetuned_arms as bert_finetune
+from figures.bert import rivals as bert_rivals
 from figures.bert.table_figures import draw_tables
 from figures.bert.table_results import TITLES
 from figures.pages import run_records
@@ -68,12 +71,14 @@ def build(out: Path, studies: Path | None = None) -> Path:
     results = [*own_tables(out), *recorded_tables(studies)]
     languages = [*own_languages(out), *recorded_languages(studies)]
     every = [*results, *languages]
+    compared = [*own_rivals(out), *recorded_rivals(studies)]
     scores = own_scores(out)
     _remove_tables(out)
     others = [
         *draw_tables(out, every),
         *bert_finetune.draw_scores(out, [*scores, *recorded_scores(studies)]),
     ]
+    others += bert_rivals.draw_recorded(out, studies)
     if studies is not None and bert_factors.draw(out, studies.parent / "factors"):
         others.append(bert_factors.NAME)
     present = sorted({name for name, there in drawn.items() if there} | set(others))
@@ -104,7 +109,7 @@ def build(out: Path, studies: Path | None = None) -> Path:
         run_headings=run_records.RUN_HEADINGS,
         runs=[
             *(run_records.of_comparison(out, comparison) if comparison else []),
-            *map(run_records.of_table, every),
+            *map(run_records.of_table, [*every, *compared]),
         ],
         missing=_missing(drawn, {r.table for r in results if not r.study}, bool(scores), claims),
         letters=Markup(pictures.letters()),

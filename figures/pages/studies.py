@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from evidence.results import LANGUAGES, Table, own_languages, own_tables
+from evidence.results import LANGUAGES, Table, own_languages, own_rivals, own_tables
+from evidence.rivals import RIVALS
 from figures.bert.table_results import TITLES
 from swe.base.files import atomic_open, plain_name, write_json
 from swe.base.options import Parser
@@ -31,7 +32,8 @@ def take(results: Path, name: str, records: Path, tables: Sequence[str] = ()) ->
     Raises ValueError for a table that is not there, when there is none at all, or when they belong
     to several studies: those have curves of their own.
     """
-    found = {result.table: result for result in [*own_tables(results), *own_languages(results)]}
+    own = [*own_tables(results), *own_languages(results), *own_rivals(results)]
+    found = {result.table: result for result in own}
     missing = [table for table in tables if table not in found]
     if missing or not found:
         raise ValueError(f"{results}: has no table {', '.join(missing) or 'at all'}")
@@ -58,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(prog="python -m figures.pages.studies", description=__doc__)
     parser.add_argument("results", type=Path, help="results folder of paper_repro.py")
     parser.add_argument("name", help="of the study, such as 12x64")
-    parser.add_argument("--tables", nargs="+", choices=[*TITLES, *LANGUAGES], default=[])
+    parser.add_argument("--tables", nargs="+", choices=[*TITLES, *LANGUAGES, *RIVALS], default=[])
     parser.add_argument("--records", type=Path, default=Path("records/studies"))
     given = parser.parse_args(arguments)
     try:

@@ -52,7 +52,7 @@ def study_table(table: dict[str, Any]) -> str:
         for arm, ratio in table.get("speedup", {}).items()
     )
     speed = f"\n\nBudget of an equal baseline over the arm's: {ratios}." if ratios else ""
-    return f"{markdown(_TABLE, rows)}{speed}\n\n{_setting(table)}"
+    return f"{markdown(_TABLE, rows)}{speed}\n\n{setting(table)}"
 
 
 def _row(table: dict[str, Any], name: str) -> dict[str, str]:
@@ -83,7 +83,7 @@ def language_table(table: dict[str, Any]) -> str:
     language = dict(table["study"]["language"])
     kind = language.pop("kind")
     fields = ", ".join(f"{key} {value}" for key, value in sorted(language.items()))
-    return f"{markdown(columns, rows)}\n\nLanguage: {kind}, {fields}. {_setting(table)}"
+    return f"{markdown(columns, rows)}\n\nLanguage: {kind}, {fields}. {setting(table)}"
 
 
 def theory_table(table: dict[str, Any]) -> str:
@@ -127,7 +127,8 @@ def _trials(study: dict[str, Any]) -> str:
     return f"{seeds} seed(s) of their own"
 
 
-def _setting(table: dict[str, Any]) -> str:
+def setting(table: dict[str, Any]) -> str:
+    """Say what was run, and where."""
     study, base = table["study"], table["arms"][table["reference"]]
     where = table["environment"]
     state = "" if table["complete"] else " Not finished: n says how far it came."

@@ -22,6 +22,7 @@ from tests.figures.samples import (
     controls,
     finetuned,
     models,
+    rivals,
     speedup,
     toys,
 )
@@ -67,6 +68,7 @@ def write_results(out: Path) -> None:
     bert.write_bert(out)
     bert_tables.write_tables(out)
     finetuned.write_scores(out)
+    rivals.write_rivals(out)
 
 
 @pytest.fixture

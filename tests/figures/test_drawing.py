@@ -20,6 +20,7 @@ Edit = Callable[[Path, Callable[[Any], None]], None]
 NAMES = list(FIGURES)
 DRAW = {name: figure.draw for name, figure in FIGURES.items()}
 FOLDER = "bert/smoke-abc"
+RIVALS = "bert/rivals/small-0123-composition"
 
 
 def words(out: Path, name: str) -> dict[str, Any]:
@@ -122,6 +123,8 @@ NUMBERS = [
      "ρ = 0.625"),
     ("bert_dispersion", f"{FOLDER}/baseline-s0/summary.json",
      ("weights", "dispersion"), 0.7, "baseline 0.50 and 0.10", "baseline 0.50 and 0.30"),
+    ("bert_rivals", f"{RIVALS}/rivals-composition.json",
+     ("arms", "swe-f", "difference", "mean"), -0.3217, "SWE-F −0.3984", "SWE-F −0.3217"),
 ]  # fmt: skip
 
 
@@ -216,6 +219,7 @@ FILES = [
     ("bert_loss", f"{FOLDER}/swe-f-s0/metrics.jsonl"),
     ("bert_loss", f"{FOLDER}/swe-f-s0/events.jsonl"),
     ("bert_correlations", f"{FOLDER}/swe-f-s0/summary.json"),
+    ("bert_rivals", f"{RIVALS}/rivals-composition.json"),
 ]
 
 

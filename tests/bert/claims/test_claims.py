@@ -11,6 +11,7 @@ import pytest
 from bert.claims.ledger import bert_claims
 from bert.finetune.arm_scores import task_scores
 from evidence.claim import Record, in_words
+from evidence.rivals import METHODS
 from tests.figures.samples.bert_tables import FOLDER, sample, write_tables
 from tests.figures.samples.files import compared, dump
 from tests.figures.samples.finetuned import fine_tune
@@ -71,6 +72,7 @@ def test_without_runs_nothing_was_attempted(tmp_path: Path) -> None:
         "LANG-HIERARCHY",
         "LANG-STOCK",
         "LANG-CELLS",
+        *(rival.claim for rival in METHODS.values()),
     } == set(found)
 
 

@@ -1,0 +1,112 @@
+"""What the runs of a comparison took: updates, FLOPs, and reference seconds.
+
+Reference seconds are the median seconds of an update of each phase, times its updates. A phase is
+told by the size of its model and its distinct blocks; its median is over the intervals between
+logged rows of all runs that had such a phase, whichever arm's and seed's, so that what else a
+machine did while one arm ran does not decide. Left out are a run's first interval, those with a
+growth or an untie, and evaluations: saving and growing itself are not charged. The seconds are
+those of a process with one thread, by the wall clock; the table's environment names the device.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from swe.base.config import from_dict
+from swe.base.files import read_json, read_lines
+from swe.run.run_config import TrainConfig
+from swe.sharing.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Updates of one model with one number of distinct blocks."""
+
+    first: int
+    end: int
+    model: str
+    """"6x32, 1 block"."""
+
+    @property
+    def updates(self) -> int:
+        """How many."""
+        return self.end - self.first
+
+
+def phases(folder: Path) -> list[Phase]:
+    """Return the phases of a finished run of BERT, one after the other."""
+    config = read_json(folder / "config.json")
+    train, model = from_dict(TrainConfig, config["train"]), config["task"]["model"]
+    sizes = [(s.depth, s.widths.get("hidden", model["hidden"]), s.schedule) for s in train.stages]
+    sizes.append((model["layers"], model["hidden"], train.schedule))
+    marks, stage = [(0, _name(*sizes[0]))], 0
+    for event in read_lines(folder / "events.jsonl"):
+        if event["kind"] == "grow":
+            stage += 1
+            marks.append((event["step"], _name(*sizes[stage])))
+        elif event["kind"] == "unshare":
+            depth, hidden, schedule = sizes[stage]
+            blocks = len(event["groups"]) * schedule.unit
+            marks.append((event["step"], _named(depth, hidden, blocks)))
+    ends = [*(step for step, _ in marks[1:]), train.steps]
+    found = [Phase(first, end, name) for (first, name), end in zip(marks, ends, strict=True)]
+    return [phase for phase in found if phase.updates]
+
+
+def _name(depth: int, hidden: int, schedule: Schedule) -> str:
+    return _named(depth, hidden, schedule.start(depth).layout.block_count)
+
+
+def _named(depth: int, hidden: int, blocks: int) -> str:
+    return f"{depth}x{hidden}, {blocks} block{'' if blocks == 1 else 's'}"
+
+
+def intervals(folder: Path) -> Iterator[tuple[str, float]]:
+    """Yield (phase's model, seconds of an update) of the intervals between logged rows."""
+    found = phases(folder)
+    rows = [row for row in read_lines(folder / "metrics.jsonl") if row["kind"] != "probe"]
+    for before, row in pairwise(rows):
+        first, end = before["step"], row["step"]
+        for phase in found:
+            # A growth or an untie is made before the first update of its phase.
+            begins = phase.first if phase.first == 0 else phase.first + 1
+            if row["kind"] == "train" and first < end and begins <= first and end <= phase.end:
+                yield phase.model, (row["seconds"] - before["seconds"]) / (end - first)
+
+
+def ledger(rows: Mapping[str, dict[str, Any]], out: Path) -> dict[str, Any]:
+    """Add "phases" and "reference_seconds" to the rows of arms that have run; return the medians.
+
+    ``rows``: of a table in the study's folder ``out``. Both are means over its seeds; seconds are
+    None where a phase was too short to be timed by any run.
+    """
+    folders = {
+        arm: [out / "runs" / name for name in row["folders"].values()]
+        for arm, row in rows.items()
+        if "folders" in row
+    }
+    samples: dict[str, list[float]] = {}
+    for each in folders.values():
+        for folder in each:
+            for model, seconds in intervals(folder):
+                samples.setdefault(model, []).append(seconds)
+    medians = {model: median(values) for model, values in sorted(samples.items())}
+    for arm, each in folders.items():
+        updates: dict[str, float] = {}
+        for folder in each:
+            for phase in phases(folder):
+                updates[phase.model] = updates.get(phase.model, 0) + phase.updates / len(each)
+        rows[arm] |= {
+            "phases": updates,
+            "reference_seconds": math.fsum(medians[m] * n for m, n in updates.items())
+            if updates.keys() <= medians.keys()
+            else None,
+        }
+    counts = {model: len(values) for model, values in sorted(samples.items())}
+    return {"update_seconds": medians, "update_intervals": counts}

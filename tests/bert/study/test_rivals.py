@@ -1,0 +1,265 @@
+"""All methods at equal compute: FLOPs by hand, what goes on, ledgers, refusals, the command."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import paper_repro
+from bert.model.config import BertConfig
+from bert.study.rival_ledger import Phase, intervals, phases
+from bert.study.rival_methods import METHODS, halvings
+from bert.study.rivals import (
+    RIVAL_SCALES,
+    RivalArm,
+    RivalsStudy,
+    asked_rivals,
+    best,
+    most,
+)
+from evidence import rivals
+from evidence.results import own_rivals
+from evidence.rivals import CONTROLS
+from swe.base.config import from_dict, to_dict
+from swe.base.errors import ConfigError
+from swe.base.files import write_json, write_lines
+from swe.run.run_config import TrainConfig, described
+from swe.sharing.schedule import SweFixed
+from swe.transforms.stage import Stage
+
+SMALL = RIVAL_SCALES["small"]["composition"]
+
+
+def arms(study: RivalsStudy) -> dict[str, RivalArm]:
+    found = study.arms_of("rivals-composition")
+    assert all(isinstance(arm, RivalArm) for arm in found)
+    return {arm.name: arm for arm in found if isinstance(arm, RivalArm)}
+
+
+def test_every_method_says_whose_it_is() -> None:
+    assert list(METHODS) == [*CONTROLS, *rivals.METHODS]
+    assert len({rival.claim for rival in rivals.METHODS.values()}) == len(rivals.METHODS)
+
+
+@pytest.mark.parametrize("scale", list(RIVAL_SCALES))
+def test_every_scale_has_both_languages(scale: str) -> None:
+    for kind, found in RIVAL_SCALES[scale].items():
+        assert found.language.kind == kind
+        assert asked_rivals(kind, scale, 0, {}) == found
+        assert from_dict(RivalsStudy, to_dict(found)) == found
+
+
+def flops_of_update(model: BertConfig, rows: int, tokens: int, predicted: int) -> int:
+    """Forward and backward products, a multiply-add as two, written out."""
+    h, f = model.hidden, model.intermediate
+    attention = 4 * h * h + 2 * tokens * h
+    layer = tokens * 2 * (attention + 2 * h * f)
+    head = predicted * 2 * (h * h + h * model.vocabulary)
+    return 3 * rows * (model.layers * layer + head)
+
+
+def costs_by_hand(study: RivalsStudy, arm: RivalArm, updates: int) -> list[int]:
+    """FLOPs of each phase of a run, the checks of SWE-A and SWE-M that never untie with it."""
+    task = study.task
+    ends = [s.until if isinstance(s.until, int) else round(s.until * updates) for s in arm.stages]
+    large = task.config
+    models = [
+        replace(
+            large,
+            layers=stage.depth,
+            hidden=stage.widths.get("hidden", large.hidden),
+            heads=stage.widths.get("heads", large.heads),
+            intermediate=stage.widths.get("inner", large.intermediate),
+        )
+        for stage in arm.stages
+    ]
+    lengths = [b - a for a, b in zip([0, *ends], [*ends, updates], strict=True)]
+    checks = (updates - 1) // getattr(arm.schedule, "interval", updates)
+    lengths[-1] += checks
+    return [
+        length * flops_of_update(model, study.rows, task.length, task.masked)
+        for length, model in zip(lengths, [*models, large], strict=True)
+    ]
+
+
+@pytest.mark.parametrize("kind", list(RIVAL_SCALES["small"]))
+def test_updates_are_the_most_within_the_budget(kind: str) -> None:
+    study = replace(RIVAL_SCALES["small"][kind], budgets=(0.5, 1.0, 2.0), best=("lemon", "swe-a"))
+    found = arms(study)
+    one = study.steps * sum(costs_by_hand(study, found["baseline"], 1))
+    for arm in found.values():
+        charged = sum if arm.charged is not False else (lambda parts: parts[-1])
+        assert charged(costs_by_hand(study, arm, arm.updates)) <= arm.budget * one
+        assert charged(costs_by_hand(study, arm, arm.updates + 1)) > arm.budget * one
+        assert study.costs_of(arm) == costs_by_hand(study, arm, arm.updates)
+    assert found["baseline"].updates == found["swe-f"].updates == study.steps
+    assert found["baseline x2"].updates == 2 * study.steps
+    assert found["lemon x0.5"].updates < found["lemon"].updates < found["lemon x2"].updates
+
+
+def test_a_source_not_charged_is_the_same_source() -> None:
+    found = arms(SMALL)
+    for name, arm in found.items():
+        if arm.charged:
+            free = found[f"{name} uncharged"]
+            train = SMALL.arm_config(arm, 1e-3, 0)
+            ends = [round(s.until * train.steps) for s in train.stages]
+            assert [stage.until for stage in free.stages] == ends
+            assert free.updates - ends[-1] == SMALL.steps
+    assert [name for name, arm in found.items() if arm.charged] == [
+        "stacking", "g-stack", "interpolation", "identity", "net2net", "fpi", "aki", "lemon",
+        "grow-share",
+    ]  # fmt: skip
+
+
+def test_the_small_models_of_the_methods() -> None:
+    shapes = {
+        name: [(s.depth, s.widths.get("hidden"), s.growth.depth, s.growth.width) for s in a.stages]
+        for name, a in arms(replace(SMALL, size="12x32")).items()
+        if a.charged
+    }
+    assert shapes == {
+        "stacking": [(3, None, "stack", "fpi"), (6, None, "stack", "fpi")],
+        "g-stack": [(3, None, "stack", "fpi")],
+        "interpolation": [(6, None, "interpolate", "fpi")],
+        "identity": [(6, None, "identity", "fpi")],
+        "net2net": [(12, 16, "identity", "net2net")],
+        "fpi": [(12, 16, "stack", "fpi")],
+        "aki": [(12, 16, "stack", "aki")],
+        "lemon": [(6, 16, "identity", "lemon")],
+        "grow-share": [(1, None, "stack", "fpi")],
+    }
+    assert arms(SMALL)["grow-share"].schedule == SweFixed(until=SMALL.tau)
+    assert [halvings(depth) for depth in (1, 6, 7, 8)] == [[], [3], [], [2, 4]]
+
+
+def test_the_most_updates_by_counting_up() -> None:
+    for flops in (7.0, 8.0, 30.5, 100.0):
+        spent = [3.0 * n - n // 3 for n in range(100)]
+        counted = max(n for n in range(100) if spent[n] <= flops)
+        assert most(spent.__getitem__, flops, counted, "it") == counted
+    with pytest.raises(ConfigError, match="steps = 9: must be more: it has no room for half of"):
+        most(lambda updates: 3.0 * updates, 14.9, 9, "it")
+
+
+def test_the_best_go_on_and_swe_f_with_them() -> None:
+    def arm(loss: float | None, budget: float = 1.0, charged: bool | None = None) -> dict[str, Any]:
+        return {"budget": budget, "charged": charged} | (
+            {} if loss is None else {"loss": {"mean": loss}}
+        )
+
+    rows = {
+        "baseline": arm(1.0), "equal-start": arm(0.1), "swe-f": arm(9.0), "swe-a": arm(0.5),
+        "lemon": arm(0.4, charged=True), "lemon uncharged": arm(0.2, charged=False),
+        "fpi": arm(0.4), "aki": arm(None), "cycle": arm(0.7), "stacking": arm(0.6),
+        "swe-a x2": arm(0.1, budget=2.0),
+    }  # fmt: skip
+    table = {"arms": rows, "order": list(rows)}
+    assert best(table) == ("baseline", "swe-f", "lemon", "fpi", "swe-a", "stacking")
+
+
+def test_phases_and_the_seconds_of_their_updates(tmp_path: Path) -> None:
+    """A growth before update 4, an untie before update 8; what holds either is not timed."""
+    stage = Stage(until=4, depth=1, widths={"hidden": 16})
+    train = TrainConfig(steps=12, stages=(stage,), schedule=SweFixed(until=8))
+    write_json(
+        tmp_path / "config.json",
+        {"train": described(train), "task": {"model": {"layers": 2, "hidden": 32}}},
+    )
+    events = [{"kind": "grow", "step": 4}, {"kind": "unshare", "step": 8, "groups": [1, 1]}]
+    write_lines(tmp_path / "events.jsonl", events)
+    ticks = [
+        ("train", 2, 9.0), ("train", 4, 10.0), ("valid", 4, 90.0), ("train", 6, 99.0),
+        ("probe", 6, 99.0), ("train", 8, 103.0), ("train", 9, 200.0), ("train", 12, 203.0),
+    ]  # fmt: skip
+    rows = [{"kind": kind, "step": step, "seconds": seconds} for kind, step, seconds in ticks]
+    write_lines(tmp_path / "metrics.jsonl", rows)
+    small, tied, untied = "1x16, 1 block", "2x32, 1 block", "2x32, 2 blocks"
+    assert phases(tmp_path) == [Phase(0, 4, small), Phase(4, 8, tied), Phase(8, 12, untied)]
+    assert list(intervals(tmp_path)) == [(small, 0.5), (tied, 2.0), (untied, 1.0)]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of the command at two budgets."""
+    out = tmp_path_factory.mktemp("rivals")
+    asked = [
+        "rivals", "--scale", "smoke", "--out", str(out), "--jobs", "1", "--seeds", "1",
+        "--language", "hierarchy", "--budgets", "0.6,1",
+        "--set", "only=lemon,grow-share", "best=grow-share", "steps=10",
+    ]  # fmt: skip
+    assert paper_repro.main(asked) == 0
+    return out
+
+
+def table_in(out: Path) -> dict[str, Any]:
+    [table] = own_rivals(out)
+    return table.data
+
+
+def test_the_command_then_budgets_of_the_best(ran: Path) -> None:
+    table = table_in(ran)
+    assert table["complete"]
+    assert table["order"] == [
+        "baseline", "lemon", "lemon uncharged", "grow-share", "grow-share uncharged",
+        "baseline x0.6", "grow-share x0.6",
+    ]  # fmt: skip
+    assert set(table["speedup"]) == set(table["order"]) - {"baseline", "baseline x0.6"}
+    assert table["arms"]["baseline x0.6"]["steps"] == 6
+    assert not (ran / "data").exists(), "no text is read"
+
+
+def test_the_runs_cost_what_was_planned(ran: Path) -> None:
+    table = table_in(ran)
+    for name, row in table["arms"].items():
+        assert row["flops"] == {"0": sum(row["phase_flops"])}, name
+        assert sum(row["phases"].values()) == row["steps"] == row["updates"]
+        timed = [table["update_seconds"].get(model) for model in row["phases"]]
+        seconds = [a * b for a, b in zip(timed, row["phases"].values(), strict=True) if a]
+        known = pytest.approx(sum(seconds)) if None not in timed else None
+        assert row["reference_seconds"] == known
+    assert table["arms"]["lemon"]["phases"] == {"2x16, 2 blocks": 4, "4x32, 4 blocks": 9}
+    assert list(table["arms"]["grow-share"]["phases"]) == [
+        "1x32, 1 block", "4x32, 1 block", "4x32, 4 blocks",
+    ]  # fmt: skip
+    assert "1x32, 1 block" not in table["update_seconds"], "one update has no interval"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"heads": 3, "size": "6x48"}, "heads = 3: must be even, to be grown from half the width"),
+        ({"size": "5x32"}, "layers = 5: must be a multiple, to be shared in a cycle"),
+        ({"size": "9x32"}, "layers = 9: must be even, to be grown from half of them"),
+        ({"budgets": [0.5, 2.0]}, r"budgets = \(0.5, 2.0\): must be a list with 1"),
+        ({"budgets": [2.0, 1.0]}, r"budgets = \(2.0, 1.0\): must be ascending"),
+        ({"best": ["stack"]}, "best = 'stack': must be of baseline, equal-start"),
+        ({"only": ["lemon x2"]}, "only = 'lemon x2': must be of"),
+        ({"taus": [0.1]}, r"taus = \(0.1,\): must be left out; see budgets"),
+        ({"encoder": "transformers"}, "encoder = 'transformers': must be own"),
+    ],
+)
+def test_impossible_studies_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        asked_rivals("composition", "small", 0, settings)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (["bert", "--budgets", "1,2"], "--budgets: is of the verb rivals; add rivals, or leave"),
+        (["rivals", "--budgets", "1,two"], "--budgets 1,two: must be numbers between commas"),
+        (["rivals", "--scale", "full"], "scale = 'full': must be one of smoke, small"),
+        (["rivals", "--scale", "gpu"], "--scale gpu: only for table1"),
+        (["rivals", "--scale", "demo"], "--scale demo: only for languages, not for rivals"),
+    ],
+)
+def test_impossible_commands_are_refused(
+    asked: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert paper_repro.main([*asked, "--out", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
