@@ -10,7 +10,7 @@ from swe.run.optimizer import OptimizerConfig
 from swe.sharing.gradients import Convention
 from swe.sharing.schedule import NeverShared, Schedule
 from swe.sharing.unshare import Moments
-from swe.transforms.stage import Stage, ends_of
+from swe.transforms.stage import Stage, described_stage, ends_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class TrainConfig:
     """Updates between checkpoints; an untie writes one too, and so does the clock (swe.run.due)."""
 
     stages: tuple[Stage, ...] = ()
-    """Smaller models that the run begins as, one after the other; ``schedule`` is that of its own
+    """Models that the run begins as, one after the other; ``schedule`` is that of its own
     model, behind them."""
     extended_at: tuple[int, ...] = ()
     """Updates from which the run was extended (swe.run.extend), ascending."""
@@ -127,4 +127,6 @@ def described(config: TrainConfig) -> dict[str, Any]:
         del found["extended_at"], found["extended_from"]
     if not config.stages:
         del found["stages"]
+    else:
+        found["stages"] = [described_stage(stage) for stage in config.stages]
     return found

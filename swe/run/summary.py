@@ -9,9 +9,9 @@ import torch
 
 from swe.base.platform import peak_resident_memory
 from swe.run.engine import Engine
-from swe.run.growing import Stages
 from swe.run.run_config import TrainConfig
 from swe.run.saved_state import StageState
+from swe.run.stages import Stages
 
 
 def summary_of(
@@ -28,7 +28,7 @@ def summary_of(
     ``values``: its last evaluation. Tokens and FLOPs are those of all stages, probes included.
     """
     task, probes = engine.task, engine.swe.probes
-    own = stages.updates(earlier.over, config.steps) * config.accumulation
+    own = stages.updates(earlier, config.steps) * config.accumulation
     summary = {
         "steps": config.steps,
         "tokens": config.steps * config.accumulation * task.tokens_per_batch,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,10 +27,7 @@ from swe.sharing.seeds import apart
 from swe.transforms.anatomy import Anatomy, require_growth
 from swe.transforms.growth import Grown
 from swe.transforms.maps import Line
-
-Loss = Callable[[Mapping[str, Tensor], int], Tensor]
-"""The large model's loss with the weights given (``torch.func.functional_call``), on the batch of
-a number from 0."""
+from swe.transforms.transform import Loss
 
 WHY_NOT = "a fitted map mixes units and layers"
 WARM_UP = 0.1

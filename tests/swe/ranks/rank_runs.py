@@ -31,8 +31,11 @@ from swe.sharing.placement import Mode
 from swe.sharing.schedule import AlwaysShared, SweAdaptive, SweFixed, SweMultistage
 from swe.sharing.share_then_unshare import prepare
 from swe.sharing.stack import find_stack
+from swe.sharing.triggers import Stalled
 from swe.sharing.unshare import unshare
+from swe.transforms.fitted import Fitted
 from swe.transforms.growth import Growth
+from swe.transforms.same import Keep, MultiplyOut
 from swe.transforms.stage import Stage
 from tests.swe.ranks import killed_rank, narrow_runs
 from tests.swe.ranks.ranks import run_ranks
@@ -63,6 +66,15 @@ CONFIGS = {
     ),
     "stages": replace(
         BASE, schedule=SweFixed(until=8), stages=(Stage(until=4, depth=2, growth=Growth()),)
+    ),
+    "program": replace(
+        BASE,
+        schedule=SweFixed(until=10),
+        stages=(
+            Stage(until=2, depth=2, rank=2, schedule=AlwaysShared(), growth=MultiplyOut()),
+            Stage(until=6, depth=2, growth=Fitted(steps=3), early=Stalled(patience=1, by=10.0)),
+            Stage(until=8, depth=4, trained=2, growth=Keep()),
+        ),
     ),
 }
 RUNS: dict[int, tuple[tuple[Mode, str], ...]] = {
