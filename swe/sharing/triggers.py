@@ -108,8 +108,11 @@ class LowBoundaries(Trigger):
 
 @dataclass(frozen=True, kw_only=True)
 class Stalled(Trigger):
-    """The logged training loss no longer falls: ``patience`` rows in a row that are not below the
-    lowest one so far by more than ``by``. ConfigError for values outside their ranges."""
+    """The logged training loss no longer falls.
+
+    That is, ``patience`` rows in a row were not below the lowest one so far by more than ``by``.
+    ConfigError for values outside their ranges.
+    """
 
     kind: ClassVar[str] = "stalled"
 
