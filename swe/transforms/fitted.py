@@ -59,13 +59,17 @@ class Fitted(Transform):
         learned.to(one.device, one.dtype)
         seed = int(torch.randint(2**62, (), generator=given.generator))
         done = fit(learned, given.weights, given.loss, steps=self.steps, rate=self.rate, seed=seed)
-        with torch.no_grad():
-            weights = {
-                name: tensor.cpu().clone()
-                for name, tensor in learned.weights(given.weights).items()
-            }
-        learned.cpu()
-        # Lines of a dense map take an inverse each: only where there are moments to map by them.
-        mapped = given.carry != "reset" and bool(given.states)
-        states = grown_state(learned.lines(), given.states, given.carry) if mapped else {}
-        return Made(weights=weights, states=states, why_not=WHY_NOT, flops=done.cost(given.update))
+        return mapped(learned, given, flops=done.cost(given.update))
+
+
+def mapped(learned: Learned, given: Given, *, flops: float = 0.0) -> Made:
+    """Return what a map, as it now is, makes of a model."""
+    with torch.no_grad():
+        made = learned.weights(given.weights)
+        # Layers may be views of one tensor, which is gone when the last of them is.
+        weights = {name: made.pop(name).cpu().clone() for name in list(made)}
+    learned.cpu()
+    # Lines of a dense map take a factorisation each: only where moments are mapped by them.
+    moved = given.carry != "reset" and bool(given.states)
+    states = grown_state(learned.lines(), given.states, given.carry) if moved else {}
+    return Made(weights=weights, states=states, why_not=WHY_NOT, flops=flops)

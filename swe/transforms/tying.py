@@ -15,6 +15,10 @@ from swe.transforms.anatomy import Anatomy
 from swe.transforms.carry import FIRST, SECOND
 from swe.transforms.transform import Made
 
+AT_ONCE = 2**16
+"""Entries that are averaged together in float64: all of a large matrix's layers would be more than
+the model."""
+
 
 def tied(made: Made, anatomy: Anatomy, layout: Layout) -> Made:
     """Return a model with the layers that share by ``layout`` alike; states are their block's.
@@ -36,7 +40,10 @@ def tied(made: Made, anatomy: Anatomy, layout: Layout) -> Made:
                 means = {key: _mean([state[key] for state in have]) for key in moments}
                 # The block takes its name from its place in the tied layout.
                 states[own[block]] = {**have[0], **means}
-    moved = any(not torch.equal(one, made.weights[name]) for name, one in weights.items())
+    moved = any(
+        one is not made.weights[name] and not torch.equal(one, made.weights[name])
+        for name, one in weights.items()
+    )
     why_not = [made.why_not, "layers that are to share were not alike" if moved else ""]
     return Made(
         weights=weights, states=states, why_not="; ".join(filter(None, why_not)), flops=made.flops
@@ -47,4 +54,8 @@ def _mean(tensors: Sequence[Tensor]) -> Tensor:
     first = tensors[0]
     if all(torch.equal(first, other) for other in tensors[1:]):
         return first
-    return torch.stack([tensor.double() for tensor in tensors]).mean(0).to(first.dtype)
+    found = torch.empty_like(first, memory_format=torch.contiguous_format)
+    parts = [tensor.contiguous().flatten().split(AT_ONCE) for tensor in tensors]
+    for to, *own in zip(found.view(-1).split(AT_ONCE), *parts, strict=True):
+        to.copy_(torch.stack([one.double() for one in own]).mean(0))
+    return found
