@@ -24,10 +24,12 @@ from torch import Tensor
 from swe.base.config import require
 from swe.base.errors import ConfigError
 from swe.sharing.layout import Layout
-from swe.transforms.maps import Copies, Dense, Line, Term, is_drawn_anew, mapped_weight, own
+from swe.transforms.maps import Copies, Dense, Line, Power, Term, is_drawn_anew, mapped_weight, own
 
 Carry = Literal["mapped", "copy", "reset"]
 T = TypeVar("T")
+HELD = 12
+"""Mapped moments that are kept at most for the next line: more would be more than the model."""
 FIRST, SECOND = ("exp_avg",), ("exp_avg_sq", "max_exp_avg_sq")
 
 
@@ -117,6 +119,13 @@ def _grouped(lines: Mapping[str, Sequence[Term]]) -> list[str]:
     return [name for group in groups.values() for name in group]
 
 
+def power_of(key: str) -> Power:
+    """Return 1 for a first moment, 2 for a second one. ConfigError for what is neither."""
+    if key not in (*FIRST, *SECOND):
+        raise ConfigError(f"optimizer: its {key} is no moment of Adam's; grow with carry = 'reset'")
+    return 1 if key in FIRST else 2
+
+
 def _entry(
     key: str,
     value: Any,
@@ -127,16 +136,14 @@ def _entry(
 ) -> Any:
     if not isinstance(value, Tensor) or value.ndim == 0:
         return value.clone() if isinstance(value, Tensor) else value
-    if key not in (*FIRST, *SECOND):
-        raise ConfigError(f"optimizer: its {key} is no moment of Adam's; grow with carry = 'reset'")
-    power: Literal[1, 2] = 1 if key in FIRST else 2
+    power = power_of(key)
 
     def mapped(term: Term) -> Tensor:
         place = key, *term.key
         if place in held:
             return held[place]
         made = term.mapped_moment(states[term.parent][key], power)
-        if uses[term.key] > 1:
+        if uses[term.key] > 1 and len(held) < HELD:
             held[place] = made
         return made
 

@@ -11,7 +11,7 @@ from torch import Generator
 
 from swe.base.config import require, require_between, require_count
 from swe.transforms.anatomy import Anatomy
-from swe.transforms.carry import Carry, grown_state
+from swe.transforms.carry import Carry
 from swe.transforms.learned import WHY_NOT, Learned, fit
 from swe.transforms.ligo import Ligo
 from swe.transforms.mango import Mango
@@ -71,5 +71,5 @@ def mapped(learned: Learned, given: Given, *, flops: float = 0.0) -> Made:
     learned.cpu()
     # Lines of a dense map take a factorisation each: only where moments are mapped by them.
     moved = given.carry != "reset" and bool(given.states)
-    states = grown_state(learned.lines(), given.states, given.carry) if moved else {}
+    states = learned.moments(given.states, given.carry) if moved else {}
     return Made(weights=weights, states=states, why_not=WHY_NOT, flops=flops)

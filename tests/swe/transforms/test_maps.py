@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from swe.transforms.carry import grown_state
-from swe.transforms.maps import Dense, Placed, Power, Term
+from swe.transforms.maps import Dense, Line, Placed, Power, Term
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -48,7 +48,7 @@ def test_moments_are_mapped_once_for_all_lines_that_sum_them() -> None:
             return tensor * 2
 
     one = Counted(drawn(2, 2))
-    lines = {f"new{i}": (Term("a", (one,)), Term("b", (None,))) for i in range(3)}
+    lines: dict[str, Line] = {f"new{i}": (Term("a", (one,)), Term("b", (None,))) for i in range(3)}
     lines["kept"] = (Term("b", (None,)),)
     states = {name: {"exp_avg": drawn(2), "exp_avg_sq": drawn(2)} for name in "ab"}
     found = grown_state(lines, states, "mapped")
