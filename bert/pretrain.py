@@ -40,7 +40,7 @@ from bert.study.arms import ARMS, OBJECTIVES, STUDIES
 from bert.study.begun_run import BegunRun, begun_run
 from bert.study.commands import UNITS, print_budget
 from bert.study.comparison import StudyData, build_task, prepare_data, run_folder
-from bert.study.fitting import FIT_STEPS, LEARNED, FittedStart
+from bert.study.fitting import FIT_STEPS, FittedStart
 from bert.study.language_study import (
     LANGUAGES,
     LanguageStudy,
@@ -70,6 +70,7 @@ from swe.run.extend import extend
 from swe.run.loop import train
 from swe.run.run_config import TrainConfig, described
 from swe.sharing.placement import Mode, World
+from swe.transforms.fitted import LEARNED
 from swe.transforms.growth import METHODS
 
 NAME = "bert.pretrain"

@@ -28,6 +28,7 @@ from .run.loop import train as train
 from .run.optimizer import OptimizerConfig as OptimizerConfig
 from .run.run_config import TrainConfig as TrainConfig
 from .run.speed import SpeedConfig as SpeedConfig
+from .run.task import FactoredTask as FactoredTask
 from .run.task import GrowingTask as GrowingTask
 from .run.task import Task as Task
 from .sharing.adopt import adopt as adopt
@@ -55,10 +56,21 @@ from .sharing.similarity import LayerSimilarity as LayerSimilarity
 from .sharing.stack import SharedStack as SharedStack
 from .sharing.statistics import GradientStatistics as GradientStatistics
 from .sharing.statistics import probe as probe
+from .sharing.triggers import Clock as Clock
+from .sharing.triggers import Seen as Seen
+from .sharing.triggers import Stalled as Stalled
+from .sharing.triggers import Trigger as Trigger
 from .transforms.anatomy import Anatomy as Anatomy
 from .transforms.anatomy import Axis as Axis
+from .transforms.fitted import Fitted as Fitted
 from .transforms.growth import Growth as Growth
+from .transforms.layerwise import layerwise_stages as layerwise_stages
+from .transforms.same import Keep as Keep
+from .transforms.same import MultiplyOut as MultiplyOut
 from .transforms.stage import Stage as Stage
+from .transforms.transform import Given as Given
+from .transforms.transform import Made as Made
+from .transforms.transform import Transform as Transform
 
 __version__: str
 __all__: list[str]

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from swe.base.files import read_lines
+from swe.base.interrupt import Interrupted
+from swe.run.loop import train
 from swe.sharing.adopt import adopt
 from swe.sharing.layout import Layout
 from swe.sharing.schedule import SweFixed
 from swe.sharing.share_then_unshare import ShareThenUnshare
+from swe.sharing.triggers import Trigger
+from swe.transforms.transform import Transform
+from tests.swe.run.test_loop import StopAt
 from tests.swe.sharing.foreign.copies import loss_of
 from tests.swe.sharing.foreign.models import Model
 
@@ -77,6 +84,27 @@ def test_going_on_with_a_saved_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     names["train"](model, optimizer, swe, 0, names["steps"])
     again = names["again"].state_dict()
     assert all(torch.equal(tensor, again[name]) for name, tensor in model.state_dict().items())
+
+
+def test_a_program_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It acts when it should, and resumes bit for bit at its end and behind it."""
+    monkeypatch.chdir(tmp_path)
+    names = run_example("program")
+    try:
+        grown, untied = read_lines(tmp_path / "run" / "events.jsonl")
+        rows = [r for r in read_lines(tmp_path / "run" / "metrics.jsonl") if r["kind"] == "train"]
+        pairs = pairwise([(row["step"], row["loss"]) for row in rows])
+        slow = [step for (_, one), (step, other) in pairs if other > one * (1 - 0.02)]
+        assert grown["step"] == min([60, *slow])
+        assert grown["growth"] == {"kind": "faint", "scale": 0.1}
+        assert (untied["step"], untied["before"], untied["after"]) == (90, "1x6", "6x1")
+        again = tmp_path / "again"
+        for at in (grown["step"], 7):
+            with pytest.raises(Interrupted):
+                train(names["Task"](6), names["config"], again, stop=StopAt(at))
+        assert train(names["Task"](6), names["config"], again)["valid"] == names["summary"]["valid"]
+    finally:
+        del Transform.kinds["faint"], Trigger.kinds["slow"]
 
 
 @pytest.mark.parametrize("at", [3, 8])

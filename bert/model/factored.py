@@ -15,6 +15,7 @@ from bert.model.config import BertConfig
 from bert.model.encoder import Bert, build_bert
 from swe.base.config import require, require_count
 from swe.sharing.seeds import generator
+from swe.transforms.factors import factored_cost
 
 PARTS = {"attention.qkv": 3, "attention.output": 1, "inner": 1, "outer": 1}
 """A layer's matrices, and how many lie in each: query, key and value have factors of their own."""
@@ -67,13 +68,36 @@ def build_factored(config: BertConfig, rank: int, seed: int) -> Bert:
 
     What is not factored has the weights that it has there.
     """
-    model = build_bert(config, seed)
+    return factorised(build_bert(config, seed), rank, seed)
+
+
+def factorised(model: Bert, rank: int, seed: int) -> Bert:
+    """Put products, newly drawn, in the place of all matrices of an untied model's layers."""
     for layer, block in enumerate(model.stack.blocks):
         for name, blocks in PARTS.items():
             whole = block.get_submodule(name)
             assert isinstance(whole, nn.Linear)
             thin = FactoredLinear(whole.in_features, whole.out_features // blocks, rank, blocks)
-            thin.draw(config.initial_std, seed, f"stack.blocks.{layer}.{name}")
+            thin.draw(model.config.initial_std, seed, f"stack.blocks.{layer}.{name}")
             parent, _, own = name.rpartition(".")
             setattr(block.get_submodule(parent), own, thin)
     return model
+
+
+def require_rank(config: BertConfig, rank: int) -> None:
+    """Refuse a rank that adds nothing to one of the layers' matrices, as FactoredLinear does."""
+    require_count("rank", rank)
+    most = min(config.hidden, config.intermediate)
+    require(rank <= most, "rank", rank, f"at most {most}, the whole matrix's")
+
+
+def spared_flops(config: BertConfig, rank: int) -> float:
+    """Matrix-product FLOPs, forward and backward, that factors spare a token in one layer.
+
+    Of a matrix (out, in) they take the share r (out + in) / out in.
+    """
+    h, f = config.hidden, config.intermediate
+    return sum(
+        count * 6 * out * into * (1 - factored_cost(out, into, rank))
+        for count, out, into in ((4, h, h), (1, f, h), (1, h, f))
+    )

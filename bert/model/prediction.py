@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from bert.model.anatomy import bert_anatomy, require_same_heads
 from bert.model.config import BertConfig
 from bert.model.cross_entropy import mean_cross_entropy
-from bert.model.encoder import build_bert
+from bert.model.encoder import Bert, build_bert
+from bert.model.factored import factorised, require_rank, spared_flops
 from swe.run.attention import AttentionShape
 from swe.run.task import Batch
 from swe.transforms.anatomy import Anatomy
@@ -98,6 +99,13 @@ class TokenPrediction(ABC):
         """Those of one layer of the encoder."""
         return self.rows * self.config.flops_per_layer(self.length)
 
+    def factored(self, rank: int) -> FactoredPrediction:
+        """Return the same task with the layers' matrices as products of a rank (CoRe).
+
+        ConfigError for a rank that adds nothing.
+        """
+        return FactoredPrediction(self, rank)
+
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Model, data, batch size: what decides the outcome beside TrainConfig."""
@@ -118,3 +126,40 @@ class TokenPrediction(ABC):
         """Mean cross-entropy of the predictions, in nats."""
         logits = model(batch["inputs"], batch["masked"])
         return mean_cross_entropy(logits, batch["labels"].flatten())
+
+
+class FactoredPrediction:
+    """The task ``whole`` with factored matrices; all but the model and its cost are its own."""
+
+    def __init__(self, whole: TokenPrediction, rank: int) -> None:
+        require_rank(whole.config, rank)
+        self.whole, self.rank = whole, rank
+        self.depth, self.anatomy, self.attention = whole.depth, whole.anatomy, whole.attention
+        self.tokens_per_batch = whole.tokens_per_batch
+        self.batch, self.loss, self.evaluate = whole.batch, whole.loss, whole.evaluate
+
+    @property
+    def flops_per_layer(self) -> float:
+        """Forward and backward matrix products of one layer over a batch."""
+        spared = spared_flops(self.whole.config, self.rank)
+        return self.whole.flops_per_layer - self.tokens_per_batch * spared
+
+    @property
+    def flops_per_batch(self) -> float:
+        """Forward and backward matrix products of one batch."""
+        spared = self.whole.flops_per_layer - self.flops_per_layer
+        return self.whole.flops_per_batch - self.depth * spared
+
+    def resized(self, depth: int, widths: Mapping[str, int]) -> FactoredPrediction:
+        """Return the same task with a model of another size."""
+        return self.whole.resized(depth, widths).factored(self.rank)
+
+    def describe(self) -> dict[str, Any]:
+        """What decides the outcome: the rank, too."""
+        return {**self.whole.describe(), "rank": self.rank}
+
+    def build(self, seed: int) -> nn.Module:
+        """Return the model, with products in the place of the layers' matrices."""
+        model = self.whole.build(seed)
+        assert isinstance(model, Bert)
+        return factorised(model, self.rank, seed)

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
-from torch.func import functional_call
+from torch import Generator
 
 from bert.model.anatomy import bert_anatomy
 from bert.model.config import BertConfig
 from bert.model.encoder import Bert
 from bert.model.start import Start, StepLoss
 from swe.base.config import require_count
+from swe.run.fitting import loss_of
 from swe.sharing.seeds import derive_seed
-from swe.transforms.anatomy import Anatomy
+from swe.transforms.fitted import LEARNED
 from swe.transforms.learned import Fit, Learned, fit
-from swe.transforms.ligo import Ligo
-from swe.transforms.mango import Mango
 
-LEARNED: dict[str, Callable[[Anatomy, Anatomy, Generator], Learned]] = {
-    "ligo": Ligo,
-    "mango": Mango,
-}
-"""Maps that are fitted, by the names of their papers."""
 FIT_STEPS = 100
 """Updates of a fit, as both papers have it."""
 
@@ -35,7 +27,7 @@ class Fitting:
     """A fit that is asked for. ConfigError for impossible values."""
 
     method: str
-    """One of :data:`LEARNED`."""
+    """One of ``swe.transforms.fitted.LEARNED``."""
     large: BertConfig
     """The shape to grow to."""
     seed: int
@@ -79,30 +71,12 @@ class FittedStart(Start):
         device = torch.device(self.fitting.device)
         learned = self.fitting.learned(self.small).to(device)
         weights = {name: tensor.to(device) for name, tensor in self.weights.items()}
-        called = _Called(model, loss, device)
-
-        def of(made: Mapping[str, Tensor], step: int) -> Tensor:
-            found: Tensor = functional_call(
-                called, {f"model.{name}": tensor for name, tensor in made.items()}, (step,)
-            )
-            return found
-
         training = model.training
         model.to(device).train()
+        of = loss_of(model, lambda model, step: loss(model, step, device))
         seed = derive_seed(self.fitting.seed, "fit")
         self.fits[:] = [fit(learned, weights, of, steps=self.fitting.steps, seed=seed)]
         model.to("cpu").train(training)
         with torch.no_grad():
             made = {name: tensor.cpu() for name, tensor in learned.weights(weights).items()}
         Start(self.config, made, self.digest, self.layout, self.tie).apply(model)
-
-
-class _Called(nn.Module):
-    """A task's loss of a model as a module, for functional_call."""
-
-    def __init__(self, model: Bert, loss: StepLoss, device: torch.device) -> None:
-        super().__init__()
-        self.model, self.loss, self.device = model, loss, device
-
-    def forward(self, step: int) -> Tensor:
-        return self.loss(self.model, step, self.device)

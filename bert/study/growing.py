@@ -11,12 +11,13 @@ from bert.model.anatomy import bert_anatomy, require_same_heads
 from bert.model.config import BertConfig, named_config
 from bert.model.encoder import Bert, build_bert
 from bert.model.start import untied_weights
-from bert.study.fitting import FIT_STEPS, LEARNED, Fitting
+from bert.study.fitting import FIT_STEPS, Fitting
 from bert.study.starting import HEAD, Source
 from swe.base.config import require
 from swe.base.errors import ConfigError, FunctionChangedError
 from swe.sharing.seeds import derive_seed
 from swe.transforms.carry import grown_weights
+from swe.transforms.fitted import LEARNED
 from swe.transforms.growth import METHODS
 
 ROWS, TOKENS = 2, 16

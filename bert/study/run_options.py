@@ -11,7 +11,6 @@ from bert.data.options import reading_of
 from bert.data.text import Reading
 from bert.model.start import Start
 from bert.study.arms import REFERENCE, STUDIES, StudyConfig
-from bert.study.fitting import LEARNED
 from bert.study.growing import grown
 from bert.study.language_study import LanguageStudy, asked_language
 from bert.study.options import device_of, rivals_of, speed_of
@@ -24,6 +23,7 @@ from swe.ranks.distributed import require_launched
 from swe.run.compatible import require_compatible
 from swe.run.speed import SpeedConfig
 from swe.sharing.placement import Mode
+from swe.transforms.fitted import LEARNED
 
 
 @dataclass(frozen=True, kw_only=True)

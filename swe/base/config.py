@@ -63,10 +63,13 @@ def require_count(name: str, value: int, low: int = 1, high: int = LARGEST_COUNT
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """Turn a configuration dataclass into JSON-able data; a tagged union carries its ``kind``."""
+    """Turn a configuration dataclass into JSON-able data; a tagged union carries its ``kind``.
+
+    But for the union's ``untagged`` kind, if it has one: the only one that there was, once.
+    """
     out: dict[str, Any] = {}
     kind = getattr(type(config), "kind", None)
-    if kind is not None:
+    if kind is not None and kind != getattr(type(config), "untagged", None):
         out["kind"] = kind
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
@@ -88,7 +91,7 @@ def from_dict(cls: type[T], data: Mapping[str, Any], *, where: str = "") -> T:
     given = dict(data)
     kinds: dict[str, type[T]] | None = getattr(cls, "kinds", None)
     if kinds is not None:
-        kind = given.pop("kind", None)
+        kind = given.pop("kind", getattr(cls, "untagged", None))
         known_kind = isinstance(kind, str) and kind in kinds
         require(known_kind, f"{where}kind", kind, f"one of {', '.join(sorted(kinds))}")
         cls = kinds[typing.cast(str, kind)]

@@ -19,6 +19,13 @@ def require_compatible(depth: int, config: TrainConfig, speed: SpeedConfig, para
             speed.compile,
             "none or blocks with dropping (compiled whole, each draw of layers is another program)",
         )
+        for number, stage in enumerate(config.stages):
+            require(
+                stage.trained is None,
+                f"stages[{number}].trained",
+                stage.trained,
+                "left out with dropping (what a frozen layer saves is not what one left out does)",
+            )
     if config.similarity is not None:
         for layers in (*(stage.depth for stage in config.stages), depth):
             config.similarity.validate(layers)

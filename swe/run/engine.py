@@ -7,7 +7,7 @@ device, except reading the guard on demand; ``swe.run.loop`` says when to log, e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
@@ -37,7 +37,8 @@ from swe.sharing.statistics import GradientStatistics
 
 
 class Engine:
-    """What a run computes with. ``where`` names the run in messages.
+    """What a run computes with. ``where`` names the run in messages; ``frozen`` are the names of
+    parameters that do not train.
 
     On several ranks each computes on its rows; losses, norms and statistics are the global batch's.
     Raises ConfigError for a ``speed`` that ``parallel`` does not allow.
@@ -51,6 +52,7 @@ class Engine:
         where: str,
         parallel: Parallel | None = None,
         speed: SpeedConfig = SpeedConfig(),  # noqa: B008 - frozen
+        frozen: Collection[str] = (),
     ) -> None:
         self.task, self.config, self.device, self.where = task, config, device, where
         self.parallel, self.speed = parallel or Parallel(), speed
@@ -60,6 +62,9 @@ class Engine:
         self.bad_step = torch.full((), -1, dtype=torch.int64, device=device)
         model = task.build(config.seed)
         prepare(find_stack(model)[1], config.schedule)
+        self.frozen = frozenset(frozen)
+        for name in frozen:  # no gradient, so no update, decay included; their state stays
+            model.get_parameter(name).requires_grad_(False)
         self.parameters_at_start = sum(p.numel() for p in model.parameters())
         self.gates = None if config.dropping is None else Gates()
         self.parallel.leaves_out = self.gates is not None

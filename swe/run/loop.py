@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from swe.base.config import from_dict, to_dict
+from swe.base.config import to_dict
 from swe.base.errors import (
     CheckpointError,
     ConfigError,
@@ -33,16 +33,15 @@ from swe.run.beginning import as_begun, open_run
 from swe.run.compatible import require_compatible
 from swe.run.due import Due
 from swe.run.engine import Engine
-from swe.run.growing import Stages
-from swe.run.record import RunFolder, commits_of, environment
+from swe.run.record import RunFolder, commits_of
+from swe.run.rows import environment_of, event_row, stage_row
 from swe.run.run_config import TrainConfig
-from swe.run.saved_state import Outgrown, Rows, SavedState, StageState
+from swe.run.saved_state import Outgrown, Rows, SavedState, StageState, saved_state
 from swe.run.speed import SpeedConfig
+from swe.run.stages import Stages
 from swe.run.summary import summary_of
 from swe.run.task import Batch, Task
-from swe.sharing.event import Event
 from swe.sharing.placement import Mode, Parallel, World
-from swe.sharing.statistics import finite_or_none
 
 __all__ = ["Interrupted", "NonFiniteLossError", "train"]
 
@@ -150,14 +149,15 @@ class _Loop:
                 self._save()
                 raise Interrupted(f"{self.folder.path}: stopped before update {self.step}")
             step = self.step
-            while self.stages.grows_before(self.earlier.over, step):
+            while self.stages.over(self.earlier, step):
                 self._grow()
             batch = self.engine.batch(step * config.accumulation)
-            measure = config.probe_interval > 0 and step % config.probe_interval == 0
+            by_interval = config.probe_interval > 0 and step % config.probe_interval == 0
+            measure = by_interval and not self.engine.frozen  # frozen layers have no gradient
             event = self.engine.begin(step, batch, measure=measure)
             self._log_probe(step, batch if measure and config.split_probes else None)
             if event is not None:
-                self._log_event(event)
+                self.folder.log_event(event_row(event, self.config.moments))
             by_share = step > 0 and step % config.checkpoint_interval == 0
             if event is not None or by_share or (due and step > 0):
                 self._save()
@@ -183,17 +183,7 @@ class _Loop:
         return bool(both[0]), bool(both[1])
 
     def _describe(self) -> None:
-        spread = {
-            "parallel": self.engine.parallel.mode,
-            "ranks": self.world.size,
-            "device_type": self.engine.device.type,
-        }
-        speed = to_dict(self.engine.speed) | {
-            "attention": self.engine.attention,
-            "attention_milliseconds": self.engine.attention_times,
-        }
-        del speed["measured_in"]
-        here = environment(self.engine.device) | spread | {"speed": speed}
+        here = environment_of(self.engine)
         self.world.on_first(lambda: self.folder.describe(here, self.step))
 
     def _seconds(self) -> float:
@@ -201,10 +191,11 @@ class _Loop:
 
     def _log_training(self) -> None:
         self.engine.raise_if_bad()
+        loss = float(self.loss_sum) / self.loss_count
         row = {
             "kind": "train",
             "step": self.step,
-            "loss": float(self.loss_sum) / self.loss_count,
+            "loss": loss,
             "gradient_norm": float(self.norm),
             "learning_rate": self.engine.learning_rate,
             "seconds": round(self._seconds(), 3),
@@ -212,6 +203,9 @@ class _Loop:
         self.loss_sum.zero_()
         self.loss_count = 0
         self.folder.log(row)
+        if self.config.stages:  # one rank's answer, as all must go on as the same model
+            now = self.stages.asked(self.earlier, self.step, loss)
+            self.earlier = self.world.on_first(lambda: now)
         if self.progress and self.world.is_first:
             self.progress(self.step, row)
 
@@ -223,22 +217,6 @@ class _Loop:
             if split is not None:
                 row["halves"] = [s.to_json() for s in self.engine.probe_halves(step, split)]
             self.folder.log(row)
-
-    def _log_event(self, event: Event) -> None:
-        self.folder.log_event(
-            {
-                "kind": "sham" if event.after == event.before else "unshare",
-                "step": event.step,
-                "before": str(event.before),
-                "after": str(event.after),
-                "groups": list(event.after.groups),
-                "held_loss": event.loss,
-                "moments": self.config.moments,
-                "correlations": None
-                if event.correlations is None
-                else [finite_or_none(c) for c in event.correlations],
-            }
-        )
 
     def _evaluate(self) -> dict[str, float]:
         values = self.engine.evaluate()
@@ -287,36 +265,25 @@ class _Loop:
         self.engine.close()
         found = checkpoint.latest(self.folder.checkpoints, self.warn, self._saved_state, self.world)
         assert found is not None
-        growing.grow(self.stages, found, self._saved_state(found), held, self.world)
+        device = self.engine.device
+        growing.grow(self.stages, found, self._saved_state(found), held, self.world, device)
         self._resume()
 
     def _first_batch(self) -> Batch:
         return self.engine.batch(self.step * self.config.accumulation)
 
     def _tell_growth(self, before: Outgrown) -> None:
-        """Log the growth that made the model; FunctionChangedError where it should have kept the
+        """Log the change that made the model; FunctionChangedError where it should have kept the
         held batch's loss and did not."""
-        held, stage = before.held_loss, self.config.stages[self.earlier.over - 1]
-        now = self.engine.held_loss(self._first_batch())
+        held, now = before.held_loss, self.engine.held_loss(self._first_batch())
         within = KEPT[self.config.precision] * max(1.0, abs(held))
         if not before.why_not and abs(now - held) > within:
             raise FunctionChangedError(
                 f"growth before update {self.step}: the held batch's loss went from {held!r} to "
                 f"{now!r}, though the function should stay"
             )
-        self.folder.log_event(
-            {
-                "kind": "grow",
-                "step": self.step,
-                "growth": to_dict(stage.growth),
-                "carry": stage.carry,
-                "why_not": before.why_not,
-                "held_loss_before": held,
-                "held_loss": now,
-                "depth": self.stages.tasks[self.earlier.over].depth,
-                "parameters": self.engine.parameters,
-            }
-        )
+        stage = self.config.stages[self.earlier.over - 1]
+        self.folder.log_event(stage_row(self.step, stage, before, now, self.engine))
         self.saved_step = -1  # once more, now that it is logged
         self._save()
 
@@ -327,8 +294,9 @@ class _Loop:
         saved = None if found is None else self._saved_state(found)
         if saved is not None:
             self.earlier = replace(saved.stages, grown=())
+        now, stages = self.earlier.over, self.stages
         self.engine = self._build(
-            self.stages.tasks[self.earlier.over], self.stages.config_of(self.earlier.over)
+            stages.tasks[now], stages.config_of(now), frozen=stages.frozen(now)
         )
         if found is None or saved is None:
             dropped = self.folder.rewind({"metrics": 0, "events": 0})
@@ -351,17 +319,7 @@ class _Loop:
             self._tell_growth(growth)
 
     def _saved_state(self, found: checkpoint.Checkpoint) -> SavedState:
-        """Read what :meth:`_save` left; CheckpointError for a checkpoint that is not this run's."""
-        try:
-            saved = from_dict(SavedState, found.state)
-        except ConfigError as error:
-            raise CheckpointError(f"{found.path}: of another run ({error})") from None
-        if saved.config not in self.folder.digests or found.step > self.config.steps:
-            raise CheckpointError(
-                f"{found.path}: of another run (of update {found.step}, configuration "
-                f"{saved.config[:12]}, not {self.folder.digest[:12]})"
-            )
-        return saved
+        return saved_state(found, self.folder.digest, self.folder.digests, self.config.steps)
 
     def _finish(self) -> dict[str, Any]:
         self._save(keep=1)  # first: a run killed below evaluates again, and logs the row once

@@ -12,7 +12,7 @@ from swe.sharing.gradients import Convention
 from swe.sharing.schedule import NeverShared, Schedule
 from swe.sharing.similarity import LayerSimilarity
 from swe.sharing.unshare import Moments
-from swe.transforms.stage import Stage, ends_of
+from swe.transforms.stage import Stage, described_stage, ends_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class TrainConfig:
     """Updates between checkpoints; an untie writes one too, and so does the clock (swe.run.due)."""
 
     stages: tuple[Stage, ...] = ()
-    """Smaller models that the run begins as, one after the other; ``schedule`` is that of its own
+    """Models that the run begins as, one after the other; ``schedule`` is that of its own
     model, behind them."""
     dropping: Dropping | None = None
     """Layers left out of updates at random; None: all run (swe.sharing.dropping)."""
@@ -138,6 +138,8 @@ def described(config: TrainConfig) -> dict[str, Any]:
         del found["extended_at"], found["extended_from"]
     if not config.stages:
         del found["stages"]
+    else:
+        found["stages"] = [described_stage(stage) for stage in config.stages]
     for name in ("dropping", "similarity"):
         if found[name] is None:
             del found[name]

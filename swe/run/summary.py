@@ -10,9 +10,9 @@ import torch
 from swe.base.platform import peak_resident_memory
 from swe.run.charged import layers_run, spared
 from swe.run.engine import Engine
-from swe.run.growing import Stages
 from swe.run.run_config import TrainConfig
 from swe.run.saved_state import StageState
+from swe.run.stages import Stages
 
 
 def summary_of(
@@ -29,7 +29,7 @@ def summary_of(
     ``values``: its last evaluation. Tokens and FLOPs are those of all stages, probes included.
     """
     task, probes = engine.task, engine.swe.probes
-    updates = stages.updates(earlier.over, config.steps)
+    updates = stages.updates(earlier, config.steps)
     own, begin = updates * config.accumulation, config.steps - updates
     summary = {
         "steps": config.steps,

@@ -2,10 +2,11 @@
 
 On several ranks a batch is cut along dimension 0 of each of its tensors, and the mean of the ranks'
 losses stands for the batch's: each row must weigh the same in :meth:`Task.loss`. A task may also
-have ``part(seed, index, rank, world) -> Batch``, rank's rows of the batch at less cost than all,
+have ``part(seed, index, rank, world) -> Batch``, rank's rows of the batch at less cost than all;
 and ``flops_per_layer``, a float, the share of ``flops_per_batch`` that is one layer's: updates that
-leave layers out are then charged for those that ran (swe.run.charged). A run that begins as a
-smaller model needs a :class:`GrowingTask`.
+leave layers out or freeze them are then charged for what ran (swe.run.charged). A run that begins
+as a smaller model needs a :class:`GrowingTask`, one that begins with factored matrices a
+:class:`FactoredTask`.
 """
 
 from __future__ import annotations
@@ -67,6 +68,17 @@ class GrowingTask(Task, Protocol):
 
     def resized(self, depth: int, widths: Mapping[str, int]) -> Task:
         """Return the same task with a model of another size. ConfigError for an impossible one."""
+
+
+@runtime_checkable
+class FactoredTask(GrowingTask, Protocol):
+    """A task whose layers' matrices may be products, named as in ``swe.transforms.factors``."""
+
+    def factored(self, rank: int) -> Task:
+        """Return the same task with products of a rank, and the anatomy that it has itself.
+
+        ConfigError for an impossible rank.
+        """
 
 
 def rank_batch(task: Task, seed: int, index: int, world: World) -> Batch:

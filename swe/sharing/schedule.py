@@ -20,6 +20,16 @@ from typing import Any, ClassVar
 from swe.base.config import from_dict, require, require_between, require_count, to_dict
 from swe.base.errors import ConfigError
 from swe.sharing.layout import Layout
+from swe.sharing.triggers import (
+    At,
+    Clock,
+    LowBoundaries,
+    LowMajority,
+    Seen,
+    Trigger,
+    require_moment,
+    update_of,
+)
 
 
 @dataclass(frozen=True)
@@ -83,11 +93,31 @@ class Schedule:
         """Whether :meth:`decide` needs the adjacent correlations at this step."""
         return False
 
+    @property
+    def trigger(self) -> Trigger | None:
+        """When what comes apart (swe.sharing.triggers); None: never."""
+        return None
+
     def decide(
         self, state: ScheduleState, step: int, steps: int, correlations: Sequence[float] | None
     ) -> ScheduleState:
-        """Return the state in force for update ``step`` of ``steps``. Pure."""
-        return state
+        """Return the state in force for update ``step`` of ``steps``: as the trigger has it. Pure.
+
+        ConfigError for correlations that are asked for and not given.
+        """
+        if self.trigger is None:
+            return state
+        seen = Seen()
+        if self.wants_correlations(state, step):
+            seen, needed = Seen(correlations=correlations), state.layout.repeats - 1
+            if correlations is None or len(correlations) != needed:
+                got = None if correlations is None else len(correlations)
+                raise ConfigError(f"correlations: {got} given at step {step}, {needed} are needed")
+        memory, plan = self.trigger.due(Clock(step, steps), seen, state.low_checks)
+        if plan is None:
+            return replace(state, low_checks=memory)
+        apart = state.layout.untie() if plan == "all" else state.layout.split(plan)
+        return ScheduleState(apart, memory)
 
     def renews(self, step: int, steps: int) -> bool:
         """Whether the layers' optimiser state is renewed before ``step`` without a split."""
@@ -166,13 +196,10 @@ class SequenceShared(Schedule):
         if self.until is not None:
             SweFixed(unit=self.unit, until=self.until).validate(depth, steps)
 
-    def decide(
-        self, state: ScheduleState, step: int, steps: int, correlations: Sequence[float] | None
-    ) -> ScheduleState:
-        """Untie at tau, if there is one, and stay untied."""
-        if self.until is None:
-            return state
-        return SweFixed(until=self.until).decide(state, step, steps, correlations)
+    @property
+    def trigger(self) -> Trigger | None:
+        """At tau, if there is one."""
+        return None if self.until is None else At(self.until)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,26 +217,20 @@ class SweFixed(Schedule):
 
     def tau(self, steps: int) -> int:
         """Return tau as a step of a run of ``steps`` updates."""
-        return max(1, round(self.until * steps)) if isinstance(self.until, float) else self.until
+        return update_of(self.until, steps)
 
     def validate(self, depth: int, steps: int) -> None:
         """Also refuse a tau outside 1..steps-1."""
         super().validate(depth, steps)
         require(steps >= 2, "steps", steps, f"at least 2: {self.kind} unties after an update")
-        if isinstance(self.until, float):
-            require_between("until", self.until, 0, 1, open_low=True, open_high=True)
-        else:
-            require_count("until", self.until)
+        require_moment("until", self.until)
         allowed = f"a step in 1..{steps - 1} or a fraction in (0, 1)"
         require(self.tau(steps) < steps, "until", self.until, allowed)
 
-    def decide(
-        self, state: ScheduleState, step: int, steps: int, correlations: Sequence[float] | None
-    ) -> ScheduleState:
-        """Untie at tau and stay untied."""
-        if step >= self.tau(steps):
-            return replace(state, layout=state.layout.untie())
-        return state
+    @property
+    def trigger(self) -> Trigger:
+        """At tau, all; and from there on."""
+        return At(self.until)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,18 +274,6 @@ class _Adaptive(Schedule):
         """At every interval while anything is shared."""
         return step > 0 and step % self.interval == 0 and not state.layout.is_untied
 
-    def _checked(
-        self, state: ScheduleState, step: int, correlations: Sequence[float] | None
-    ) -> Sequence[float] | None:
-        if not self.wants_correlations(state, step):
-            return None
-        if correlations is None or len(correlations) != state.layout.repeats - 1:
-            got = None if correlations is None else len(correlations)
-            raise ConfigError(
-                f"correlations: {got} given at step {step}, {state.layout.repeats - 1} are needed"
-            )
-        return correlations
-
 
 @dataclass(frozen=True, kw_only=True)
 class SweAdaptive(_Adaptive):
@@ -286,19 +295,10 @@ class SweAdaptive(_Adaptive):
         super().validate(depth, steps)
         require_between("majority", self.majority, 0, 1, open_high=True)
 
-    def decide(
-        self, state: ScheduleState, step: int, steps: int, correlations: Sequence[float] | None
-    ) -> ScheduleState:
-        """Count low checks; untie when the patience is used up."""
-        checked = self._checked(state, step, correlations)
-        if checked is None:
-            return state
-        low = sum(value < self.rho for value in checked)
-        before = state.low_checks[0] if state.low_checks else 0
-        count = before + 1 if low > self.majority * len(checked) else 0
-        if count >= self.patience:
-            return ScheduleState(state.layout.untie())
-        return ScheduleState(state.layout, (count,))
+    @property
+    def trigger(self) -> Trigger:
+        """A low majority, all at once."""
+        return LowMajority(self.rho, self.majority, self.patience)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -311,17 +311,7 @@ class SweMultistage(_Adaptive):
 
     kind: ClassVar[str] = "swe-m"
 
-    def decide(
-        self, state: ScheduleState, step: int, steps: int, correlations: Sequence[float] | None
-    ) -> ScheduleState:
-        """Split at every boundary whose counter reaches the patience."""
-        checked = self._checked(state, step, correlations)
-        if checked is None:
-            return state
-        before = state.low_checks or (0,) * len(checked)
-        counts = tuple(
-            count + 1 if value < self.rho else 0
-            for count, value in zip(before, checked, strict=True)
-        )
-        cuts = [boundary for boundary, count in enumerate(counts) if count >= self.patience]
-        return ScheduleState(state.layout.split(cuts), counts)
+    @property
+    def trigger(self) -> Trigger:
+        """Each boundary for itself."""
+        return LowBoundaries(self.rho, self.patience)

@@ -14,7 +14,7 @@ Layers that are copied in depth have the moments of the layer copied; what was n
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
@@ -24,10 +24,12 @@ from torch import Tensor
 from swe.base.config import require
 from swe.base.errors import ConfigError
 from swe.sharing.layout import Layout
-from swe.transforms.maps import Copies, Dense, Line, Term, is_drawn_anew, mapped_weight
+from swe.transforms.maps import Copies, Dense, Line, Power, Term, is_drawn_anew, mapped_weight, own
 
 Carry = Literal["mapped", "copy", "reset"]
 T = TypeVar("T")
+HELD = 12
+"""Mapped moments that are kept at most for the next line: more would be more than the model."""
 FIRST, SECOND = ("exp_avg",), ("exp_avg_sq", "max_exp_avg_sq")
 
 
@@ -42,7 +44,8 @@ def grown_weights(
     found = {}
     uses = Counter(term.key for line in lines.values() for term in line)
     held: dict[tuple[object, ...], Tensor] = {}
-    for name, line in lines.items():
+    for name in _grouped(lines):
+        line = lines[name]
         for term in line:
             require(term.parent in weights, "parent", term.parent, "a weight of the small model")
             if term.key not in held and uses[term.key] > 1:
@@ -59,7 +62,7 @@ def grown_weights(
     missing = sorted(shapes.keys() - lines.keys())
     if missing:
         raise ConfigError(f"{missing[0]}: nothing says what the large model's is made of")
-    return found
+    return {name: found[name] for name in lines}
 
 
 def untied(named: Mapping[str, T], stack: str, layout: Layout) -> dict[str, T]:
@@ -88,26 +91,64 @@ def grown_state(
     require(carry in ("mapped", "copy", "reset"), "carry", carry, "mapped, copy or reset")
     if carry == "reset":
         return {}
-    found = {}
+    kept: dict[str, list[Term]] = {}
     for name, line in lines.items():
         terms = [term for term in line if term.parent in states]
-        if not terms or is_drawn_anew(line):
-            continue
-        if carry == "copy":
-            terms = [_plain(term) for term in terms]
+        if terms and not is_drawn_anew(line):
+            kept[name] = [_plain(term) for term in terms] if carry == "copy" else terms
+    uses = Counter(term.key for terms in kept.values() for term in terms)
+    held: dict[tuple[object, ...], Tensor] = {}
+    found = {}
+    for name in _grouped(kept):
+        terms = kept[name]
         first = states[terms[0].parent]
-        found[name] = {key: _entry(key, value, terms, states) for key, value in first.items()}
-    return found
+        found[name] = {
+            key: _entry(key, value, terms, states, uses, held) for key, value in first.items()
+        }
+        uses.subtract(term.key for term in terms)
+        for one in [one for one in held if not uses[one[1:]]]:
+            del held[one]
+    return {name: found[name] for name in kept}
 
 
-def _entry(key: str, value: Any, terms: list[Term], states: Mapping[str, Mapping[str, Any]]) -> Any:
-    if not isinstance(value, Tensor) or value.ndim == 0:
-        return value.clone() if isinstance(value, Tensor) else value
+def _grouped(lines: Mapping[str, Sequence[Term]]) -> list[str]:
+    """Names so ordered that what is mapped once for several lines is held for those alone."""
+    groups: dict[tuple[object, ...], list[str]] = {}
+    for name, line in lines.items():
+        groups.setdefault(line[0].key, []).append(name)
+    return [name for group in groups.values() for name in group]
+
+
+def power_of(key: str) -> Power:
+    """Return 1 for a first moment, 2 for a second one. ConfigError for what is neither."""
     if key not in (*FIRST, *SECOND):
         raise ConfigError(f"optimizer: its {key} is no moment of Adam's; grow with carry = 'reset'")
-    power: Literal[1, 2] = 1 if key in FIRST else 2
-    first, *rest = (term.moment(states[term.parent][key], power) for term in terms)
-    total = first.clone()
+    return 1 if key in FIRST else 2
+
+
+def _entry(
+    key: str,
+    value: Any,
+    terms: list[Term],
+    states: Mapping[str, Mapping[str, Any]],
+    uses: Mapping[tuple[object, ...], int],
+    held: dict[tuple[object, ...], Tensor],
+) -> Any:
+    if not isinstance(value, Tensor) or value.ndim == 0:
+        return value.clone() if isinstance(value, Tensor) else value
+    power = power_of(key)
+
+    def mapped(term: Term) -> Tensor:
+        place = key, *term.key
+        if place in held:
+            return held[place]
+        made = term.mapped_moment(states[term.parent][key], power)
+        if uses[term.key] > 1 and len(held) < HELD:
+            held[place] = made
+        return made
+
+    first, *rest = (term.scaled_moment(mapped(term), power) for term in terms)
+    total = own(first, states[terms[0].parent][key], *held.values())
     for part in rest:
         total += part
     return total

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from torch import Generator
 
 from swe.base.config import require
 from swe.base.errors import ConfigError
 from swe.transforms.anatomy import Anatomy, require_growth
+from swe.transforms.carry import Carry, grown_state, grown_weights
 from swe.transforms.depth import DEPTHS, Origins
 from swe.transforms.maps import Line, Term
+from swe.transforms.transform import Given, Made, Transform
 from swe.transforms.width import WIDTHS, Widening
 
 
@@ -37,10 +40,24 @@ class Grown:
         """Whether the function stays."""
         return not self.why_not
 
+    def made(self, given: Given) -> Made:
+        """Return what the lines make of a model; an epsilon that would have to change changes it.
+
+        ConfigError as ``swe.transforms.carry``.
+        """
+        eps = "LayerNorm keeps its epsilon, which is no weight" if self.eps else ""
+        return Made(
+            weights=grown_weights(self.lines, given.weights, given.shapes),
+            states=grown_state(self.lines, given.states, given.carry),
+            why_not="; ".join(filter(None, (self.why_not, eps))),
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
-class Growth:
+class Growth(Transform):
     """A way to grow, by the names of :data:`METHODS` or of the two ways. ConfigError for others."""
+
+    kind: ClassVar[str] = "growth"
 
     depth: str = "stack"
     """One of swe.transforms.depth.DEPTHS."""
@@ -50,6 +67,14 @@ class Growth:
     def __post_init__(self) -> None:
         require(self.depth in DEPTHS, "depth", self.depth, f"one of {', '.join(DEPTHS)}")
         require(self.width in WIDTHS, "width", self.width, f"one of {', '.join(WIDTHS)}")
+
+    def require(self, old: Anatomy, new: Anatomy, carry: Carry, generator: Generator) -> None:
+        """Refuse what :meth:`plan` does."""
+        self.plan(old, new, generator)
+
+    def apply(self, given: Given) -> Made:
+        """Grow weights and moments by the plan."""
+        return self.plan(given.old, given.new, given.generator).made(given)
 
     def plan(self, old: Anatomy, new: Anatomy, generator: Generator) -> Grown:
         """Return the lines from ``old`` to ``new``. ConfigError where the method cannot do it."""

@@ -19,10 +19,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from swe.base.config import require_count
 from swe.base.errors import ConfigError
 from swe.transforms.anatomy import Anatomy
+from swe.transforms.growth import Growth
+from swe.transforms.same import Keep
+from swe.transforms.stage import Stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +85,23 @@ def layerwise(depth: int, stages: int, updates: int, joint: int) -> tuple[LayerS
     if joint:
         plan.append(LayerStage(begin=updates - joint, depth=depth, trained=depth))
     return tuple(plan)
+
+
+def layerwise_stages(depth: int, stages: int, steps: int, joint: int) -> tuple[Stage, ...]:
+    """Return the plan as a run's ``stages``; its own model has the last ``joint`` updates.
+
+    ConfigError as :func:`layerwise`, and without joint updates: a run's own model trains whole.
+    """
+    require_count("joint", joint)
+    return tuple(
+        Stage(
+            until=then.begin,
+            depth=now.depth,
+            trained=None if now.whole else now.trained,
+            growth=Growth(depth="stack") if then.depth > now.depth else Keep(),
+        )
+        for now, then in pairwise(layerwise(depth, stages, steps, joint))
+    )
 
 
 def stage_at(plan: Sequence[LayerStage], update: int) -> LayerStage:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +25,10 @@ from swe.base.config import require_between, require_count
 from swe.base.errors import NonFiniteLossError
 from swe.sharing.seeds import apart
 from swe.transforms.anatomy import Anatomy, require_growth
+from swe.transforms.carry import Carry, grown_state
 from swe.transforms.growth import Grown
 from swe.transforms.maps import Line
-
-Loss = Callable[[Mapping[str, Tensor], int], Tensor]
-"""The large model's loss with the weights given (``torch.func.functional_call``), on the batch of
-a number from 0."""
+from swe.transforms.transform import Loss, States
 
 WHY_NOT = "a fitted map mixes units and layers"
 WARM_UP = 0.1
@@ -55,6 +53,10 @@ class Learned(nn.Module, ABC):
     @abstractmethod
     def lines(self) -> dict[str, Line]:
         """Return the map as it now is, a line a parameter of the large model."""
+
+    def moments(self, states: States, carry: Carry) -> dict[str, dict[str, Any]]:
+        """Return the optimiser's state of the large model, as ``swe.transforms.carry`` does."""
+        return grown_state(self.lines(), states, carry)
 
     def grown(self) -> Grown:
         """Return the map as a growth, which keeps no function."""

@@ -27,6 +27,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from itertools import product
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -34,10 +35,12 @@ from torch import Generator, Tensor
 from swe.base.config import require, require_between, require_count
 from swe.base.errors import ConfigError
 from swe.transforms.anatomy import Anatomy, Axis
+from swe.transforms.carry import Carry, grown_state, power_of
 from swe.transforms.depth import stacked
 from swe.transforms.learned import Learned, shaken
 from swe.transforms.ligo import Ligo
 from swe.transforms.maps import Dense, Line, Placed, Term, Units
+from swe.transforms.transform import States
 from swe.transforms.width import evenly
 
 Ranks = tuple[int, int, int, int]
@@ -103,7 +106,45 @@ class Mango(Learned):
         Widened on the side that is read, mixed over layers, widened on the other side, mixed over
         kinds: at most the size of the large model times two ranks is held.
         """
-        made = self.others.weights(source)
+        return {**self.others.weights(source), **self._contracted(source, dict(self.parts.items()))}
+
+    @torch.no_grad()
+    def moments(self, states: States, carry: Carry) -> dict[str, dict[str, Any]]:
+        """As any map's; at ranks of 1 matrices by the ring of duals, at the cost of the weights.
+
+        Such a ring is a Kronecker product, and so is its dual.
+        """
+        parents = [
+            self.old.name(layer, name) for name in self.cut for layer in range(self.old.depth)
+        ]
+        if carry != "mapped" or self.ranks != (1, 1, 1, 1) or not states.keys() >= set(parents):
+            return super().moments(states, carry)
+        duals = {
+            name: Dense(core[0, :, :, 0]).dual[None, :, :, None]
+            for name, core in self.parts.items()
+        }
+        made = grown_state(self.others.lines(), states, carry)
+        children = [
+            self.new.name(layer, name) for name in self.cut for layer in range(self.new.depth)
+        ]
+        made |= {child: {} for child in children}
+        for key, value in states[parents[0]].items():
+            if not isinstance(value, Tensor) or value.ndim == 0:
+                for child in children:
+                    made[child][key] = value.clone() if isinstance(value, Tensor) else value
+                continue
+            power = power_of(key)
+            own = {name: states[name][key] for name in parents}
+            ring = {name: dual**power for name, dual in duals.items()}
+            for child, moment in self._contracted(own, ring).items():
+                made[child][key] = moment.clone()
+        return made
+
+    def _contracted(
+        self, source: Mapping[str, Tensor], parts: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Return the large matrices that the ring of ``parts`` makes of the small ones."""
+        made = {}
         olds = range(self.old.depth)
         tiles = torch.stack(
             [
@@ -112,7 +153,7 @@ class Mango(Learned):
             ]
         )
         kinds, outs, layers, ins = (
-            self.parts[name].to(tiles) for name in ("kinds", "out", "layers", "in")
+            parts[name].to(tiles) for name in ("kinds", "out", "layers", "in")
         )
         grown = torch.einsum("bloi,wIir->bloIwr", tiles, ins)
         grown = torch.einsum("bloIwr,tLlw->boIrtL", grown, layers)

@@ -1,16 +1,20 @@
-"""A run that begins as a smaller model: until when, of what size, and how it grows from there.
+"""A run that begins as another model: until when, of what size, and how it goes on from there.
 
-With sharing this makes programs: grow, then share, then unshare, or share the small one and grow.
+With sharing this makes programs: grow, then share, then unshare; or train factors and multiply out;
+or build a stack upwards, its top in training alone.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
-from swe.base.config import require, require_between, require_count
+from swe.base.config import require, require_count, to_dict
 from swe.sharing.schedule import NeverShared, Schedule
+from swe.sharing.triggers import Trigger, require_moment, update_of
 from swe.transforms.carry import Carry
 from swe.transforms.growth import Growth
+from swe.transforms.transform import Transform
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,30 +22,47 @@ class Stage:
     """The model of a run's first updates. ConfigError for impossible values."""
 
     until: int | float
-    """First update of the next stage: a step, or a fraction of the run in (0, 1)."""
+    """First update of the next stage, at the latest: a step, or a fraction of the run in (0, 1)."""
     depth: int
     """Layers."""
     widths: dict[str, int] = field(default_factory=dict)
     """Units of the spaces that are smaller than in the run's own model (swe.transforms.anatomy)."""
     schedule: Schedule = field(default_factory=NeverShared)
     """Sharing within the stage; its steps are those of the whole run."""
-    growth: Growth = field(default_factory=Growth)
+    growth: Transform = field(default_factory=Growth)
     """How it becomes the next stage's model."""
     carry: Carry = "mapped"
     """What becomes of the optimiser's moments."""
+    trained: int | None = None
+    """Top layers in training, what is below them frozen (swe.transforms.layerwise); None: all. Only
+    without sharing."""
+    rank: int | None = None
+    """Of the products that the layers' matrices are, to be multiplied out; None: whole matrices."""
+    early: Trigger | None = None
+    """What ends it before ``until``, asked at each logged row of the training loss."""
 
     def __post_init__(self) -> None:
         require_count("depth", self.depth)
         for space, width in self.widths.items():
             require_count(f"widths.{space}", width)
-        if isinstance(self.until, float):
-            require_between("until", self.until, 0, 1, open_low=True, open_high=True)
-        else:
-            require_count("until", self.until)
+        require_moment("until", self.until)
+        if self.trained is not None:
+            require_count("trained", self.trained, 1, self.depth)
+            apart = isinstance(self.schedule, NeverShared)
+            require(apart, "schedule", self.schedule.kind, "never-shared where layers are frozen")
+            require(self.rank is None, "trained", self.trained, "nothing for a factored model")
+        if self.rank is not None:
+            require_count("rank", self.rank)
+        allowed = "given where growth is multiply-out, and only there"
+        require((self.rank is not None) == self.growth.multiplies, "rank", self.rank, allowed)
+
+        if self.early is not None:
+            kinds = ", ".join(sorted(self.early.kinds))
+            require(bool(self.early.kind), "early", self.early, f"of a kind: {kinds}")
 
     def end(self, steps: int) -> int:
-        """First update of the next stage, in a run of ``steps`` updates."""
-        return max(1, round(self.until * steps)) if isinstance(self.until, float) else self.until
+        """First update of the next stage at the latest, in a run of ``steps`` updates."""
+        return update_of(self.until, steps)
 
 
 def ends_of(stages: tuple[Stage, ...], steps: int) -> list[int]:
@@ -55,3 +76,11 @@ def ends_of(stages: tuple[Stage, ...], steps: int) -> list[int]:
             f"after update {before} and before {steps}",
         )
     return ends
+
+
+def described_stage(stage: Stage) -> dict[str, Any]:
+    """Return a stage as a run folder holds it: what came later only where it is used."""
+    found = to_dict(stage)
+    return {
+        k: v for k, v in found.items() if k not in ("trained", "rank", "early") or v is not None
+    }

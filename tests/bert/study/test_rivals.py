@@ -28,6 +28,7 @@ from swe.base.errors import ConfigError
 from swe.base.files import write_json, write_lines
 from swe.run.run_config import TrainConfig, described
 from swe.sharing.schedule import SweFixed
+from swe.transforms.growth import Growth
 from swe.transforms.stage import Stage
 
 SMALL = RIVAL_SCALES["small"]["composition"]
@@ -115,9 +116,15 @@ def test_a_source_not_charged_is_the_same_source() -> None:
     ]  # fmt: skip
 
 
+def small_model(stage: Stage) -> tuple[int, int | None, str, str]:
+    """A stage's layers and units, and how it grows in both."""
+    assert isinstance(stage.growth, Growth)
+    return stage.depth, stage.widths.get("hidden"), stage.growth.depth, stage.growth.width
+
+
 def test_the_small_models_of_the_methods() -> None:
     shapes = {
-        name: [(s.depth, s.widths.get("hidden"), s.growth.depth, s.growth.width) for s in a.stages]
+        name: [small_model(stage) for stage in a.stages]
         for name, a in arms(replace(SMALL, size="12x32")).items()
         if a.charged
     }

@@ -33,8 +33,11 @@ from swe.sharing.schedule import AlwaysShared, SweAdaptive, SweFixed, SweMultist
 from swe.sharing.share_then_unshare import prepare
 from swe.sharing.similarity import LayerSimilarity
 from swe.sharing.stack import find_stack
+from swe.sharing.triggers import Stalled
 from swe.sharing.unshare import unshare
+from swe.transforms.fitted import Fitted
 from swe.transforms.growth import Growth
+from swe.transforms.same import Keep, MultiplyOut
 from swe.transforms.stage import Stage
 from tests.swe.ranks import killed_rank, narrow_runs
 from tests.swe.ranks.ranks import run_ranks
@@ -72,6 +75,15 @@ CONFIGS = {
         dropping=ProgressiveLayerDrop(theta=0.2, decay=4.0),
     ),
     "similarity": replace(BASE, similarity=LayerSimilarity(strength=0.5)),
+    "program": replace(
+        BASE,
+        schedule=SweFixed(until=10),
+        stages=(
+            Stage(until=2, depth=2, rank=2, schedule=AlwaysShared(), growth=MultiplyOut()),
+            Stage(until=6, depth=2, growth=Fitted(steps=3), early=Stalled(patience=1, by=10.0)),
+            Stage(until=8, depth=4, trained=2, growth=Keep()),
+        ),
+    ),
 }
 MODES: tuple[Mode, ...] = ("ddp", "fsdp")
 RUNS: dict[int, tuple[tuple[Mode, str], ...]] = {

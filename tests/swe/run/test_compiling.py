@@ -18,12 +18,12 @@ from swe.base.files import read_json, read_lines, write_json
 from swe.base.interrupt import Interrupted
 from swe.run.compiling import CompileMode, compile_loss, graph_count
 from swe.run.engine import Engine
-from swe.run.growing import Stages
 from swe.run.loop import _Loop, train
 from swe.run.optimizer import OptimizerConfig
 from swe.run.record import RunFolder
 from swe.run.run_config import TrainConfig
 from swe.run.speed import SpeedConfig
+from swe.run.stages import Stages
 from swe.sharing.eager import eagerly
 from swe.sharing.placement import Parallel
 from swe.sharing.schedule import AlwaysShared, NeverShared, SweFixed, SweMultistage

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from swe.run.task import Batch
 from swe.sharing.layout import Layout
 from swe.sharing.seeds import derive_seed, generator
-from swe.sharing.stack import SharedStack
+from swe.sharing.stack import SharedStack, find_stack
 from swe.transforms.anatomy import FIXED, Anatomy, Axis
 
 
@@ -123,8 +123,54 @@ class GrowingRegression(RegressionTask):
                 "head.bias": (FIXED,),
             },
             ends=("outer.weight",),
+            below=("embed.weight", "embed.bias"),
         )
+
+    @property
+    def flops_per_layer(self) -> float:
+        return self.flops_per_batch / self.depth
 
     def resized(self, depth: int, widths: Mapping[str, int]) -> GrowingRegression:
         assert not widths
         return GrowingRegression(depth, self.width, self.size, self.dropout, self.dtype)
+
+    def factored(self, rank: int) -> FactoredRegression:
+        return FactoredRegression(self.depth, self.width, self.size, self.dropout, self.dtype, rank)
+
+
+class Thin(nn.Module):
+    """A matrix as a product."""
+
+    def __init__(self, whole: nn.Linear, rank: int) -> None:
+        super().__init__()
+        self.left = nn.Parameter(torch.empty(whole.out_features, rank))
+        self.right = nn.Parameter(torch.empty(rank, whole.in_features))
+        self.bias = whole.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(nn.functional.linear(x, self.right), self.left, self.bias)
+
+
+class FactoredRegression(GrowingRegression):
+    """The residual network with products in its layers."""
+
+    def __init__(
+        self, depth: int, width: int, batch: int, dropout: float, dtype: torch.dtype, rank: int
+    ) -> None:
+        super().__init__(depth, width, batch, dropout, dtype)
+        self.rank = rank
+
+    @property
+    def flops_per_batch(self) -> float:
+        return super().flops_per_batch * 2 * self.rank / self.width
+
+    def build(self, seed: int) -> nn.Module:
+        model = super().build(seed)
+        for block in find_stack(model)[1].blocks:
+            for name in ("inner", "outer"):
+                whole = block.get_submodule(name)
+                assert isinstance(whole, nn.Linear)
+                setattr(block, name, Thin(whole, self.rank))
+        model.to(self.dtype)
+        start(model, seed)
+        return model

@@ -288,3 +288,27 @@ def test_impossible_fits_are_refused() -> None:
         fit(learned, source, lambda w, step: w["e"].sum() * torch.inf)
     with pytest.raises(ConfigError, match="rate"):
         fit(learned, source, lambda w, step: w["e"].sum(), rate=0.0)
+
+
+@pytest.mark.parametrize("kind", [Ligo, Mango])
+@pytest.mark.parametrize("partly", [False, True])
+def test_moments_by_the_ring_are_those_of_its_terms(
+    kind: Callable[..., Learned], partly: bool
+) -> None:
+    """Sums in another order; a parent without state leaves the terms to it."""
+    learned = moved(kind(bert_anatomy(ONE), bert_anatomy(THREE), draw()))
+    source = untied_weights(shaken(ONE))
+    states = {
+        name: {"step": torch.tensor(3.0), "exp_avg": one.double(), "exp_avg_sq": one.double() ** 2}
+        for name, one in source.items()
+        if not (partly and name.endswith("inner.weight"))
+    }
+    found, expected = (
+        learned.moments(states, "mapped"),
+        grown_state(learned.lines(), states, "mapped"),
+    )
+    assert found.keys() == expected.keys()
+    for name, state in expected.items():
+        for key, value in state.items():
+            size = float(value.abs().max())
+            assert torch.allclose(found[name][key], value, rtol=0, atol=1e-12 * size), (name, key)
