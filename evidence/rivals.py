@@ -82,6 +82,27 @@ METHODS = {
             paper="Takase and Kiyono, arXiv 2104.06022",
         ),
         Rival(
+            name="sequence",
+            title="neighbours shared (SEQUENCE)",
+            paper="Takase and Kiyono, arXiv 2104.06022",
+        ),
+        Rival(
+            name="similarity",
+            title="layer-similarity penalty",
+            paper="Saunshi et al., arXiv 2502.17416",
+        ),
+        Rival(
+            name="layer-drop",
+            title="layer drop",
+            paper="Fan et al., arXiv 1909.11556",
+        ),
+        Rival(
+            name="progressive-drop",
+            title="progressive layer drop",
+            paper="Zhang and He, arXiv 2010.13369",
+            claimed=Claimed(60, 60, "the time (2.5 times faster), BERT-base", "abs"),
+        ),
+        Rival(
             name="stacking",
             title="progressive stacking",
             paper="Gong et al., ICML 2019",
@@ -97,6 +118,12 @@ METHODS = {
             name="interpolation",
             title="interpolation of layers",
             paper="Chang et al., arXiv 1710.10348",
+        ),
+        Rival(
+            name="mslt",
+            title="multi-stage layerwise training",
+            paper="Yang et al., arXiv 2011.13635",
+            claimed=Claimed(35, 35, "FLOPs, BERT-base, as LiGO's paper measures it", "paper"),
         ),
         Rival(
             name="identity",
@@ -126,6 +153,23 @@ METHODS = {
             title="LEMON",
             paper="Wang et al., arXiv 2310.07999",
             claimed=Claimed(33.2, 33.2, "compute, BERT", "abs"),
+        ),
+        Rival(
+            name="ligo",
+            title="LiGO",
+            paper="Wang et al., arXiv 2303.00980",
+            claimed=Claimed(44.7, 44.7, "FLOPs, BERT-base", "paper"),
+        ),
+        Rival(
+            name="mango",
+            title="Mango",
+            paper="Pan et al., arXiv 2310.10699",
+            claimed=Claimed(76, 76, "FLOPs, DeiT-B", "abs"),
+        ),
+        Rival(
+            name="core",
+            title="CoRe",
+            paper="arXiv 2011.13633",
         ),
         Rival(
             name="grow-share",

@@ -4,8 +4,9 @@ Reference seconds are the median seconds of an update of each phase, times its u
 told by the size of its model and its distinct blocks; its median is over the intervals between
 logged rows of all runs that had such a phase, whichever arm's and seed's, so that what else a
 machine did while one arm ran does not decide. Left out are a run's first interval, those with a
-growth or an untie, and evaluations: saving and growing itself are not charged. The seconds are
-those of a process with one thread, by the wall clock; the table's environment names the device.
+growth or an untie, and evaluations: saving and growing itself, a fit too, are not charged. The
+seconds are those of a process with one thread, by the wall clock; the table's environment names
+the device.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 from swe.base.config import from_dict
 from swe.base.files import read_json, read_lines
 from swe.run.run_config import TrainConfig
-from swe.sharing.schedule import Schedule
+from swe.transforms.stage import Stage
 
 
 @dataclass(frozen=True)
@@ -43,28 +44,41 @@ def phases(folder: Path) -> list[Phase]:
     """Return the phases of a finished run of BERT, one after the other."""
     config = read_json(folder / "config.json")
     train, model = from_dict(TrainConfig, config["train"]), config["task"]["model"]
-    sizes = [(s.depth, s.widths.get("hidden", model["hidden"]), s.schedule) for s in train.stages]
-    sizes.append((model["layers"], model["hidden"], train.schedule))
-    marks, stage = [(0, _name(*sizes[0]))], 0
+    own = Stage(until=train.steps, depth=model["layers"], schedule=train.schedule)
+    stages = [*train.stages, own]
+
+    def name(stage: Stage, blocks: int) -> str:
+        width = stage.widths.get("hidden", model["hidden"])
+        size = f"{stage.depth}x{width}, {blocks} block{'' if blocks == 1 else 's'}"
+        return f"{size}{_else(train, stage)}"
+
+    marks, number = [(0, name(stages[0], _blocks(stages[0])))], 0
     for event in read_lines(folder / "events.jsonl"):
         if event["kind"] == "grow":
-            stage += 1
-            marks.append((event["step"], _name(*sizes[stage])))
+            number += 1
+            marks.append((event["step"], name(stages[number], _blocks(stages[number]))))
         elif event["kind"] == "unshare":
-            depth, hidden, schedule = sizes[stage]
-            blocks = len(event["groups"]) * schedule.unit
-            marks.append((event["step"], _named(depth, hidden, blocks)))
+            blocks = len(event["groups"]) * stages[number].schedule.unit
+            marks.append((event["step"], name(stages[number], blocks)))
     ends = [*(step for step, _ in marks[1:]), train.steps]
-    found = [Phase(first, end, name) for (first, name), end in zip(marks, ends, strict=True)]
+    found = [Phase(first, end, model) for (first, model), end in zip(marks, ends, strict=True)]
     return [phase for phase in found if phase.updates]
 
 
-def _name(depth: int, hidden: int, schedule: Schedule) -> str:
-    return _named(depth, hidden, schedule.start(depth).layout.block_count)
+def _blocks(stage: Stage) -> int:
+    """Distinct blocks that a stage begins with."""
+    return stage.schedule.start(stage.depth).layout.block_count
 
 
-def _named(depth: int, hidden: int, blocks: int) -> str:
-    return f"{depth}x{hidden}, {blocks} block{'' if blocks == 1 else 's'}"
+def _else(train: TrainConfig, stage: Stage) -> str:
+    """Say what else an update's time depends on."""
+    words = [
+        f"{stage.trained} trained" if stage.trained is not None else "",
+        f"rank {stage.rank}" if stage.rank is not None else "",
+        train.dropping.kind if train.dropping is not None else "",
+        "penalty" if train.similarity is not None else "",
+    ]
+    return "".join(f", {word}" for word in words if word)
 
 
 def intervals(folder: Path) -> Iterator[tuple[str, float]]:

@@ -10,26 +10,29 @@ of them, where it grows units half the width, with heads as wide as the large on
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from typing import Any
 
-from bert.languages.task import LanguageTask
 from bert.model.config import BertConfig
 from bert.study.arms import StudyConfig
 from bert.study.table_arms import units
 from swe.base.config import require
-from swe.run.run_config import TrainConfig
+from swe.sharing.dropping import LayerDrop, ProgressiveLayerDrop
 from swe.sharing.schedule import (
     AlwaysShared,
     EqualStart,
     NeverShared,
+    SequenceShared,
     SweAdaptive,
     SweFixed,
     SweMultistage,
 )
+from swe.sharing.similarity import LayerSimilarity
+from swe.transforms.fitted import Fitted
 from swe.transforms.growth import METHODS as GROWTHS
-from swe.transforms.stage import Stage, ends_of
+from swe.transforms.layerwise import layerwise_stages
+from swe.transforms.same import MultiplyOut
+from swe.transforms.stage import Stage
 
 UNTIL = (0.125, 0.3)
 """Share of the updates after which small models have grown: of two stages, of the only one."""
@@ -37,6 +40,12 @@ EARLY = 0.1
 """The same for one early growth."""
 MOST = 4
 """Times that G_stack multiplies the layers, at most (arXiv 2405.15319: 2 to 4)."""
+LAYERWISE, JOINT = 3, 0.4
+"""Stages in which MSLT builds the stack, and the share of the updates that then trains it all."""
+FIT = 0.05
+"""Updates of a fit, as a share of the run's: both papers fit for a hundred of some thousands."""
+STRENGTH = 0.1
+"""Of the similarity penalty; not tuned."""
 Changes = dict[str, Any]
 
 
@@ -48,37 +57,6 @@ class Room:
     study: StudyConfig
     steps: int
     """Updates of a baseline with the arm's budget, for intervals that are shares of a run."""
-
-
-def costs(config: TrainConfig, task: LanguageTask) -> list[float]:
-    """Return the FLOPs of each phase of a run, its own model's last, as the run's ledger counts.
-
-    Probes of a schedule that looks at correlations are those of one that never unties: the most.
-    """
-    ends = [0, *ends_of(config.stages, config.steps), config.steps]
-    tasks = [*(task.resized(stage.depth, stage.widths) for stage in config.stages), task]
-    schedules = [*(stage.schedule for stage in config.stages), config.schedule]
-    found = []
-    for (first, end), one, schedule in zip(pairwise(ends), tasks, schedules, strict=True):
-        state = schedule.start(one.depth)
-        probes = sum(schedule.wants_correlations(state, step) for step in range(first, end))
-        found.append(((end - first) * config.accumulation + probes) * one.flops_per_batch)
-    return found
-
-
-Costs = Callable[[TrainConfig, LanguageTask], list[float]]
-
-
-@dataclass(frozen=True)
-class Method:
-    """``changes``: from the room to fields of TrainConfig. ConfigError where it has none.
-
-    ``costs``: the FLOPs of each phase of its run; another function where more is to be charged
-    (the updates of a fit) or less (layers that are dropped).
-    """
-
-    changes: Callable[[Room], Changes]
-    costs: Costs = costs
 
 
 def halvings(depth: int, most: int = 2) -> list[int]:
@@ -158,25 +136,64 @@ def _cycle(room: Room) -> Changes:
     return {"schedule": AlwaysShared(unit=found[0])}
 
 
-METHODS: dict[str, Method] = {
-    "baseline": Method(lambda room: {"schedule": NeverShared()}),
-    "equal-start": Method(lambda room: {"schedule": EqualStart(unit=room.study.unit)}),
-    "swe-f": Method(
-        lambda room: {"schedule": SweFixed(unit=room.study.unit, until=room.study.tau)}
-    ),
-    "swe-a": Method(lambda room: _adaptive(room, SweAdaptive)),
-    "swe-m": Method(lambda room: _adaptive(room, SweMultistage)),
-    "always-shared": Method(lambda room: {"schedule": AlwaysShared(unit=room.study.unit)}),
-    "cycle": Method(_cycle),
-    "stacking": Method(_deeper("stacking", most=2)),
-    "g-stack": Method(_stacked_early),
-    "interpolation": Method(_deeper("interpolation")),
-    "identity": Method(_deeper("identity")),
-    "net2net": Method(_wider("net2net")),
-    "fpi": Method(_wider("fpi")),
-    "aki": Method(_wider("aki")),
-    "lemon": Method(_wider("lemon", deeper=True)),
-    "grow-share": Method(_grow_share),
+def _sequence(room: Room) -> Changes:
+    """As many distinct layers as the cycle has."""
+    return {"schedule": SequenceShared(distinct=_cycle(room)["schedule"].unit)}
+
+
+def _layerwise(room: Room) -> Changes:
+    most = min(LAYERWISE, room.model.layers)
+    joint = max(1, round(JOINT * room.steps))
+    stages = layerwise_stages(room.model.layers, most, room.steps, joint)
+    return {"stages": tuple(replace(s, until=s.until / room.steps) for s in stages)}
+
+
+def _factored(room: Room) -> Changes:
+    """Products that cost half of what the layers' square matrices do."""
+    model = room.model
+    require(model.hidden % 4 == 0, "hidden", model.hidden, "a multiple of 4, to be factored")
+    rank, growth = model.hidden // 4, MultiplyOut()
+    return {"stages": (Stage(until=UNTIL[-1], depth=model.layers, rank=rank, growth=growth),)}
+
+
+def _fitted(method: str) -> Callable[[Room], Changes]:
+    def changes(room: Room) -> Changes:
+        growth = Fitted(method=method, steps=max(1, round(FIT * room.steps)))
+        small = _half_width(room.model)
+        [depth] = _halves(room)
+        return {"stages": (Stage(until=UNTIL[-1], depth=depth, widths=small, growth=growth),)}
+
+    return changes
+
+
+METHODS: dict[str, Callable[[Room], Changes]] = {
+    "baseline": lambda room: {"schedule": NeverShared()},
+    "equal-start": lambda room: {"schedule": EqualStart(unit=room.study.unit)},
+    "swe-f": lambda room: {"schedule": SweFixed(unit=room.study.unit, until=room.study.tau)},
+    "swe-a": lambda room: _adaptive(room, SweAdaptive),
+    "swe-m": lambda room: _adaptive(room, SweMultistage),
+    "always-shared": lambda room: {"schedule": AlwaysShared(unit=room.study.unit)},
+    "cycle": _cycle,
+    "sequence": _sequence,
+    "similarity": lambda room: {"similarity": LayerSimilarity(strength=STRENGTH)},
+    "layer-drop": lambda room: {"dropping": LayerDrop()},
+    "progressive-drop": lambda room: {"dropping": ProgressiveLayerDrop()},
+    "stacking": _deeper("stacking", most=2),
+    "g-stack": _stacked_early,
+    "interpolation": _deeper("interpolation"),
+    "mslt": _layerwise,
+    "identity": _deeper("identity"),
+    "net2net": _wider("net2net"),
+    "fpi": _wider("fpi"),
+    "aki": _wider("aki"),
+    "lemon": _wider("lemon", deeper=True),
+    "ligo": _fitted("ligo"),
+    "mango": _fitted("mango"),
+    "core": _factored,
+    "grow-share": _grow_share,
 }
-"""By name, the reference first. Net2Net, FPI and AKI grow the width alone, as their papers' own
-tests of BERT do; LEMON grows both, as its does."""
+"""From the room to fields of TrainConfig, by name, the reference first; ConfigError where a method
+has no room. Net2Net, FPI and AKI grow the width alone, as their papers' own tests of BERT do; LEMON
+grows both, as its does, and so do LiGO and Mango. AKI is its initialisation alone."""
+OF_ONE_MODEL = ("mslt", "core")
+"""Methods whose stages are the method itself: no smaller model that might be there already."""

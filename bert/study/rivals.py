@@ -28,8 +28,9 @@ from bert.study.language_study import (
     changed,
     of_scale,
 )
+from bert.study.rival_costs import costs
 from bert.study.rival_ledger import ledger
-from bert.study.rival_methods import METHODS, Room
+from bert.study.rival_methods import METHODS, OF_ONE_MODEL, Room
 from bert.study.table_arms import REFERENCE, Arm, possible
 from evidence.rivals import RIVALS
 from swe.base.config import require, require_between, require_count
@@ -116,12 +117,12 @@ class RivalsStudy(LanguageStudy):
         """Return what a method changes in a run of as many updates as the baseline has."""
         steps = max(1, round(budget * self.steps))
         room = Room(self.shape(self.language.vocabulary), self, steps)
-        return {"schedule": NeverShared()} | METHODS[method].changes(room)
+        return {"schedule": NeverShared()} | METHODS[method](room)
 
     def costs_of(self, arm: RivalArm) -> list[float]:
         """Return the FLOPs of each phase of an arm's run, at most, its own model's last."""
         config = self.arm_config(arm, self.rates[0], self.first_seed)
-        return METHODS[arm.method].costs(config, self.task)
+        return costs(config, self.task)
 
     def arm_config(self, arm: Arm, rate: float, seed: int) -> TrainConfig:
         """As for a language, without probes for show: they would cost FLOPs of the budget.
@@ -186,7 +187,7 @@ def _both(study: RivalsStudy, method: str, budget: float) -> list[RivalArm]:
     own = study.train_config(REFERENCE, study.first_seed)
     # Intervals of what is logged play no part.
     config = replace(own, steps=max(1, round(budget * study.steps)), probe_interval=0, **changes)
-    costs, task = METHODS[method].costs, study.task
+    task = study.task
 
     def updates(config: TrainConfig, of: Callable[[list[float]], float]) -> int:
         def spent(steps: int) -> float:
@@ -195,7 +196,7 @@ def _both(study: RivalsStudy, method: str, budget: float) -> list[RivalArm]:
         return most(spent, flops, config.steps, f"{method} at budget {budget:g}")
 
     charged = updates(config, sum)
-    stages = config.stages
+    stages = () if method in OF_ONE_MODEL else config.stages
     arm = RivalArm(
         name=method,
         schedule=changes.pop("schedule"),

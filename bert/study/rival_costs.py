@@ -1,0 +1,70 @@
+"""FLOPs of each phase of a run, planned before it, as the run's own ledger counts them.
+
+Exact but where a run's outcome decides: probes of a schedule that looks at correlations are those
+of one that never unties, the most; layers that are dropped are the mean over their draws.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from itertools import pairwise
+
+from torch import Generator
+
+from bert.languages.task import LanguageTask
+from swe.run.run_config import TrainConfig
+from swe.run.stages import Stages
+from swe.run.task import Task
+from swe.transforms.fitted import LEARNED, Fitted
+from swe.transforms.learned import map_flops
+
+
+def costs(config: TrainConfig, task: LanguageTask) -> list[float]:
+    """Return the FLOPs of each phase, its own model's last; a fit is of the model that it makes.
+
+    ConfigError as :class:`swe.run.stages.Stages`.
+    """
+    stages = Stages(task, config)
+    found = []
+    for number, (first, end) in enumerate(pairwise([0, *stages.ends, config.steps])):
+        one, schedule = stages.tasks[number], stages.config_of(number).schedule
+        state = schedule.start(one.depth)
+        probes = sum(schedule.wants_correlations(state, step) for step in range(first, end))
+        batches = (end - first) * config.accumulation + probes
+        flops = batches * stages.flops_per_batch(number) - _dropped(one, config, first, end)
+        if number > 0:
+            flops += _fit(config.stages[number - 1].growth, stages, number)
+        found.append(flops)
+    return found
+
+
+def _dropped(task: Task, config: TrainConfig, first: int, end: int) -> float:
+    """FLOPs of the layers that updates leave out, in mean over the draws."""
+    each = getattr(task, "flops_per_layer", None)
+    if config.dropping is None or each is None:
+        return 0.0
+    run = math.fsum(
+        keep
+        for step in range(first, end)
+        for keep in config.dropping.keep(step, config.steps, task.depth)
+    )
+    return float(((end - first) * task.depth - run) * config.accumulation * each)
+
+
+def _fit(growth: object, stages: Stages, number: int) -> float:
+    """FLOPs of the fit of a map to a stage's model; 0 where none is fitted."""
+    if not isinstance(growth, Fitted):
+        return 0.0
+    small, large = stages.tasks[number - 1], stages.tasks[number]
+    assert isinstance(small, LanguageTask)
+    assert isinstance(large, LanguageTask)
+    return growth.steps * (large.flops_per_batch + _map(growth.method, small, large))
+
+
+@lru_cache(maxsize=16)
+def _map(method: str, small: LanguageTask, large: LanguageTask) -> float:
+    """FLOPs of one use of a map, forward and backward; no values of weights matter to it."""
+    learned = LEARNED[method](small.anatomy, large.anatomy, Generator().manual_seed(0))
+    weights = dict(small.build(0).named_parameters())
+    return map_flops(learned, {name: weight.detach() for name, weight in weights.items()})
