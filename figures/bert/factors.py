@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from evidence.comparison import Interval
+from evidence.comparison import HEADLINE_SEEDS, Interval
 from evidence.results import read_json, read_rows, reading
 from figures.base import forest, style
 from figures.base.wording import interval, listing
@@ -38,12 +38,14 @@ class Row:
     def agrees(self) -> bool | None:
         """Whether the gain beside the centre's came as expected; None where nothing can be said.
 
-        Larger or smaller: by the sign of the mean. The same: the interval holds zero.
+        Larger or smaller: by the sign of the mean. The same: the interval holds zero, from
+        HEADLINE_SEEDS on, as with fewer nearly any does.
         """
         if self.beside is None or not self.expected:
             return None
         if self.expected == "same":
-            return self.beside.verdict() == "no gain"
+            few = self.beside.n < HEADLINE_SEEDS
+            return None if few else self.beside.verdict() == "no gain"
         return (self.beside.mean > 0) == (self.expected == "larger")
 
 

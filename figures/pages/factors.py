@@ -28,4 +28,12 @@ def table(records: Path) -> str:
         for row in found
         if row.differs and not row.expected
     )
-    return f"{markdown(HEADINGS, [in_words(row) for row in found])}\n\nThe fraction: {fraction}."
+    said = [row.agrees for row in found if row.expected != "same" and row.agrees is not None]
+    came = (
+        f"{sum(said)} of {len(said)} cells expected larger or smaller came so by the sign of the "
+        "mean; all are held against one centre, whose own seeds move them together. "
+        if said
+        else ""
+    )
+    rest = f"{came}The fraction: {fraction}."
+    return f"{markdown(HEADINGS, [in_words(row) for row in found])}\n\n{rest}"

@@ -53,16 +53,31 @@ def test_rows_are_those_computed_by_hand(folder: Path) -> None:
     assert depth.agrees is True
     assert rate.beside is not None
     assert (rate.beside.n, rate.gaps["baseline"].n) == (1, 1), "the diverged seed is left out"
+    assert rate.agrees is None, "one seed holds anything"
     assert [row.gaps for row in rest] == [{}, {}]
+
+
+def test_the_same_is_said_of_three_seeds(folder: Path) -> None:
+    """Gains 0.1, 0.3 and 0.2 at the centre; 0.2, 0.3 and 0.1, and 0.8, 1.1 and 0.9 beside it."""
+    for cell, gains in (("centre", (0.2,)), ("rate 8", (0.3, 0.1))):
+        for seed, gain in enumerate(gains, 203 - len(gains)):
+            losses = {"baseline": 1.0, "equal-start": 1.0, "swe-f": 1.0 - gain}
+            append_line(folder / "effects.jsonl", {"cell": cell, "seed": seed, "losses": losses})
+    assert rows(folder)[2].agrees is True
+    for seed, gain in enumerate((0.8, 1.1, 0.9), 200):
+        losses = {"baseline": 1.0, "equal-start": 1.0, "swe-f": 1.0 - gain}
+        append_line(folder / "effects.jsonl", {"cell": "rate 8", "seed": seed, "losses": losses})
+    assert rows(folder)[2].agrees is False
 
 
 def test_the_figure_and_the_table_say_what_was_not_run(folder: Path, tmp_path: Path) -> None:
     assert draw(tmp_path, folder)
     words = read_json(tmp_path / "figures" / f"{NAME}.json")
     assert "5 cells of which 2 were not run, n = 1 and 2 paired seeds" in words["caption"]
-    assert "1 of 2 came so" in words["caption"]
+    assert "1 of 1 came so" in words["caption"]
     page = table(folder.parent / "studies")
     assert "| rate 9 | 0 | not run | not run | smaller: steep | — | — |" in page
+    assert "1 of 1 cells expected larger or smaller came so by the sign" in page
     assert page.endswith("The fraction: random 1: a 1, b 2.")
     assert in_words(rows(folder)[1])["agrees"] == "yes"
 
