@@ -30,6 +30,7 @@ from figures.base.tables import plain_markdown
 from figures.bert import finetuned_arms as bert_finetune
 from figures.pages import (
     claims_page,
+    commands,
     factors,
     first_screen,
     foreign,
@@ -93,7 +94,7 @@ FILES = {"claims-in-full": "claims"} | {
 OF_FOLDERS: dict[str, Callable[[Path], str]] = {
     "answer": first_screen.answer,
     "cases": first_screen.cases,
-    "commands": first_screen.commands,
+    "commands": commands.table,
     "factors": factors.table,
     "forecasts-studies": foretold.table,
     "hessian-grid": hessian_grid.table,

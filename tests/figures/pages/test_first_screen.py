@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from evidence.comparison import compare
-from figures.pages import claims_page, first_screen
+from figures.pages import claims_page, commands, first_screen
 from swe.base.errors import ResultError
 from tests.figures.conftest import CLAIMS
 from tests.figures.samples.bert_tables import write_table
@@ -223,7 +223,7 @@ def test_networks_without_a_win_stand_beside_one(records: Path, edit: Edit) -> N
 
 
 def test_minutes_stand_where_they_are_on_record(records: Path) -> None:
-    assert "Minutes on" not in first_screen.commands(records)
+    assert "Minutes on" not in commands.table(records)
     times = {
         "device": "A Processor",
         "cores": 2,
@@ -231,14 +231,14 @@ def test_minutes_stand_where_they_are_on_record(records: Path) -> None:
         "total": 540.0,
     }
     dump(records / "times.json", times)
-    table = first_screen.commands(records)
+    table = commands.table(records)
     assert "| `python paper_repro.py` | 9 |" in table
     assert "| `python paper_repro.py theory toy claims figures` | 2 |" in table
     assert "| `python paper_repro.py bert claims figures` | 5 |" in table
     assert "Minutes on A Processor, 2 processes" in table
     build = {"seconds": 600.0, "text_bytes": 2e8}
     dump(records.parent / "data" / "stores.json", {"builds": [build]})
-    assert "| 10 for 200 MB |" in first_screen.commands(records)
+    assert "| 10 for 200 MB |" in commands.table(records)
 
 
 def test_a_claim_in_full() -> None:
