@@ -242,6 +242,7 @@ def summaries(out: Path) -> list[Path]:
     return list(out.glob("bert/*/*/summary.json"))
 
 
+@pytest.mark.slow
 def test_runs_are_skipped_and_an_interrupted_one_ends_the_same(
     text: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

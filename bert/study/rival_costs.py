@@ -7,6 +7,8 @@ of one that never unties, the most; layers that are dropped are the mean over th
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 
@@ -18,6 +20,10 @@ from swe.run.stages import Stages
 from swe.run.task import Task
 from swe.transforms.fitted import LEARNED, Fitted
 from swe.transforms.learned import map_flops
+from swe.transforms.stage import ends_of
+
+Costs = Callable[[int], list[float]]
+"""From the updates of a run to the FLOPs of each phase, its own model's last."""
 
 
 def costs(config: TrainConfig, task: LanguageTask) -> list[float]:
@@ -25,18 +31,30 @@ def costs(config: TrainConfig, task: LanguageTask) -> list[float]:
 
     ConfigError as :class:`swe.run.stages.Stages`.
     """
+    return planned(config, task)(config.steps)
+
+
+def planned(config: TrainConfig, task: LanguageTask) -> Costs:
+    """Return the same as a function of the updates, where these are not known yet."""
     stages = Stages(task, config)
-    found = []
-    for number, (first, end) in enumerate(pairwise([0, *stages.ends, config.steps])):
-        one, schedule = stages.tasks[number], stages.config_of(number).schedule
-        state = schedule.start(one.depth)
-        probes = sum(schedule.wants_correlations(state, step) for step in range(first, end))
-        batches = (end - first) * config.accumulation + probes
-        flops = batches * stages.flops_per_batch(number) - _dropped(one, config, first, end)
-        if number > 0:
-            flops += _fit(config.stages[number - 1].growth, stages, number)
-        found.append(flops)
-    return found
+    each = [stages.flops_per_batch(number) for number in range(len(stages))]
+    fits = [0.0]
+    fits += [_fit(stage.growth, stages, number) for number, stage in enumerate(config.stages, 1)]
+
+    def at(steps: int) -> list[float]:
+        run = replace(config, steps=steps)
+        found = []
+        ends = [0, *ends_of(config.stages, steps), steps]
+        for number, (first, end) in enumerate(pairwise(ends)):
+            one, schedule = stages.tasks[number], stages.config_of(number).schedule
+            state = schedule.start(one.depth)
+            probes = sum(schedule.wants_correlations(state, step) for step in range(first, end))
+            batches = (end - first) * config.accumulation + probes
+            dropped = _dropped(one, run, first, end)
+            found.append(batches * each[number] - dropped + fits[number])
+        return found
+
+    return at
 
 
 def _dropped(task: Task, config: TrainConfig, first: int, end: int) -> float:

@@ -28,7 +28,7 @@ from bert.study.language_study import (
     changed,
     of_scale,
 )
-from bert.study.rival_costs import costs
+from bert.study.rival_costs import costs, planned
 from bert.study.rival_ledger import ledger
 from bert.study.rival_methods import METHODS, OF_ONE_MODEL, Room
 from bert.study.table_arms import REFERENCE, Arm, possible
@@ -190,10 +190,9 @@ def _both(study: RivalsStudy, method: str, budget: float) -> list[RivalArm]:
     task = study.task
 
     def updates(config: TrainConfig, of: Callable[[list[float]], float]) -> int:
-        def spent(steps: int) -> float:
-            return of(costs(replace(config, steps=steps), task))
-
-        return most(spent, flops, config.steps, f"{method} at budget {budget:g}")
+        spent = planned(config, task)
+        what = f"{method} at budget {budget:g}"
+        return most(lambda steps: of(spent(steps)), flops, config.steps, what)
 
     charged = updates(config, sum)
     stages = () if method in OF_ONE_MODEL else config.stages

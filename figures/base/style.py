@@ -87,7 +87,7 @@ ARMS: dict[str, Look] = {
     "sequence": Look("SEQUENCE", "#0072B2", "v", (0, (4, 1, 1, 1))),
     "similarity": Look("similarity penalty", "#56B4E9", "P", (0, (1, 1))),
     "layer-drop": Look("layer drop", "#332288", "o"),
-    "progressive-drop": Look("progressive layer drop", "#332288", "s", (0, (5, 1.2))),
+    "progressive-drop": Look("progressive drop", "#332288", "s", (0, (5, 1.2))),
     "stacking": Look("stacking", "#D55E00", "o"),
     "g-stack": Look("G_stack", "#D55E00", "s", (0, (5, 1.2))),
     "interpolation": Look("interpolation", "#D55E00", "D", (0, (4, 1, 1, 1))),

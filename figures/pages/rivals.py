@@ -76,7 +76,7 @@ def ledgers(data: dict[str, Any]) -> str:
         if "loss" not in entry or entry["budget"] != 1:
             continue
         flops = sum(entry["flops"].values()) / len(entry["flops"])
-        source = sum(entry["phase_flops"][:-1])
+        source = sum(entry["phase_flops"][:-1]) if entry["charged"] is not None else 0
         seconds = entry["reference_seconds"]
         rows.append(
             {

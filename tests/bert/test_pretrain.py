@@ -87,6 +87,7 @@ def rows(out: Path, kind: str) -> list[dict[str, Any]]:
     return [row for row in found if row["kind"] == kind]
 
 
+@pytest.mark.slow
 def test_a_run_may_go_on_on_other_ranks(
     text: Path,
     tmp_path: Path,
@@ -223,27 +224,6 @@ def test_bad_arguments_are_one_clear_line(
     [line] = capsys.readouterr().err.splitlines()
     assert words in line
     assert not (tmp_path / "out").exists()
-
-
-def test_what_is_beside_the_schedule_is_part_of_the_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    line = ["--language", "hierarchy", "--scale", "smoke", "--arm", "swe-f", "--steps", "4"]
-    line += ["--set", "language.symbols=5", "--out", str(tmp_path), "--device", "cpu"]
-    own = ["--progressive-layer-drop", "0.5", "--similarity", "0.1"]
-    assert main([*line, *own]) == 0
-    folder = tmp_path / "swe-f-s0"
-    stored = read_json(folder / "config.json")["train"]
-    assert stored["dropping"] == {"kind": "progressive-layer-drop", "theta": 0.5, "decay": 100.0}
-    assert stored["similarity"] == {"strength": 0.1, "unit": 1}
-    summary = read_json(folder / "summary.json")
-    assert summary["layers_charged"] == "those that ran"
-    assert 0 < summary["layers_run"] < 1
-    assert main([*line, *own]) == 0, "the same command goes on"
-    capsys.readouterr()
-    assert main([*line, *own[:3], "0.2"]) == 2
-    said = capsys.readouterr().err
-    assert "was begun with --similarity 0.1, now 0.2: --similarity as it was goes on" in said
 
 
 def long_run(text: Path, out: Path, *more: str) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 
 from bert.claims.rivals import judge_method, rival_claims
 from evidence.claim import Verdict
+from evidence.comparison import paired
 from evidence.results import own_rivals, recorded_rivals
 from evidence.rivals import METHODS
 from tests.figures.samples.files import dump
@@ -73,7 +74,9 @@ def test_the_evidence_has_ours_beside_what_is_claimed(tmp_path: Path) -> None:
     put(tmp_path, "composition")
     records = {rival: judge_method(METHODS[rival], recorded_rivals(tmp_path)) for rival in METHODS}
     lemon = records["lemon"].evidence
-    assert ", source not charged +0.0" in lemon
+    free = paired(sample("composition"), "lemon uncharged", "baseline")
+    assert free is not None
+    assert f", source not charged {free.mean:+.4f} (95 % " in lemon
     assert "3 of 5 through; saving at equal loss " in lemon
     assert lemon.endswith("; claimed: 33.2 % of compute, BERT [abs]")
     assert records["cycle"].evidence.endswith("; no saving is claimed")

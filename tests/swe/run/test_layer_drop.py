@@ -23,7 +23,7 @@ from swe.run.optimizer import OptimizerConfig
 from swe.run.run_config import TrainConfig, described
 from swe.run.speed import SpeedConfig
 from swe.run.task import Batch
-from swe.sharing.dropping import LayerDrop, ProgressiveLayerDrop
+from swe.sharing.dropping import Active, LayerDrop, ProgressiveLayerDrop
 from swe.sharing.schedule import AlwaysShared, NeverShared, SweAdaptive, SweFixed
 from swe.sharing.stack import find_stack
 from swe.transforms.stage import Stage
@@ -33,17 +33,6 @@ from tests.swe.sharing.residual import GrowingRegression, RegressionTask
 CPU = torch.device("cpu")
 TASK = RegressionTask(depth=4, dropout=0.1)
 DROPPING = replace(CONFIG, dropping=LayerDrop(rate=0.6))
-
-
-class Priced(GrowingRegression):
-    """The same, and it says what a layer costs."""
-
-    @property
-    def flops_per_layer(self) -> float:
-        return 6.0 * self.size * 2 * self.width**2
-
-    def resized(self, depth: int, widths: Any) -> Priced:
-        return Priced(depth, self.width, self.size, self.dropout, self.dtype)
 
 
 class Counted(RegressionTask):
@@ -65,6 +54,12 @@ class Counted(RegressionTask):
             hook.remove()
         self.ran[model.training].append(len(calls))
         return value
+
+
+def drawn_by(config: TrainConfig, step: int, steps: int, depth: int, seed: int) -> Active:
+    """The layers of an update, by the configuration's sampler."""
+    assert config.dropping is not None
+    return config.dropping.active(step, steps, depth, seed)
 
 
 def plain(folder: Path) -> dict[str, Any]:
@@ -156,7 +151,7 @@ def test_layers_are_left_out_of_updates_and_of_nothing_else(tmp_path: Path) -> N
         engine.begin(step, batch, measure=step % 3 == 0)
         before = len(task.ran[True])
         engine.update(step, batch)
-        expected = len(DROPPING.dropping.active(step, 6, 4, config.seed))  # type: ignore[union-attr]
+        expected = len(drawn_by(DROPPING, step, 6, 4, config.seed))
         assert task.ran[True][before:] == [expected] * 2, "one draw for the whole update"
     engine.evaluate()
     engine.held_loss(engine.batch(0))
@@ -182,7 +177,7 @@ def test_a_tied_block_moves_by_the_mean_over_all_its_layers(convention: Any) -> 
         for block in untied.stack.blocks:
             for name, parameter in block.named_parameters():
                 parameter.copy_(own[name])
-    step = next(s for s in range(9) if len(base.dropping.active(s, 9, 4, 0)) == 2)  # type: ignore[union-attr]
+    step = next(s for s in range(9) if len(drawn_by(base, s, 9, 4, 0)) == 2)
     for name, engine in (("untied", untied), ("tied", tied)):
         engine.begin(0, engine.batch(0), measure=False)
         gradients: dict[str, Tensor] = {}
@@ -205,7 +200,7 @@ def test_a_block_that_did_not_run_is_left_as_it_is() -> None:
     """Weights, moments and count of steps: AdamW passes over what has no gradient."""
     config = TrainConfig(steps=30, dropping=LayerDrop(rate=0.5))
     engine = Engine(RegressionTask(depth=3), config, CPU, "here")
-    draws = [config.dropping.active(s, 30, 3, 0) for s in range(30)]  # type: ignore[union-attr]
+    draws = [drawn_by(config, s, 30, 3, 0) for s in range(30)]
     engine.begin(0, engine.batch(0), measure=False)
     seen = 0
     for step in range(8):
@@ -229,23 +224,23 @@ def test_a_block_that_did_not_run_is_left_as_it_is() -> None:
 
 
 def test_flops_are_those_of_the_layers_that_ran(tmp_path: Path) -> None:
-    task = Priced(depth=4)
+    task = GrowingRegression(depth=4)
     config = replace(DROPPING, schedule=NeverShared(), steps=20)
     summary = train(task, config, tmp_path / "priced")
-    drawn = [config.dropping.active(s, 20, 4, 3) for s in range(20)]  # type: ignore[union-attr]
+    drawn = [drawn_by(config, s, 20, 4, 3) for s in range(20)]
     ran = sum(len(active) for active in drawn)
     probes = 4 * task.flops_per_batch
     assert summary["flops"] == pytest.approx(ran * 2 * task.flops_per_layer + probes, rel=1e-12)
     assert summary["layers_run"] == ran / 80
     assert summary["layers_charged"] == "those that ran"
-    whole = train(GrowingRegression(depth=4), config, tmp_path / "whole")
-    assert whole["flops"] == (20 * 2 + 4) * task.flops_per_batch
+    whole = train(RegressionTask(depth=4), config, tmp_path / "whole")
+    assert whole["flops"] == (20 * 2 + 4) * RegressionTask(depth=4).flops_per_batch
     assert whole["layers_charged"] == "all: the task has no flops_per_layer"
 
 
 def test_stages_have_their_own_layers_left_out(tmp_path: Path) -> None:
     """Two layers until update 6, then four; FLOPs of each, resumed at the growth bit for bit."""
-    task = Priced(depth=4, dtype=torch.float64)
+    task = GrowingRegression(depth=4, dtype=torch.float64)
     config = replace(
         DROPPING,
         steps=24,
