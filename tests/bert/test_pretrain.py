@@ -324,6 +324,7 @@ def test_a_schedulers_signal_saves_the_run(name: str, text: Path, tmp_path: Path
     assert saved_step(out) > 0
 
 
+@pytest.mark.slow
 def test_a_closed_terminal_saves_the_run(text: Path, tmp_path: Path) -> None:
     """The kernel's own SIGHUP, after which every word to the terminal is an error."""
     out = tmp_path / "out"
