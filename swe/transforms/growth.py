@@ -113,8 +113,8 @@ METHODS: dict[str, Growth] = {
     "lemon": Growth(depth="identity", width="lemon"),
 }
 """By the names of their papers: Gong et al. 2019 (progressive stacking) and G_stack (Du et al.,
-arXiv 2405.15319); interpolation (Chang et al., arXiv 1710.10348); identity growth (Evci et al.,
-arXiv 2201.05125); Net2Net (arXiv 1511.05641); bert2BERT's two initialisations, each with its depth
+arXiv 2405.15319); interpolation (Chang et al., arXiv 1710.10348); identity growth (Shen et al.,
+arXiv 2203.06211); Net2Net (arXiv 1511.05641); bert2BERT's two initialisations, each with its depth
 by stacking (Chen et al., arXiv 2110.07143); LEMON, width and depth (Wang et al., arXiv
 2310.07999)."""
 
