@@ -13,16 +13,16 @@ First all methods at one budget; then the best of them (:func:`best`) at several
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from bert.languages.composition import Composition
-from bert.languages.hierarchy import Hierarchy
 from bert.languages.task import LanguageTask
 from bert.model.config import BertConfig
 from bert.study.language_study import (
+    LANGUAGE_SCALES,
+    LANGUAGES,
     LanguageStudy,
     build_language_task,
     changed,
@@ -260,48 +260,27 @@ def best(table: Mapping[str, Any]) -> tuple[str, ...]:
     return (*there, *able[: BEST - len(ALWAYS)])
 
 
-_SMOKE = RivalsStudy(
-    size="4x32",
-    rows=8,
-    steps=20,
-    seeds=2,
-    check=0.1,
-    validation_rows=16,
-    tau=0.4,
-    rates=(4e-3,),
-    language=Composition(symbols=4, hops=2),
-)
-_SMALL = RivalsStudy(
-    size="6x32",
-    rows=64,
-    steps=1000,
-    seeds=5,
-    check=0.04,
-    validation_rows=256,
-    warmup=0.05,
-    tau=0.6,
-    rates=(2e-3, 4e-3, 8e-3),
-    tuning_seeds=3,
-    finalists=2,
-    language=Composition(symbols=6, hops=5),
-)
+def _all_methods(study: LanguageStudy, **changes: Any) -> RivalsStudy:
+    """Return the study of all methods in the cell of another study."""
+    own = {one.name: getattr(study, one.name) for one in fields(study)}
+    return RivalsStudy(**(own | {"only": ()} | changes))
+
+
+def _smoke(kind: str) -> RivalsStudy:
+    return _all_methods(LANGUAGE_SCALES["smoke"][kind], rates=(4e-3,), validation_rows=16)
+
+
+def _small(kind: str) -> RivalsStudy:
+    tuned: dict[str, Any] = {"rates": (2e-3, 4e-3, 8e-3), "tuning_seeds": 3, "finalists": 2}
+    return _all_methods(LANGUAGE_SCALES["demo"][kind], seeds=5, check=0.04, **tuned)
+
+
 RIVAL_SCALES: dict[str, dict[str, RivalsStudy]] = {
     # Two minutes: shows that every part runs; its numbers mean nothing, and one rate is not tuned.
-    "smoke": {
-        "composition": _SMOKE,
-        "hierarchy": replace(_SMOKE, language=Hierarchy(symbols=6, rules=2, depth=3)),
-    },
-    # The demonstration's cells (bert.study.language_study) but for two heads of 16 instead of one
-    # of 32, half a minute a run: where sharing wins, and where it does not.
-    "small": {
-        "composition": _SMALL,
-        "hierarchy": replace(
-            _SMALL,
-            rows=32,
-            steps=800,
-            language=Hierarchy(symbols=8, rules=2, depth=3, hidden=0.25),
-        ),
-    },
+    "smoke": {kind: _smoke(kind) for kind in LANGUAGES},
+    # The demonstration's cells but for two heads of 16 instead of one of 32, half a minute a run:
+    # where sharing wins, and where it does not.
+    "small": {kind: _small(kind) for kind in LANGUAGES},
 }
 """Studies by scale and language."""
 
