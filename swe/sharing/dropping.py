@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import random
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,7 +24,7 @@ Active = dict[int, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dropping:
+class Dropping(ABC):
     """What all samplers have: a layer runs with a probability, independently of the others."""
 
     kinds: ClassVar[dict[str, type[Dropping]]] = {}
@@ -37,9 +38,9 @@ class Dropping:
         if cls.__dict__.get("kind"):
             Dropping.kinds[cls.kind] = cls
 
+    @abstractmethod
     def keep(self, step: int, steps: int, depth: int) -> tuple[float, ...]:
         """Return the probability that each layer runs in update ``step`` of ``steps``, (depth,)."""
-        raise NotImplementedError
 
     def active(self, step: int, steps: int, depth: int, seed: int) -> Active:
         """Return the layers that run in update ``step`` of ``steps``, in order, with their scales.

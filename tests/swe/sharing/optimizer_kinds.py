@@ -20,14 +20,15 @@ class Plain(Optimizer):
         super().__init__(params, {"lr": lr})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> Any:
         for group in self.param_groups:
             for index, p in enumerate(group["params"]):
                 if p.grad is not None:
                     p.sub_(group["lr"] * self.direction(group, index, p))
 
     def direction(self, group: dict[str, Any], index: int, p: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Return what the weights are moved by, times the rate and down: here the gradient."""
+        return gradient_of(p)
 
 
 def gradient_of(p: Tensor) -> Tensor:
@@ -96,7 +97,7 @@ class ScheduleFree(Plain):
             group.update(train_mode=True, k=0, weight_sum=0.0)
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> Any:
         for group in self.param_groups:
             group["k"] += 1
             group["weight_sum"] += group["lr"] ** 2
@@ -138,7 +139,7 @@ class Quantised(Tensor):
     ) -> Any:
         if func in (torch.ops.aten.clone.default, torch.ops.aten.detach.default):
             return cls(func(args[0].codes), func(args[0].scale))
-        raise NotImplementedError(func)
+        raise TypeError(f"{func} of a quantised tensor")
 
 
 class EightBit(Plain):
@@ -162,7 +163,7 @@ class CommonCount(Plain):
         self.count = torch.zeros(())
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> Any:
         self.count.add_(1)
         super().step()
 
@@ -187,7 +188,7 @@ class Lookahead(Optimizer):
         self.optimizer.zero_grad(set_to_none)
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> Any:
         self.optimizer.step()
         for group in self.param_groups:
             group["counter"] += 1
@@ -285,7 +286,7 @@ class InAList(Plain):
         self.kept = [[torch.zeros_like(p) for p in g["params"]] for g in self.param_groups]
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> Any:
         for group, buffers in zip(self.param_groups, self.kept, strict=True):
             for p, kept in zip(group["params"], buffers, strict=False):
                 p.sub_(group["lr"] * kept.lerp_(gradient_of(p), 0.2))
@@ -319,7 +320,7 @@ class Closure(Plain):
         self.members: Callable[[], list[Tensor]] = all_of_them
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> Any:
         for p in self.members():
             p.sub_(0.05 * gradient_of(p))
 
@@ -333,7 +334,7 @@ class Flat(Plain):
         self.kept = torch.zeros(total)
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> Any:
         at = 0
         for group in self.param_groups:
             for p in group["params"]:

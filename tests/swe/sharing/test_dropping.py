@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from swe.base.config import from_dict, to_dict
 from swe.base.errors import ConfigError
+from swe.run.run_config import TrainConfig
 from swe.sharing.blocks import run_block
 from swe.sharing.dropping import Dropping, LayerDrop, ProgressiveLayerDrop
 from swe.sharing.gates import Gates
@@ -83,8 +84,9 @@ def test_scales_are_one_over_the_probability_or_one() -> None:
 )
 def test_impossible_samplers_are_refused(data: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        from_dict(Dropping, data)
-    assert from_dict(Dropping, to_dict(PROGRESSIVE)) == PROGRESSIVE
+        from_dict(TrainConfig, {"steps": 9, "dropping": data})
+    config = TrainConfig(steps=9, dropping=PROGRESSIVE)
+    assert from_dict(TrainConfig, to_dict(config)) == config
 
 
 class Looped(nn.Module):
