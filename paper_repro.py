@@ -70,7 +70,7 @@ from evidence.commands import (
     require_free,
     settings_of,
 )
-from evidence.recorded_times import announced, time_on_record, times_record
+from evidence.recorded_times import announced, note_times, time_on_record
 from evidence.results import missing_records, read_data, reading
 from figures.pages.report import build as build_report
 from swe.base.config import require_count
@@ -267,7 +267,7 @@ def run(given: argparse.Namespace, late: Stop) -> int:
         if "figures" in verbs:
             report = build_report(given.out, STUDIES_ON_RECORD)
             seconds["figures"] = time.perf_counter() - started
-        write_json(given.out / "times.json", times_record(seconds, place.jobs, device_name(device)))
+        note_times(given.out / "times.json", seconds, place.jobs, device_name(device))
     print_claims(ledger)
     if "figures" in verbs:
         print(f"\nreport: {report}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from swe.base.environment import host
-from swe.base.files import read_json
+from swe.base.files import read_json, write_json
 
 
 def time_on_record(path: Path, results: Mapping[str, Iterable[str]]) -> str | None:
@@ -60,15 +60,27 @@ def announced(records: Path, scale: str, areas: Mapping[str, Iterable[str]], *, 
     return ""
 
 
-def times_record(seconds: Mapping[str, float], jobs: int, device: str | None) -> dict[str, Any]:
-    """Return how long each step of this command took, and on what."""
+def note_times(path: Path, seconds: Mapping[str, float], jobs: int, device: str | None) -> None:
+    """Write how long each step of this command took, and on what.
+
+    Where the file is of the same code, device and number of processes, its steps stay: of a step in
+    both the longer time, since what was there already takes none. A torn file is replaced.
+    """
     here = host() | ({"device": device} if device else {})
-    return {
-        "steps": {name: round(value, 1) for name, value in seconds.items()},
-        "total": round(sum(seconds.values()), 1),
-        "cores": jobs,
-        **{name: here[name] for name in ("device", "commit", "dirty", "command", "time")},
-    }
+    same = {"cores": jobs, **{name: here[name] for name in ("device", "commit", "dirty")}}
+    steps = {name: round(value, 1) for name, value in seconds.items()}
+    try:
+        before: dict[str, Any] = read_json(path)
+        if all(before[name] == value for name, value in same.items()):
+            earlier: dict[str, float] = before["steps"]
+            steps = earlier | {
+                name: max(one, earlier.get(name, one)) for name, one in steps.items()
+            }
+    except (OSError, ValueError, TypeError, KeyError):
+        pass  # none, or no record
+    total = round(sum(steps.values()), 1)
+    when = {name: here[name] for name in ("command", "time")}
+    write_json(path, {"steps": steps, "total": total, **same, **when})
 
 
 def _duration(seconds: float) -> str:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from swe.base.config import Tagged
 
 
 class Rows(NamedTuple):
@@ -31,16 +33,8 @@ class Rows(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Language(ABC):
+class Language(Tagged, ABC):
     """What all languages have. Subclasses raise ConfigError for values outside their ranges."""
-
-    kinds: ClassVar[dict[str, type[Language]]] = {}
-    kind: ClassVar[str] = ""
-
-    def __init_subclass__(cls, **kwargs: object) -> None:
-        super().__init_subclass__(**kwargs)
-        if cls.__dict__.get("kind"):
-            Language.kinds[cls.kind] = cls
 
     @property
     @abstractmethod

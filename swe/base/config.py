@@ -1,7 +1,7 @@
 """Typed configuration: unknown keys and impossible values fail at once, by name and range.
 
 A configuration is a frozen, keyword-only dataclass; nested dataclasses and tagged unions (a field
-whose type is a base class with registered kinds, such as ``Schedule``) are allowed. ``to_dict``
+whose type is a :class:`Tagged` class, such as ``Schedule``) are allowed. ``to_dict``
 and ``from_dict`` are inverse to one another, so the JSON in a run folder is the whole truth.
 """
 
@@ -12,7 +12,7 @@ import math
 import types
 import typing
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from swe.base.errors import ConfigError
 
@@ -20,6 +20,23 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 T = TypeVar("T", bound="DataclassInstance")
+
+
+class Tagged:
+    """Base of a tagged union's base class: subclasses of that one are its kinds, by their ``kind``.
+
+    One that sets no ``kind`` of its own is none: it cannot be read back from a configuration.
+    """
+
+    kinds: ClassVar[dict[str, type[Any]]]
+    kind: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if Tagged in cls.__bases__:
+            cls.kinds = {}
+        elif cls.__dict__.get("kind"):
+            cls.kinds[cls.kind] = cls
 
 
 def require(condition: bool, name: str, value: Any, allowed: str) -> None:

@@ -14,9 +14,9 @@ import math
 import random
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from swe.base.config import require_between
+from swe.base.config import Tagged, require_between
 from swe.sharing.seeds import derive_seed
 
 Active = dict[int, float]
@@ -24,19 +24,12 @@ Active = dict[int, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dropping(ABC):
+class Dropping(Tagged, ABC):
     """What all samplers have: a layer runs with a probability, independently of the others."""
 
-    kinds: ClassVar[dict[str, type[Dropping]]] = {}
-    kind: ClassVar[str] = ""
     scaled: ClassVar[bool] = False
     """Whether the update h -> f(h) of a layer that runs is divided by its probability: then its
     mean over the draws, h fixed, is that of the whole layer, h + E[g / p] (f(h) - h) = f(h)."""
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if cls.__dict__.get("kind"):
-            Dropping.kinds[cls.kind] = cls
 
     @abstractmethod
     def keep(self, step: int, steps: int, depth: int) -> tuple[float, ...]:

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from swe.base.config import from_dict, require, require_between, require_count, to_dict
+from swe.base.config import Tagged, from_dict, require, require_between, require_count, to_dict
 from swe.base.errors import ConfigError
 from swe.sharing.layout import Layout
 from swe.sharing.triggers import (
@@ -57,23 +57,15 @@ class ScheduleState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
+class Schedule(Tagged):
     """What all schedules have: the sharing unit A of AxB, and how layers start.
 
     A pure state machine: (state, step, correlations) to the next state; ShareThenUnshare acts on
     it. ``start`` and ``validate`` raise ConfigError for a stack or a run that it does not fit.
     """
 
-    kinds: ClassVar[dict[str, type[Schedule]]] = {}
-    kind: ClassVar[str] = ""
-
     unit: int = 1
     """Sharing unit A, in layers; must divide the depth."""
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if cls.__dict__.get("kind"):
-            Schedule.kinds[cls.kind] = cls
 
     @property
     def equal_start(self) -> bool:

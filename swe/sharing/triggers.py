@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from swe.base.config import require_between, require_count
+from swe.base.config import Tagged, require_between, require_count
 
 Memory = tuple[Any, ...]
 """Numbers; () at the start."""
@@ -40,16 +40,8 @@ class Seen(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Trigger(ABC):
+class Trigger(Tagged, ABC):
     """A rule that says when. A subclass with a ``kind`` may end a stage (``Stage.early``)."""
-
-    kinds: ClassVar[dict[str, type[Trigger]]] = {}
-    kind: ClassVar[str] = ""
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if cls.__dict__.get("kind"):
-            Trigger.kinds[cls.kind] = cls
 
     @abstractmethod
     def due(self, clock: Clock, seen: Seen, memory: Memory) -> tuple[Memory, Plan | None]:

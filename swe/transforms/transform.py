@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor
 
+from swe.base.config import Tagged
 from swe.base.errors import ConfigError
 from swe.transforms.anatomy import Anatomy
 from swe.transforms.carry import Carry
@@ -76,25 +77,18 @@ class Made:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Transform(ABC):
+class Transform(Tagged, ABC):
     """A way from one stage's model to the next one's; a subclass with a ``kind`` is a kind of it.
 
     The fields of a kind are its configuration, and a run's that uses it.
     """
 
-    kinds: ClassVar[dict[str, type[Transform]]] = {}
-    kind: ClassVar[str] = ""
     untagged: ClassVar[str] = "growth"
     """Configurations without a kind are of this one."""
     fits: ClassVar[bool] = False
     """Whether it descends on :attr:`Given.loss`."""
     multiplies: ClassVar[bool] = False
     """Whether the old model's matrices are products (``swe.transforms.factors``)."""
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if cls.__dict__.get("kind"):
-            Transform.kinds[cls.kind] = cls
 
     @abstractmethod
     def require(self, old: Anatomy, new: Anatomy, carry: Carry, generator: Generator) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import paper_repro
-from evidence.recorded_times import announced, time_on_record
+from evidence.recorded_times import announced, note_times, time_on_record
 from swe.base.files import read_json, write_json
 from theory.studies.results import RESULTS
 
@@ -53,3 +53,26 @@ def test_the_plan_and_the_help_say_what_is_on_record(capsys: pytest.CaptureFixtu
     assert announced(paper_repro.RECORDS, "smoke", RESULTS, whole=False) == ""
     told = announced(paper_repro.RECORDS, "small", RESULTS, whole=True)
     assert re.fullmatch(r"all verbs took, on .* with \d+ processes: .* s\n", told)
+
+
+def test_some_verbs_alone_leave_the_times_of_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "times.json"
+    path.write_text("torn")
+    note_times(path, {"theory": 20.04, "figures": 3.0}, 2, "a machine")
+    whole = read_json(path)
+    assert (whole["steps"], whole["total"]) == ({"theory": 20.0, "figures": 3.0}, 23.0)
+    note_times(path, {"theory": 0.1, "figures": 4.0, "bert": 5.0}, 2, "a machine")
+    assert read_json(path)["steps"] == {"theory": 20.0, "figures": 4.0, "bert": 5.0}
+    assert read_json(path)["total"] == 29.0
+
+
+@pytest.mark.parametrize("other", [{"jobs": 3}, {"device": "another"}, {"commit": "0" * 40}])
+def test_times_of_elsewhere_are_no_part(tmp_path: Path, other: dict[str, Any]) -> None:
+    path = tmp_path / "times.json"
+    note_times(path, {"theory": 20.0}, 2, "a machine")
+    if "commit" in other:
+        write_json(path, read_json(path) | other)
+    jobs, device = other.get("jobs", 2), other.get("device", "a machine")
+    note_times(path, {"figures": 1.0}, jobs, device)
+    assert read_json(path)["steps"] == {"figures": 1.0}
+    assert read_json(path)["cores"] == jobs

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
 
 import pytest
 
-from swe.base.config import from_dict, to_dict
+from swe.base.config import Tagged, from_dict, to_dict
 from swe.base.errors import ConfigError
 from swe.run.optimizer import OptimizerConfig
 from swe.run.run_config import TrainConfig
@@ -52,3 +53,37 @@ def test_learning_rate_written_out() -> None:
     config = OptimizerConfig(peak_lr=1.0, warmup=2)
     rates = [config.learning_rate(step, 10) for step in range(10)]
     assert rates == [0.5, 1.0, 1.0, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8]
+
+
+class Shape(Tagged):
+    """A union."""
+
+
+class Round(Shape):
+    """No kind of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disc(Round):
+    kind: ClassVar[str] = "disc"
+    radius: float = 1.0
+
+
+class Colour(Tagged):
+    """Another union."""
+
+
+def test_kinds_are_of_their_own_union_alone() -> None:
+    assert Shape.kinds == {"disc": Disc}
+    assert Colour.kinds == {}
+    assert not hasattr(Tagged, "kinds")
+
+
+def test_subclass_without_kind_of_its_own_is_none() -> None:
+    class Wide(Disc):
+        """Inherits its kind's name, which stays the other's."""
+
+    assert (Wide.kind, Shape.kinds) == ("disc", {"disc": Disc})
+    assert from_dict(cast(Any, Shape), {"kind": "disc", "radius": 2}) == Disc(radius=2.0)
+    with pytest.raises(ConfigError, match=r"kind = 'square': must be one of disc"):
+        from_dict(cast(Any, Shape), {"kind": "square"})
