@@ -59,12 +59,18 @@ def table(data: dict[str, Any]) -> str:
             }
         )
     base = data["arms"][data["reference"]]["loss"]["mean"]
+    compared = sum("difference" in entry for entry in data["arms"].values())
+    # Both ends of a 95 % interval leave out one case in forty.
+    chance = (
+        f"Of {compared} arms without any effect {fixed(compared / 40, 1)} would be said to help, "
+        "and as many to hurt, by chance."
+    )
     left = [_title(name, data["arms"][name]) for name in data["order"] if "loss" not in
             data["arms"][name]]  # fmt: skip
     missing = f" Not run: {listing(left)}." if left else ""
     return (
         f"{markdown(HEADINGS, rows)}\n\nThe baseline ends at {fixed(base)} nats.{missing} "
-        f"{setting(data)}"
+        f"{chance} {setting(data)}"
     )
 
 

@@ -36,6 +36,10 @@ def test_a_row_has_ours_beside_what_is_claimed() -> None:
     assert found[7].startswith("50 % of the updates")
     assert "Not run: bert2BERT's AKI, source not charged." in text
     assert cells(text, "baseline")[2:5] == ["—", "5", "reference"]
+    compared = sum("difference" in arm for arm in data["arms"].values())
+    assert (
+        f"Of {compared} arms without any effect {compared / 40:.1f} would be said to help" in text
+    )
 
 
 def test_savings_follow_the_ratio_of_budgets() -> None:
