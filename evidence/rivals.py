@@ -82,6 +82,11 @@ METHODS = {
             paper="Takase and Kiyono, arXiv 2104.06022",
         ),
         Rival(
+            name="cycle-rev",
+            title="always shared in a cycle that turns back (CYCLE (REV))",
+            paper="Takase and Kiyono, arXiv 2104.06022",
+        ),
+        Rival(
             name="sequence",
             title="neighbours shared (SEQUENCE)",
             paper="Takase and Kiyono, arXiv 2104.06022",

@@ -41,6 +41,7 @@ from .sharing.huggingface import share_then_unshare as share_then_unshare
 from .sharing.huggingface import spread_albert as spread_albert
 from .sharing.layout import Layout as Layout
 from .sharing.schedule import AlwaysShared as AlwaysShared
+from .sharing.schedule import CycleReversed as CycleReversed
 from .sharing.schedule import EqualStart as EqualStart
 from .sharing.schedule import NeverShared as NeverShared
 from .sharing.schedule import Schedule as Schedule

@@ -80,15 +80,16 @@ _MAPPING_IN = "albert.encoder.embedding_hidden_mapping_in"
 def family_of(config: BertConfig, layout: Layout) -> Family | None:
     """Return the stock class that computes this model as it is tied; None when there is none.
 
-    None for tied Pre-LN stacks, tied causal ones, and for groups (SWE-M) that ALBERT's rule for its
-    groups does not give; such a model is exported as untied copies (``layout.untie()``).
+    None for tied Pre-LN stacks, tied causal ones, groups (SWE-M) that ALBERT's rule for its groups
+    does not give, and a last repeat that runs backwards (CYCLE (REV)); such a model is exported as
+    untied copies (``layout.untie()``).
     """
     if layout.is_untied:
         return "bert" if config.placement == "post" else "roberta-prelayernorm"
-    rule = albert_groups(layout.repeats, len(layout.groups))
-    if config.placement == "post" and not config.causal and layout.group_of == rule:
-        return "albert"
-    return None
+    forward = layout.group_of == albert_groups(layout.repeats, len(layout.groups))
+    if layout.runs_backwards or not forward:
+        return None
+    return "albert" if config.placement == "post" and not config.causal else None
 
 
 def pad_of(config: BertConfig, pad_id: int) -> int:
@@ -313,10 +314,10 @@ def _require_family(config: BertConfig, layout: Layout, family: Family) -> None:
         require(not config.causal, "family", family, "another: albert has no decoder")
         rule = albert_groups(layout.repeats, len(layout.groups))
         require(
-            layout.group_of == rule,
+            layout.group_of == rule and not layout.runs_backwards,
             "layout",
             str(layout),
-            f"grouped as albert does it: repeats in groups {rule}",
+            f"grouped as albert does it: repeats in groups {rule}, all forward",
         )
 
 

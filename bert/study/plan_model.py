@@ -11,7 +11,14 @@ from dataclasses import dataclass
 
 from bert.model.config import BertConfig
 from swe.sharing.layout import Layout
-from swe.sharing.schedule import Schedule, SweAdaptive, SweFixed, SweMultistage
+from swe.sharing.schedule import (
+    CycleReversed,
+    Schedule,
+    SequenceShared,
+    SweAdaptive,
+    SweFixed,
+    SweMultistage,
+)
 
 FLOAT = 4
 """Bytes of a float32."""
@@ -99,9 +106,9 @@ class Phases:
         """
         if schedule.start(depth).layout.is_untied:
             return cls(0, steps)
-        if isinstance(schedule, SweFixed):
+        if isinstance(schedule, SweFixed | SequenceShared | CycleReversed):
             tau = schedule.tau(steps)
-            return cls(tau, steps - tau)
+            return cls(steps, 0) if tau is None else cls(tau, steps - tau)
         if isinstance(schedule, SweAdaptive | SweMultistage):
             first = min(schedule.patience * schedule.interval, steps)
             return cls(first, 0, steps - first)

@@ -20,6 +20,7 @@ from swe.base.config import require
 from swe.sharing.dropping import LayerDrop, ProgressiveLayerDrop
 from swe.sharing.schedule import (
     AlwaysShared,
+    CycleReversed,
     EqualStart,
     NeverShared,
     SequenceShared,
@@ -136,6 +137,11 @@ def _cycle(room: Room) -> Changes:
     return {"schedule": AlwaysShared(unit=found[0])}
 
 
+def _cycle_reversed(room: Room) -> Changes:
+    """As many distinct layers as the cycle has, the last turn backwards."""
+    return {"schedule": CycleReversed(unit=_cycle(room)["schedule"].unit)}
+
+
 def _sequence(room: Room) -> Changes:
     """As many distinct layers as the cycle has."""
     return {"schedule": SequenceShared(distinct=_cycle(room)["schedule"].unit)}
@@ -174,6 +180,7 @@ METHODS: dict[str, Callable[[Room], Changes]] = {
     "swe-m": lambda room: _adaptive(room, SweMultistage),
     "always-shared": lambda room: {"schedule": AlwaysShared(unit=room.study.unit)},
     "cycle": _cycle,
+    "cycle-rev": _cycle_reversed,
     "sequence": _sequence,
     "similarity": lambda room: {"similarity": LayerSimilarity(strength=STRENGTH)},
     "layer-drop": lambda room: {"dropping": LayerDrop()},

@@ -84,6 +84,7 @@ ARMS: dict[str, Look] = {
     "swe-m": Look("SWE-M", "#CC79A7", "v", (0, (2.5, 1))),
     "always-shared": Look("always shared", "#0072B2", "P", (0, (1, 1))),
     "cycle": Look("CYCLE", "#0072B2", "X", (0, (1, 1))),
+    "cycle-rev": Look("CYCLE (REV)", "#0072B2", "D", (0, (2.5, 1))),
     "sequence": Look("SEQUENCE", "#0072B2", "v", (0, (4, 1, 1, 1))),
     "similarity": Look("similarity penalty", "#56B4E9", "P", (0, (1, 1))),
     "layer-drop": Look("layer drop", "#332288", "o"),

@@ -79,10 +79,16 @@ def require_count(name: str, value: int, low: int = 1, high: int = LARGEST_COUNT
     require(whole and low <= value <= high, name, value, f"an integer, at least {low}{top}")
 
 
+LATER = {"later": True}
+"""Metadata of a field that there was not, once: written where it is not its default, so that what
+does not use it is written as it was."""
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """Turn a configuration dataclass into JSON-able data; a tagged union carries its ``kind``.
 
-    But for the union's ``untagged`` kind, if it has one: the only one that there was, once.
+    But for the union's ``untagged`` kind, if it has one: the only one that there was, once. And
+    but for fields marked as ``LATER`` at their default.
     """
     out: dict[str, Any] = {}
     kind = getattr(type(config), "kind", None)
@@ -90,6 +96,8 @@ def to_dict(config: Any) -> dict[str, Any]:
         out["kind"] = kind
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
+        if field.metadata.get("later") and value == field.default:
+            continue
         if dataclasses.is_dataclass(value):
             value = to_dict(value)
         elif isinstance(value, tuple):

@@ -64,7 +64,7 @@ def gradient_noise(
     """
     require(len(losses) >= 2, "losses", len(losses), "at least 2")
     with stack.layer_leaves() as leaves:
-        space = Space(leaves, stack.layout.unit)
+        space = Space(stack.layout.in_units(leaves), stack.layout.unit)
         like = space.leaves[0]
         # Sums in float32 at least; gradients in half precision are as good as they are.
         kind = torch.promote_types(like.dtype, torch.float32)

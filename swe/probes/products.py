@@ -80,7 +80,7 @@ def hessian(stack: Stack, loss: Callable[[], Tensor], seed: int) -> Iterator[Pro
     """
     layers = nn.ModuleList(stack.layer_modules())
     with untouched(layers), drawing(stack, seed), differentiable(), stack.layer_leaves() as leaves:
-        space = Space(leaves, stack.layout.unit)
+        space = Space(stack.layout.in_units(leaves), stack.layout.unit)
         _require_fine(space.leaves[0])
 
         def value() -> Tensor:

@@ -21,7 +21,8 @@ from swe.sharing.seeds import generator
 
 
 class Space:
-    """Flat vectors over the trainable ``leaves``, one {name: leaf} a layer, ``unit`` a repeat.
+    """Flat vectors over the trainable ``leaves``, one {name: leaf} a layer, ``unit`` a repeat,
+    each in the unit's order (:meth:`swe.sharing.layout.Layout.in_units`).
 
     Raises ConfigError where there is none, or they are sharded or of several devices or types.
     """

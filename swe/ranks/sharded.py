@@ -89,9 +89,10 @@ class Sharded(Parallel):
             {name: _local_gradient(p) for name, p in block.named_parameters() if p.requires_grad}
             for block in blocks
         ]
-        shared = [layer for layer, leaf in enumerate(leaves) if leaf is not None]
-        for position in range(stack.layout.unit):
-            members = [layer for layer in shared if layer % stack.layout.unit == position]
+        layout = stack.layout
+        ordered = layout.in_units(range(layout.depth))
+        for position in range(layout.unit):
+            members = [i for i in ordered[position :: layout.unit] if leaves[i] is not None]
             for name in own[position] if members else ():
                 held = [leaves[layer] or {} for layer in members]
                 found = [leaf[name].grad for leaf in held]
@@ -103,7 +104,7 @@ class Sharded(Parallel):
                     own[layer][name] = part
                     leaf[name].grad = None
         model.zero_grad(set_to_none=True)
-        gram = gram_matrix(own, stack.layout.unit, common=self.world.total)
+        gram = gram_matrix(layout.in_units(own), layout.unit, common=self.world.total)
         return GradientStatistics(gram)
 
     def _slice(self, whole: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from swe.base.lock import exclusive
 from swe.run import checkpoint
 from swe.run.record import earlier_digests
 from swe.run.run_config import TrainConfig, described
-from swe.sharing.schedule import SequenceShared, SweFixed
+from swe.sharing.schedule import CycleReversed, SequenceShared, SweFixed
 
 
 def extended(config: TrainConfig, at: int, steps: int) -> TrainConfig:
@@ -32,10 +32,9 @@ def extended(config: TrainConfig, at: int, steps: int) -> TrainConfig:
     require(0 < at <= config.steps, "at", at, f"in 1..{config.steps}")
     require(not config.stages, "--extend", "a run in stages", "a run of one model from its start")
     schedule = config.schedule
-    if isinstance(schedule, SweFixed):
-        schedule = replace(schedule, until=schedule.tau(config.steps))
-    elif isinstance(schedule, SequenceShared) and schedule.until is not None:
-        schedule = replace(schedule, until=SweFixed(until=schedule.until).tau(config.steps))
+    if isinstance(schedule, SweFixed | SequenceShared | CycleReversed):
+        tau = schedule.tau(config.steps)
+        schedule = schedule if tau is None else replace(schedule, until=tau)
     warmup = config.optimizer.warmup_steps(config.steps)
     return replace(
         config,

@@ -158,11 +158,11 @@ def require_equal_treatment(
     part: Part = None,
 ) -> None:
     """Refuse optimisers or groups that treat layers differently which the schedule may tie."""
-    places = find_places(model, where, schedule.unit, part)
+    layout = schedule.start(depth_of(model, where, schedule.unit, part)).layout
+    places = find_places(model, where, layout.unit, part, last_reversed=layout.last_reversed)
     layers = places.layers
     optimizers = listed(optimizer)
     held = holders(model, optimizers)
-    layout = schedule.start(len(layers)).layout
     for index, owner in enumerate(layout.owner):
         first = dict(layers[layout.owner.index(owner)].named_parameters())
         for name, parameter in layers[index].named_parameters():

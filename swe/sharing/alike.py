@@ -5,8 +5,8 @@ places, the same shapes, dtypes, devices and switches. An attribute that counts 
 ... or any other arithmetic progression, in a number or a text, under any name) is no difference;
 it stays each layer's own. So does what the caller names in ``per_layer``.
 
-Layer i is compared with layer i mod unit, with which it may be tied: layers that alternate are
-alike in a unit of 2.
+A layer is compared with the first one at its place of the unit, with which it may be tied: layers
+that alternate are alike in a unit of 2.
 """
 
 from __future__ import annotations
@@ -17,22 +17,29 @@ from collections.abc import Iterator, Sequence
 from torch import nn
 
 from swe.base.errors import ConfigError
+from swe.sharing.layout import Layout
 from swe.sharing.shapes import same_class
 from swe.sharing.walk import Difference, Walk, kind_of
 from swe.sharing.weights import attributes_of, named
 
 
-def differences(layers: Sequence[nn.Module], unit: int) -> tuple[list[Difference], set[str]]:
-    """Return what differs among layers that may be tied, and the paths of what may.
+def differences(
+    layers: Sequence[nn.Module], layout: Layout, numbers: Sequence[int] = ()
+) -> tuple[list[Difference], set[str]]:
+    """Return what differs among layers that may be tied by ``layout``, and the paths of what may.
 
-    Weights are no difference, nor are values of buffers, hooks and train or eval mode.
+    Weights are no difference, nor are values of buffers, hooks and train or eval mode. ``layers``:
+    one a layer, or one a block; ``numbers``: what they count as, if not as they come.
     """
     found: list[Difference] = []
     own: set[str] = set()
-    for position in range(min(unit, len(layers))):
-        indices = range(position, len(layers), unit)
+    numbers = numbers or range(len(layers))
+    ordered = layout.in_units(range(len(layers)))
+    for position in range(layout.unit):
+        indices = ordered[position :: layout.unit]
         family = [layers[index] for index in indices]
-        walk = Walk(list(indices), [_home(layer) for layer in family])
+        homes = [_home(layer) for layer in family]
+        walk = Walk(indices, homes, [numbers[index] for index in indices])
         trees = [dict(layer.named_modules(remove_duplicate=False)) for layer in family]
         for path in dict.fromkeys(path for tree in trees for path in tree):
             modules = [tree.get(path) for tree in trees]
@@ -80,13 +87,13 @@ def _tensors_agree(walk: Walk, path: str, modules: Sequence[nn.Module]) -> None:
 
 
 def require_known(
-    prefix: str, layers: Sequence[nn.Module], unit: int, asked: Sequence[str]
+    prefix: str, layers: Sequence[nn.Module], layout: Layout, asked: Sequence[str]
 ) -> None:
     """Refuse names of ``per_layer`` or ``ignore`` that no layer has, saying what differs."""
     paths = {path for layer in layers for path in _paths(layer)} if asked else set()
     for name in asked:
         if not any(covers(name, path) for path in paths):
-            told = sorted({difference.path for difference in differences(layers, unit)[0]})
+            told = sorted({difference.path for difference in differences(layers, layout)[0]})
             raise ConfigError(
                 f"per_layer or ignore: no layer of {prefix or 'the list'} has {name!r}; "
                 + (f"what differs: {', '.join(told)}" if told else "nothing differs")
@@ -97,18 +104,19 @@ def require_alike(
     prefix: str,
     names: Sequence[str],
     layers: Sequence[nn.Module],
-    unit: int,
+    layout: Layout,
     *,
     per_layer: Sequence[str] = (),
     ignore: Sequence[str] = (),
+    numbers: Sequence[int] = (),
 ) -> set[str]:
     """Refuse layers that differ in what tied layers must agree in, naming the first difference.
 
     ``per_layer`` and ``ignore`` name attributes or modules of a layer, by their last name
     ("drop_prob") or the whole path in the layer ("attention.drop_prob"). Returns the paths of what
-    differs and stays each layer's own. Raises ConfigError.
+    differs and stays each layer's own. ``numbers`` as in :func:`differences`. Raises ConfigError.
     """
-    found, own = differences(layers, unit)
+    found, own = differences(layers, layout, numbers)
     for difference in found:
         if difference.path.endswith(ONE):
             raise ConfigError(_told(prefix, names, difference) + "; leave layers out by layers=...")

@@ -42,8 +42,8 @@ class Runner(nn.Module):
 
 
 @torch.no_grad()
-def equalise_weights(blocks: Blocks, unit: int) -> None:
-    """Copy weights of the first ``unit`` blocks into every later repeat."""
+def equalise_weights(blocks: Sequence[nn.Module], unit: int) -> None:
+    """Copy weights of the first ``unit`` blocks into every later repeat, in the unit's order."""
     for index, block in enumerate(blocks):
         source = dict(blocks[index % unit].named_parameters())
         for name, parameter in block.named_parameters():
@@ -52,7 +52,7 @@ def equalise_weights(blocks: Blocks, unit: int) -> None:
 
 
 @torch.no_grad()
-def equalise_buffers(blocks: Blocks, unit: int, per_layer: Sequence[str]) -> None:
+def equalise_buffers(blocks: Sequence[nn.Module], unit: int, per_layer: Sequence[str]) -> None:
     """Copy buffers likewise, but for those that ``per_layer`` names."""
     for index, block in enumerate(blocks):
         source = dict(blocks[index % unit].named_buffers())

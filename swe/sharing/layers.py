@@ -98,7 +98,7 @@ class LayerList:
 
     def equalise(self) -> None:
         """Copy the first repeat's weights into every other repeat (equal start)."""
-        equalise_weights(self.blocks, self.layout.unit)
+        equalise_weights(self.layout.in_units(self.blocks), self.layout.unit)
 
     @contextmanager
     def layer_leaves(self) -> Iterator[list[dict[str, Tensor]]]:
@@ -165,7 +165,7 @@ def share_layers(
             f"model: {name or 'it'} is a shared stack already; several lists are tied in one call, "
             "where=[one, other]"
         )
-    places = find_places(model, where, layout.unit, layers)
+    places = find_places(model, where, layout.unit, layers, last_reversed=layout.last_reversed)
     prefix, names, modules = places.prefix, places.names, places.layers
     if len(modules) != layout.depth:
         raise ConfigError(
@@ -173,12 +173,20 @@ def share_layers(
         )
     require_ready(prefix, names, modules)
     full = [places.full(index) for index in range(len(modules))]
-    require_same_shape(modules, layout.unit, full)
-    require_known(prefix, modules, layout.unit, [*per_layer, *ignore])
+    require_same_shape(modules, layout, full)
+    require_known(prefix, modules, layout, [*per_layer, *ignore])
     if not layout.is_untied:
-        require_alike(prefix, names, modules, layout.unit, per_layer=per_layer, ignore=ignore)
+        require_alike(
+            prefix,
+            names,
+            modules,
+            layout,
+            per_layer=per_layer,
+            ignore=ignore,
+            numbers=places.numbers,
+        )
     require_owned(model, prefix, names, modules)
-    present = layout_of(prefix, modules, layout.unit)
+    present = layout_of(prefix, modules, layout)
     if not present.is_untied and not layout.refines(present) and not present.refines(layout):
         raise ConfigError(f"{prefix}: shares as {present}, which cannot become {layout}")
     if equal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from torch import nn
 
@@ -25,7 +26,9 @@ class Places:
     """The layers that are to share, in the order in which they make up units.
 
     Of several lists, repeat r is the r-th unit of the first, then that of the second, and so on:
-    they are one stack whose unit is as many times longer, so that they are untied together.
+    they are one stack whose unit is as many times longer, so that they are untied together. Where
+    the last repeat runs backwards it takes the lists in reverse order: each then runs backwards for
+    itself, and shares with itself.
     """
 
     prefix: str
@@ -34,6 +37,8 @@ class Places:
     """The list, or the model where there are several."""
     names: tuple[str, ...]
     """Names of the layers relative to ``root``, (depth,)."""
+    numbers: tuple[int, ...]
+    """Place of each among those of its own list, (depth,)."""
 
     @property
     def layers(self) -> list[nn.Module]:
@@ -53,15 +58,25 @@ class Places:
         return f"{self.prefix}.{self.names[index]}".lstrip(".")
 
 
-def find_places(model: nn.Module, where: Where, unit: int = 1, layers: Part = None) -> Places:
+def find_places(
+    model: nn.Module,
+    where: Where,
+    unit: int = 1,
+    layers: Part = None,
+    *,
+    last_reversed: bool = False,
+) -> Places:
     """Find the layers at ``where``, which make up units of ``unit`` layers in all.
+
+    ``last_reversed``: the last of which runs backwards (:class:`swe.sharing.layout.Layout`).
 
     Raises ConfigError as :func:`name_of` and :func:`pick`, and for several lists unless they have
     as many layers each and ``unit`` takes them alike.
     """
     if isinstance(where, str | Container):
         prefix, container = name_of(model, where)
-        return Places(prefix, container, pick(prefix, container, _part(layers, prefix)))
+        picked = pick(prefix, container, _part(layers, prefix))
+        return Places(prefix, container, picked, tuple(range(len(picked))))
     if not where:
         raise ConfigError("where: no list of layers is named")
     found = [name_of(model, one) for one in where]
@@ -85,8 +100,13 @@ def find_places(model: nn.Module, where: Where, unit: int = 1, layers: Part = No
             f"unit = {unit}: must take {len(names)} lists alike, and in each a divisor of "
             f"its {depth} layers"
         )
-    order = [own[r + j] for r in range(0, depth, each) for own in names for j in range(each)]
-    return Places("", model, tuple(order))
+    order = [
+        (own[r + j], r + j)
+        for r in range(0, depth, each)
+        for own in (names[::-1] if last_reversed and r + each == depth else names)
+        for j in range(each)
+    ]
+    return Places("", model, tuple(name for name, _ in order), tuple(n for _, n in order))
 
 
 def depth_of(model: nn.Module, where: Where, unit: int = 1, layers: Part = None) -> int:
@@ -141,16 +161,20 @@ def pick(prefix: str, container: Container, layers: Selection) -> tuple[str, ...
     return tuple(names[index] for index in chosen)
 
 
-def layout_of(prefix: str, layers: Sequence[nn.Module], unit: int) -> Layout:
-    """Layout by which the list shares now: repeats of one group hold the same parameters."""
-    repeats = len(layers) // unit
+def layout_of(prefix: str, layers: Sequence[nn.Module], like: Layout) -> Layout:
+    """Layout in units as ``like``'s by which the list shares now.
+
+    Repeats of one group hold the same parameters. Raises ConfigError where there is none.
+    """
     held = [_identity(layer) for layer in layers]
-    cuts = [r for r in range(repeats - 1) if held[r * unit] != held[(r + 1) * unit]]
-    layout = Layout.tied(len(layers), unit).split(cuts)
+    first_of = like.in_units(held)[:: like.unit]
+    cuts = [r for r, (one, other) in enumerate(pairwise(first_of)) if one != other]
+    layout = Layout.tied(like.depth, like.unit, last_reversed=like.last_reversed).split(cuts)
     first: dict[tuple[int, ...], int] = {}
     owner = tuple(first.setdefault(key, len(first)) for key in held)
     if owner != layout.owner:
-        raise ConfigError(f"{prefix}: layers repeat as {owner}, not in units of {unit}")
+        last = ", the last one reversed" if like.last_reversed else ""
+        raise ConfigError(f"{prefix}: layers repeat as {owner}, not in units of {like.unit}{last}")
     return layout
 
 

@@ -157,30 +157,15 @@ class AlwaysShared(Schedule):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SequenceShared(Schedule):
-    """Neighbours share: ``distinct`` runs of as many repeats each, to the end or until an update.
+class _UntiedOnce(Schedule):
+    """Common fields of the schedules that share as others do, to the end or until an update."""
 
-    SEQUENCE of the paper, 1 1 2 2 3 3 for 3 of 6 layers. Its CYCLE, 1 2 3 1 2 3, is AxB and so
-    ``AlwaysShared(unit=3)``; its CYCLE (REV), 1 2 3 3 2 1, is no contiguous partition of repeats,
-    which a :class:`Layout` is, and is not here. ConfigError at ``start`` where ``distinct`` does
-    not divide the repeats. Source: Takase and Kiyono, arXiv 2104.06022.
-    """
-
-    kind: ClassVar[str] = "sequence-shared"
-
-    distinct: int = 2
-    """Runs of neighbours that share; of layers, or of units where ``unit`` is more than 1."""
     until: int | float | None = None
     """Update that unties everything, as :class:`SweFixed` has it; None: never."""
 
-    def start(self, depth: int) -> ScheduleState:
-        """Runs of equal length."""
-        repeats = Layout.tied(depth, self.unit).repeats
-        require_count("distinct", self.distinct, 1, repeats)
-        allowed = f"a divisor of the {repeats} repeats"
-        require(repeats % self.distinct == 0, "distinct", self.distinct, allowed)
-        sizes = (repeats // self.distinct,) * self.distinct
-        return ScheduleState(Layout(depth, self.unit, sizes))
+    def tau(self, steps: int) -> int | None:
+        """Return that update in a run of ``steps`` updates; None: never."""
+        return None if self.until is None else update_of(self.until, steps)
 
     def validate(self, depth: int, steps: int) -> None:
         """Also refuse a tau outside 1..steps-1."""
@@ -192,6 +177,51 @@ class SequenceShared(Schedule):
     def trigger(self) -> Trigger | None:
         """At tau, if there is one."""
         return None if self.until is None else At(self.until)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceShared(_UntiedOnce):
+    """Neighbours share: ``distinct`` runs of as many repeats each, to the end or until an update.
+
+    SEQUENCE of the paper, 1 1 2 2 3 3 for 3 of 6 layers. Its CYCLE, 1 2 3 1 2 3, is AxB and so
+    ``AlwaysShared(unit=3)``; its CYCLE (REV) is :class:`CycleReversed`. ConfigError at ``start``
+    where ``distinct`` does not divide the repeats. Source: Takase and Kiyono, arXiv 2104.06022.
+    """
+
+    kind: ClassVar[str] = "sequence-shared"
+
+    distinct: int = 2
+    """Runs of neighbours that share; of layers, or of units where ``unit`` is more than 1."""
+
+    def start(self, depth: int) -> ScheduleState:
+        """Runs of equal length."""
+        repeats = Layout.tied(depth, self.unit).repeats
+        require_count("distinct", self.distinct, 1, repeats)
+        allowed = f"a divisor of the {repeats} repeats"
+        require(repeats % self.distinct == 0, "distinct", self.distinct, allowed)
+        sizes = (repeats // self.distinct,) * self.distinct
+        return ScheduleState(Layout(depth, self.unit, sizes))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CycleReversed(_UntiedOnce):
+    """A cycle of ``unit`` layers whose last turn runs backwards, to the end or until an update.
+
+    CYCLE (REV) of the paper: 1 2 3 3 2 1 for 3 of 6 layers, 1 2 3 1 2 3 3 2 1 for 3 of 9: the last
+    two turns mirror one another. Its code also takes depths that are no multiple; here ConfigError
+    at ``start`` where ``unit`` does not divide the depth, or there is nothing to turn round: a unit
+    of 1, or one turn. Source: Takase and Kiyono, arXiv 2104.06022, and their public code.
+    """
+
+    kind: ClassVar[str] = "cycle-reversed"
+
+    unit: int = 2
+    """Distinct layers; must divide the depth, and be more than 1 and less than it."""
+
+    def start(self, depth: int) -> ScheduleState:
+        """All turns share, the last one in reverse order."""
+        require_count("unit", self.unit, 2, max(2, depth // 2))
+        return ScheduleState(Layout.tied(depth, self.unit, last_reversed=True))
 
 
 @dataclass(frozen=True, kw_only=True)

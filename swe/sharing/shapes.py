@@ -8,22 +8,25 @@ import torch
 from torch import nn
 
 from swe.base.errors import ConfigError
+from swe.sharing.layout import Layout
 
 Shape = tuple[tuple[int, ...], torch.dtype]
 
 
 def require_same_shape(
-    modules: Sequence[nn.Module], unit: int = 1, names: Sequence[str] = ()
+    modules: Sequence[nn.Module], layout: Layout, names: Sequence[str] = ()
 ) -> None:
-    """Refuse modules of different type or parameter shapes at one position of the unit.
+    """Refuse modules of different type or parameter shapes at one position of the layout's unit.
 
-    ``names``: what to call them in the refusal, ``modules[0]`` and so on where none are given.
+    ``modules``: one a layer, or one a block. ``names``: what to call them in the refusal,
+    ``modules[0]`` and so on where none are given.
     """
     if not modules:
         raise ConfigError("modules: none given, at least one is needed")
     names = names or [f"modules[{index}]" for index in range(len(modules))]
-    for index, module in enumerate(modules):
-        first, here, there = modules[index % unit], names[index], names[index % unit]
+    ordered = layout.in_units(list(zip(names, modules, strict=True)))
+    for index, (here, module) in enumerate(ordered):
+        there, first = ordered[index % layout.unit]
         if not same_class(type(module), type(first)):
             raise ConfigError(
                 f"{here} is a {type(module).__name__}, {there} a {type(first).__name__}: tied "

@@ -96,8 +96,8 @@ class SharedStack(nn.Module):
                 f"modules: {len(given)} given; layout {layout} takes {layout.depth} (one a layer) "
                 f"or {layout.block_count} (one a block)"
             )
-        require_same_shape(given, layout.unit)
-        require_known("modules", given, layout.unit, [*per_layer, *ignore])
+        require_same_shape(given, layout)
+        require_known("modules", given, layout, [*per_layer, *ignore])
         self.per_layer, self.ignore = tuple(per_layer), tuple(ignore)
         self._own: OwnModules | None = None
         self.blocks = nn.ModuleList(blocks)
@@ -195,7 +195,7 @@ class SharedStack(nn.Module):
         if len({id(module) for module in given}) == layout.depth:
             names = [str(index) for index in range(layout.depth)]
             kept = require_alike(
-                "modules", names, given, layout.unit, per_layer=self.per_layer, ignore=self.ignore
+                "modules", names, given, layout, per_layer=self.per_layer, ignore=self.ignore
             )
             buffers = [name for name, _ in given[0].named_buffers()]
             kept |= {n for n in buffers if any(covers(asked, n) for asked in self.per_layer)}
@@ -260,8 +260,9 @@ class SharedStack(nn.Module):
 
         Buffers that ``per_layer`` names stay as they are.
         """
-        equalise_weights(self.blocks, self.layout.unit)
-        equalise_buffers(self.blocks, self.layout.unit, self.per_layer)
+        blocks = self.layout.in_units(list(self.blocks))
+        equalise_weights(blocks, self.layout.unit)
+        equalise_buffers(blocks, self.layout.unit, self.per_layer)
 
     @contextmanager
     def layer_leaves(self) -> Iterator[list[dict[str, Tensor]]]:

@@ -119,7 +119,8 @@ def probe(
             {name: next(gradients) for name, t in layer.items() if t.requires_grad}
             for layer in leaves
         ]
-    gram = gram_matrix(own, stack.layout.unit, average=average, common=common)
+    layout = stack.layout
+    gram = gram_matrix(layout.in_units(own), layout.unit, average=average, common=common)
     return GradientStatistics(gram)
 
 
@@ -132,7 +133,8 @@ def gram_matrix(
 ) -> tuple[tuple[float, ...], ...]:
     """Inner products between repeats of the layers' gradients; a missing gradient counts as zero.
 
-    ``layers``: one {name: gradient} a layer; ``unit`` consecutive layers make one repeat.
+    ``layers``: one {name: gradient} a layer; ``unit`` consecutive layers make one repeat, each in
+    the unit's order (:meth:`swe.sharing.layout.Layout.in_units`).
     ``average`` is applied to all repeats' gradients of one parameter, (B, n), at a time, so that
     no more than that is held twice; ``common`` to the finished (B, B) matrix.
     """
@@ -168,13 +170,10 @@ def weight_energies(stack: Stack, over_ranks: Reduce = identity) -> dict[str, fl
     the deviation is exactly 0 while all repeats share.
     """
     unit, repeats = stack.layout.unit, stack.layout.repeats
-    owner = stack.layout.owner
+    owner = stack.layout.in_units(stack.layout.owner)
     common, deviation = 0.0, 0.0
     for position in range(unit):
-        blocks = [
-            dict(stack.blocks[owner[r * unit + position]].named_parameters())
-            for r in range(repeats)
-        ]
+        blocks = [dict(stack.blocks[block].named_parameters()) for block in owner[position::unit]]
         for name in blocks[0]:
             weights = torch.stack([local(b[name]) for b in blocks]).double()
             mean = weights.mean(0)

@@ -9,7 +9,6 @@ import types
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -40,6 +39,8 @@ class Walk:
     indices: Sequence[int]
     homes: Sequence[dict[int, str]]
     """For each layer {id of a module or tensor of it: its name in the layer}."""
+    numbers: Sequence[int]
+    """What each layer counts as: where a stack that turns back has them, no arithmetic series."""
     found: list[Difference] = field(default_factory=list)
     own: set[str] = field(default_factory=set)
     """Paths of what may differ: numbers of layers, tensors that a module keeps beside buffers."""
@@ -82,7 +83,7 @@ class Walk:
             self._within(path, values, depth)
 
     def _plain(self, path: str, values: Sequence[Any]) -> None:
-        if counts(values):
+        if counts(values, self.numbers):
             self.own.add(path)
         else:
             self._each(path, values, [_equal(value, values[0]) for value in values])
@@ -163,17 +164,23 @@ def _content(cell: types.CellType) -> Any:
         return None
 
 
-def counts(values: Sequence[Any]) -> bool:
-    """Whether the values number their layers: texts or integers in arithmetic progression."""
-    if all(type(value) is int for value in values):
-        steps = {after - before for before, after in pairwise(values)}
-        return len(steps) == 1 and steps != {0}
+def counts(values: Sequence[Any], numbers: Sequence[int] = ()) -> bool:
+    """Whether the values number their layers: texts or integers in arithmetic progression.
+
+    Of layers 0, 1, 2, ..., or those of ``numbers``: integers a + b times the layer's, b not 0.
+    """
+    numbers = numbers or range(len(values))
+    if len(values) > 1 and all(type(value) is int for value in values):
+        run, rise = numbers[1] - numbers[0], values[1] - values[0]
+        pairs = zip(values, numbers, strict=True)
+        on_line = all((v - values[0]) * run == (n - numbers[0]) * rise for v, n in pairs)
+        return on_line and rise != 0
     if not all(isinstance(value, str) for value in values):
         return False
     if len({NUMBER.sub("#", value) for value in values}) != 1:
         return False
     columns = zip(*([int(n) for n in NUMBER.findall(value)] for value in values), strict=True)
-    return all(len(set(column)) == 1 or counts(column) for column in columns)
+    return all(len(set(column)) == 1 or counts(column, numbers) for column in columns)
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -8,11 +8,11 @@ Devlin et al. use. Lengths are theirs too: 128 on GLUE, 384 with a stride of 128
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from bert.finetune.data.tasks import GLUE
-from swe.base.config import require, require_between, require_count
+from swe.base.config import LATER, require, require_between, require_count
 from swe.run.optimizer import OptimizerConfig
 from swe.run.run_config import TrainConfig
 from swe.sharing.layout import Layout
@@ -36,10 +36,13 @@ class Held(Schedule):
 
     groups: tuple[int, ...]
     """Sizes, in repeats, of the groups that share (see swe.sharing.layout.Layout)."""
+    last_reversed: bool = field(default=False, metadata=LATER)
+    """Whether the last repeat runs its unit backwards."""
 
     def start(self, depth: int) -> ScheduleState:
         """Begin, and stay, in that layout."""
-        return ScheduleState(Layout(depth, self.unit, tuple(self.groups)))
+        layout = Layout(depth, self.unit, tuple(self.groups), self.last_reversed)
+        return ScheduleState(layout)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +110,12 @@ class FinetuneConfig:
         steps = self.steps(examples)
         if self.tying == "untie":
             layout = layout.untie()
+        held = Held(unit=layout.unit, groups=layout.groups, last_reversed=layout.last_reversed)
         each = math.ceil(steps / max(1.0, self.epochs))
         return TrainConfig(
             steps=steps,
             seed=seed,
-            schedule=Held(unit=layout.unit, groups=layout.groups),
+            schedule=held,
             optimizer=OptimizerConfig(peak_lr=rate, warmup=self.warmup),
             precision=self.precision,
             log_interval=max(1, steps // 50),

@@ -56,6 +56,9 @@ def test_the_recipe_is_the_papers() -> None:
     assert rates.index(max(rates)) == 33, "34 updates of warm-up, 10 %"
     assert rates[-1] == pytest.approx(5e-5 / (343 - 34))
     assert from_dict(Schedule, to_dict(train.schedule)) == Held(groups=(1,) * 12)
+    assert to_dict(train.schedule).keys() == {"kind", "unit", "groups"}, "as it was written"
+    turned = Layout.tied(12, 3, last_reversed=True)
+    assert recipe.train_config(5e-5, 1, 3668, turned).schedule.start(12).layout == turned
 
 
 @pytest.mark.parametrize(

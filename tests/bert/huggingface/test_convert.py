@@ -88,6 +88,10 @@ def test_which_class_holds_which_model() -> None:
     assert family_of(post, Layout.tied(6, 3)) == "albert"
     assert family_of(post, Layout(6, 1, (3, 3))) == "albert"
     assert family_of(post, Layout(6, 1, (1, 5))) is None
+    turned = Layout.tied(6, 2, last_reversed=True)
+    assert family_of(post, turned) is None, "ALBERT runs its groups forward"
+    assert family_of(post, Layout(6, 2, (1, 2), last_reversed=True)) is None
+    assert family_of(post, turned.untie()) == "bert"
     # ALBERT's rule with unequal groups, written out: floor(i / 2.5).
     assert albert_groups(5, 2) == (0, 0, 0, 1, 1)
     assert family_of(replace(post, layers=5), Layout(5, 1, (3, 2))) == "albert"

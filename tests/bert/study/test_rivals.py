@@ -162,6 +162,21 @@ def test_a_source_not_charged_is_the_same_source() -> None:
     ]  # fmt: skip
 
 
+def test_three_patterns_of_three_distinct_layers() -> None:
+    """Takase and Kiyono's figure, to the end of the run."""
+    found = arms(SMALL)
+    owners = {
+        name: found[name].schedule.start(6).layout.owner
+        for name in ("cycle", "cycle-rev", "sequence")
+    }
+    assert owners == {
+        "cycle": (0, 1, 2, 0, 1, 2),
+        "cycle-rev": (0, 1, 2, 2, 1, 0),
+        "sequence": (0, 0, 1, 1, 2, 2),
+    }
+    assert all(found[name].schedule.trigger is None for name in owners)
+
+
 def small_model(stage: Stage) -> tuple[int, int | None, str, str]:
     """A stage's layers and units, and how it grows in both."""
     assert isinstance(stage.growth, Growth)

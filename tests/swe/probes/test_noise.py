@@ -32,9 +32,11 @@ def linear_losses(model: Net, slopes: Tensor) -> list[Callable[[], Tensor]]:
     return [partial(lambda slope: model(empty) @ slope, slope) for slope in slopes]
 
 
-def truth(unit: int) -> dict[str, float]:
-    """Of the population, by means over repeats written out."""
-    g = POPULATION.numpy().reshape(4, DEPTH // unit, unit * EACH)
+def truth(unit: int, *, turned: bool = False) -> dict[str, float]:
+    """Of the population, by means over repeats written out; ``turned``: layers 0 1 3 2."""
+    order = [0, 1, 3, 2] if turned else [0, 1, 2, 3]
+    layers = POPULATION.numpy().reshape(4, DEPTH, EACH)[:, order]
+    g = layers.reshape(4, DEPTH // unit, unit * EACH)
     mean_over = np.broadcast_to(g.mean(1, keepdims=True), g.shape)
     middle, middle_mean = g.mean(0), mean_over.mean(0)
     square, common = (middle**2).sum(), (middle_mean**2).sum()
@@ -49,8 +51,16 @@ def truth(unit: int) -> dict[str, float]:
     }
 
 
+LAYOUTS = [
+    Layout.tied(4),
+    Layout.untied(4),
+    Layout.tied(4, 2),
+    Layout.tied(4, 2, last_reversed=True),
+]
+
+
 @pytest.mark.parametrize("kind", ["stack", "list"])
-@pytest.mark.parametrize("layout", [Layout.tied(4), Layout.untied(4), Layout.tied(4, 2)], ids=str)
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 @pytest.mark.parametrize("batches", [2, 3])
 def test_the_mean_over_all_draws_is_the_truth(batches: int, layout: Layout, kind: Kind) -> None:
     """Every way to draw the batches, with replacement: each is as likely as any other."""
@@ -61,7 +71,7 @@ def test_the_mean_over_all_draws_is_the_truth(batches: int, layout: Layout, kind
         for draw in itertools.product(losses, repeat=batches)
     ]
     assert len(found) == 4**batches
-    expected = truth(layout.unit)
+    expected = truth(layout.unit, turned=layout.last_reversed)
     for name in ("mean_square", "noise", "noise_mean", "noise_deviation"):
         mean = math.fsum(getattr(one, name) for one in found) / len(found)
         assert mean == pytest.approx(expected[name]), name

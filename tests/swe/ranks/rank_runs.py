@@ -29,7 +29,7 @@ from swe.run.speed import SpeedConfig
 from swe.run.task import Batch
 from swe.sharing.dropping import ProgressiveLayerDrop
 from swe.sharing.placement import Mode
-from swe.sharing.schedule import AlwaysShared, SweAdaptive, SweFixed, SweMultistage
+from swe.sharing.schedule import AlwaysShared, CycleReversed, SweAdaptive, SweFixed, SweMultistage
 from swe.sharing.share_then_unshare import prepare
 from swe.sharing.similarity import LayerSimilarity
 from swe.sharing.stack import find_stack
@@ -61,6 +61,7 @@ BASE = TrainConfig(
 CONFIGS = {
     "swe-f": BASE,
     "swe-f-units": replace(BASE, schedule=SweFixed(until=5, unit=2), moments="rescale"),
+    "cycle-rev": replace(BASE, schedule=CycleReversed(until=5), moments="rescale"),
     "swe-a": replace(BASE, schedule=SweAdaptive(rho=1.0, interval=3, patience=2)),
     "swe-m": replace(BASE, schedule=SweMultistage(rho=0.85, interval=2)),
     "swe-m-sum": replace(

@@ -51,7 +51,7 @@ def test_the_schedules_acted_where_they_should(rank_runs: Path) -> None:
         name: [event["step"] for event in read_lines(rank_runs / f"1-none-{name}" / "events.jsonl")]
         for name in CONFIGS
     }
-    assert steps["swe-f"] == steps["swe-f-units"] == [5]
+    assert steps["swe-f"] == steps["swe-f-units"] == steps["cycle-rev"] == [5]
     assert steps["swe-a"] == [6]
     assert steps["swe-m"] == [4, 6], "SWE-M must pass through a partial split"
 

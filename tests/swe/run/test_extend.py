@@ -17,7 +17,7 @@ from swe.run.extend import extend, extended
 from swe.run.loop import train
 from swe.run.optimizer import OptimizerConfig
 from swe.run.run_config import TrainConfig, described
-from swe.sharing.schedule import SequenceShared, SweFixed
+from swe.sharing.schedule import CycleReversed, SequenceShared, SweFixed
 from tests.swe.run import crash
 
 FIXED = replace(crash.SPLITTING, schedule=SweFixed(until=0.5))
@@ -70,8 +70,10 @@ def test_extended_twice() -> None:
     assert "extended_at" not in described(FIXED), "older folders do not have it"
 
 
-@pytest.mark.parametrize("kind", [SweFixed, SequenceShared])
-def test_tau_stays_the_update_that_it_was(kind: type[SweFixed] | type[SequenceShared]) -> None:
+@pytest.mark.parametrize("kind", [SweFixed, SequenceShared, CycleReversed])
+def test_tau_stays_the_update_that_it_was(
+    kind: type[SweFixed] | type[SequenceShared] | type[CycleReversed],
+) -> None:
     for until in (0.25, 6):
         longer = extended(replace(FIXED, schedule=kind(until=until)), 24, 60)
         assert longer.schedule == kind(until=6)

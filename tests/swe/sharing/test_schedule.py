@@ -13,6 +13,7 @@ from swe.base.config import from_dict, to_dict
 from swe.base.errors import ConfigError
 from swe.sharing.schedule import (
     AlwaysShared,
+    CycleReversed,
     EqualStart,
     NeverShared,
     Schedule,
@@ -53,22 +54,33 @@ def test_sequence_and_cycle_owners_written_out() -> None:
     owners: dict[tuple[int, ...], Schedule] = {
         (0, 0, 1, 1, 2, 2): SequenceShared(distinct=3),
         (0, 1, 2, 0, 1, 2): AlwaysShared(unit=3),
+        (0, 1, 2, 2, 1, 0): CycleReversed(unit=3),
+        (0, 1, 0, 1, 1, 0): CycleReversed(),
         (0, 0, 0, 1, 1, 1): SequenceShared(),
         (0, 0, 0, 0, 0, 0): SequenceShared(distinct=1),
         (0, 1, 2, 3, 4, 5): SequenceShared(distinct=6),
     }
     for owner, schedule in owners.items():
         assert schedule.start(6).layout.owner == owner
+    turned = CycleReversed(unit=3).start(9).layout
+    assert turned.owner == (0, 1, 2, 0, 1, 2, 2, 1, 0)
+    assert turned.untie().owner == tuple(range(9))
     assert SequenceShared(unit=2).start(8).layout.owner == (0, 1, 0, 1, 2, 3, 2, 3)
 
 
-def test_sequence_unties_at_tau_or_never() -> None:
-    tied = "1x(2+2)"
-    assert set(layouts(SequenceShared(), 4, 10, {})) == {tied}
+@pytest.mark.parametrize(
+    ("kind", "tied"), [(SequenceShared, "1x(2+2)"), (CycleReversed, "2x2 (rev)")]
+)
+def test_sequence_unties_at_tau_or_never(
+    kind: type[SequenceShared] | type[CycleReversed], tied: str
+) -> None:
+    assert set(layouts(kind(), 4, 10, {})) == {tied}
+    assert kind().tau(10) is None
     for until in (3, 0.3):
-        sequence = SequenceShared(until=until)
-        assert layouts(sequence, 4, 10, {}) == [tied] * 3 + ["4x1"] * 7
-        assert from_dict(Schedule, to_dict(sequence)) == sequence
+        schedule = kind(until=until)
+        assert schedule.tau(10) == 3
+        assert layouts(schedule, 4, 10, {}) == [tied] * 3 + ["4x1"] * 7
+        assert from_dict(Schedule, to_dict(schedule)) == schedule
 
 
 def test_adaptive_needs_a_low_majority_three_times_in_a_row() -> None:
@@ -123,6 +135,9 @@ def test_undefined_correlation_never_unties() -> None:
         (SweMultistage(interval=1, patience=0), r"patience = 0"),
         (SequenceShared(distinct=3), r"distinct = 3: must be a divisor of the 4 repeats"),
         (SequenceShared(distinct=3, unit=2), r"distinct = 3: must be an integer, .* at most 2"),
+        (CycleReversed(unit=1), r"unit = 1: must be an integer, at least 2 and at most 2"),
+        (CycleReversed(unit=4), r"unit = 4: must be an integer, at least 2 and at most 2"),
+        (CycleReversed(until=10), r"until = 10: must be a step in 1..9"),
         (SequenceShared(until=10), r"until = 10: must be a step in 1..9 or a fraction in \(0, 1\)"),
     ],
 )

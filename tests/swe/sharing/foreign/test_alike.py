@@ -131,7 +131,8 @@ def same_settings(index: int, layer: Any) -> None:
 
 @pytest.mark.parametrize("change", [lock, nan, numbered, own_parts, same_settings])
 def test_no_difference_is_seen_where_there_is_none(change: Callable[[int, Any], None]) -> None:
-    assert differences(list(built(change).layers), 1)[0] == []
+    layers = list(built(change).layers)
+    assert differences(layers, Layout.tied(len(layers)))[0] == []
     share(built(change), "layers", SweFixed(until=2))
 
 
@@ -142,6 +143,10 @@ def test_what_counts_is_arithmetic(first: int, step: int, count: int) -> None:
     assert counts([f"layer {abs(n)}" for n in range(count)])
     if count > 2:
         assert not counts([*numbers[:-1], numbers[-1] + 1])
+    turned = [*range(0, 3 * count, 3), 3 * count + 1]
+    counted = [first + step * number for number in turned]
+    assert counts(counted, turned) == (step != 0)
+    assert not counts(counted)
 
 
 def test_what_is_kept_per_layer_must_be_there() -> None:
