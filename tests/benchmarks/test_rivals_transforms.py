@@ -37,9 +37,11 @@ def test_a_dense_map_costs_its_products(name: str) -> None:
     assert least < found["product_flops"] < 1.02 * least, "and the mixing of layers, and vectors"
 
 
-def test_the_record_has_all_but_dense_maps_within_the_goals() -> None:
+def test_the_record_has_all_within_a_layer_of_memory() -> None:
+    """And within two seconds all but dense maps, whose products alone take longer."""
     found = read_json(RECORD)["transforms"]
     assert found.keys() == cases().keys()
     for name, row in found.items():
-        within = row["seconds"] < 2 and row["beyond_bytes"] <= row["layer_bytes"]
-        assert within != (name in DENSE), name
+        assert row["beyond_bytes"] <= row["layer_bytes"], name
+        assert (row["seconds"] < 2) != (name in DENSE), name
+        assert (row["product_seconds"] > 2) == (name in DENSE), name
