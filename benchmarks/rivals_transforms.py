@@ -4,7 +4,9 @@ Weights and both of Adam's moments, float32, as a run hands them over in mid-run
 6 x 768, wider from 12 x 384, both from 6 x 384. A fitted map is applied as it starts: its fit is
 training, which a run charges. Each case runs in a process of its own, on one thread, whose
 processor time ``seconds`` is; memory is resident memory, sampled every millisecond, beyond what
-there was before, the source included. Linux:
+there was before, the source included. ``product_flops`` are those of a case's matrix products, from
+a second run, and ``product_seconds`` what they take at the rate of one large product, timed in the
+same process: no way to apply a dense map takes less. Linux:
 
     python -m benchmarks.rivals_transforms --out records/transforms.json
 """
@@ -22,6 +24,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.memory import bytes_of, resident
 from bert.model.anatomy import bert_anatomy
@@ -115,6 +118,18 @@ class Peak:
             self.bytes = max(self.bytes, resident() - self._before)
 
 
+def rate() -> float:
+    """FLOPs a second of float32 matrix products that stay in the caches, on the threads set."""
+    rows, inner, columns, times = 1024, 384, 768, 50
+    one, other = torch.randn(rows, inner), torch.randn(inner, columns)
+    out = torch.empty(rows, columns)
+    torch.mm(one, other, out=out)
+    begun = time.thread_time()
+    for _ in range(times):
+        torch.mm(one, other, out=out)
+    return times * 2 * rows * inner * columns / (time.thread_time() - begun)
+
+
 def sizes(source: str, target: str) -> tuple[BertConfig, BertConfig]:
     """Both shapes, heads of equal width."""
     small, large = named_config(source), named_config(target)
@@ -159,12 +174,19 @@ def measure(name: str, target: str) -> dict[str, Any]:
     layer = sum(given.shapes[new.name(0, own)].numel() for own in new.layer)
     new_ones = tensors(made.weights, made.states)
     fresh = bytes_of(new_ones[one] for one in new_ones.keys() - tensors(weights, states).keys())
+    target_bytes = bytes_of(new_ones.values())
+    del made, new_ones
+    with FlopCounterMode(display=False) as counter:
+        work(given)
+    flops = float(counter.get_total_flops())
     return {
         "source": f"{small.layers}x{small.hidden}",
         "seconds": seconds,
         "wall_seconds": wall,
         "source_bytes": bytes_of(tensors(weights, states).values()),
-        "target_bytes": bytes_of(new_ones.values()),
+        "product_flops": flops,
+        "product_seconds": flops / rate(),
+        "target_bytes": target_bytes,
         "peak_bytes": peak.bytes,
         "beyond_bytes": peak.bytes - fresh,
         "layer_bytes": 3 * 4 * layer,
@@ -177,13 +199,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     found = {}
+    environment = host()  # before the record itself is a change to the tree
     for name in cases():
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             found[name] = pool.apply(measure, (name, TARGET))
         row = found[name]
         beyond, layer = (row[key] / 2**20 for key in ("beyond_bytes", "layer_bytes"))
-        print(f"{name}: {row['seconds']:.2f} s, {beyond:.0f} MiB beyond, a layer has {layer:.0f}")
-        write_json(given.out, {"environment": host(), "target": TARGET, "transforms": found})
+        products = f"{row['seconds']:.2f} s ({row['product_seconds']:.2f} of products)"
+        print(f"{name}: {products}, {beyond:.0f} MiB beyond, a layer has {layer:.0f}")
+        write_json(given.out, {"environment": environment, "target": TARGET, "transforms": found})
 
 
 if __name__ == "__main__":

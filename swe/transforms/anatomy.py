@@ -81,6 +81,11 @@ class Anatomy:
         """Full name of a layer's parameter."""
         return f"{self.stack}.{layer}.{name}"
 
+    def entries(self, axis: Axis) -> int:
+        """Length of an axis that lies in a space."""
+        assert axis.space is not None
+        return self.widths[axis.space] * axis.each * axis.blocks
+
     def parameters(self) -> Iterator[tuple[str, int | None, str, tuple[Axis, ...]]]:
         """Yield (full name, layer or None, name in it, axes) of every parameter."""
         for name, axes in self.rest.items():

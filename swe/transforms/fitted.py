@@ -64,12 +64,10 @@ class Fitted(Transform):
 
 def mapped(learned: Learned, given: Given, *, flops: float = 0.0) -> Made:
     """Return what a map, as it now is, makes of a model."""
-    with torch.no_grad():
-        made = learned.weights(given.weights)
-        # Layers may be views of one tensor, which is gone when the last of them is.
-        weights = {name: made.pop(name).cpu().clone() for name in list(made)}
+    made = learned.made(given.weights)
+    weights = {name: made.pop(name).cpu() for name in list(made)}
     learned.cpu()
-    # Lines of a dense map take a factorisation each: only where moments are mapped by them.
+    # A dense map's dual takes a factorisation: only where moments are mapped by it.
     moved = given.carry != "reset" and bool(given.states)
     states = learned.moments(given.states, given.carry) if moved else {}
     return Made(weights=weights, states=states, why_not=WHY_NOT, flops=flops)

@@ -25,8 +25,9 @@ from swe.base.config import require_between, require_count
 from swe.base.errors import NonFiniteLossError
 from swe.sharing.seeds import apart
 from swe.transforms.anatomy import Anatomy, require_growth
-from swe.transforms.carry import Carry, grown_state
+from swe.transforms.carry import Carry, grown_state, power_of
 from swe.transforms.growth import Grown
+from swe.transforms.kronecker import Held, Kind
 from swe.transforms.maps import Line
 from swe.transforms.transform import Loss, States
 
@@ -54,9 +55,50 @@ class Learned(nn.Module, ABC):
     def lines(self) -> dict[str, Line]:
         """Return the map as it now is, a line a parameter of the large model."""
 
+    @abstractmethod
+    def parents(self) -> dict[str, tuple[str, ...]]:
+        """Return what each parameter that :meth:`applied` makes is a sum of, as in its line.
+
+        None (an empty tuple) where all of its terms are multiplied by 0.
+        """
+
+    @abstractmethod
+    def applied(
+        self, source: Mapping[str, Tensor], kind: Kind = 0, held: Held | None = None
+    ) -> dict[str, Tensor]:
+        """Return what the map as it now is makes of weights or moments, without its other pieces.
+
+        No two share memory, with one another or with the source; without gradients, at fewest
+        FLOPs, with less than a layer of the large model held beside them. What has a parent that
+        ``source`` lacks is left out. ``held``: duals, kept for the next kind.
+        """
+
+    def pieces(self) -> tuple[Learned, ...]:
+        """Return the maps that it consists of: duals of one are dropped before the next one's."""
+        return (self,)
+
+    def made(self, source: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the large model's weights as :meth:`weights` does, by :meth:`applied`."""
+        return {name: one for piece in self.pieces() for name, one in piece.applied(source).items()}
+
     def moments(self, states: States, carry: Carry) -> dict[str, dict[str, Any]]:
-        """Return the optimiser's state of the large model, as ``swe.transforms.carry`` does."""
-        return grown_state(self.lines(), states, carry)
+        """Return the optimiser's state of the large model, as ``swe.transforms.carry`` does.
+
+        Of parameters all of whose parents have one by :meth:`applied`; of others by their lines.
+        """
+        if carry != "mapped":
+            return {} if carry == "reset" else grown_state(self.lines(), states, carry)
+        made: dict[str, dict[str, Any]] = {}
+        partly: set[str] = set()
+        for piece in self.pieces():
+            parents = piece.parents()
+            whole = {new: own for new, own in parents.items() if own and states.keys() >= {*own}}
+            partly |= {new for new in parents.keys() - whole if {*parents[new]} & states.keys()}
+            made |= _moved(piece, whole, states)
+        if partly:
+            lines = self.lines()
+            made |= grown_state({new: lines[new] for new in partly}, states, carry)
+        return made
 
     def grown(self) -> Grown:
         """Return the map as a growth, which keeps no function."""
@@ -75,6 +117,32 @@ class Learned(nn.Module, ABC):
             if isinstance(one, Learned)
             for name, part in one.parts.items()
         ]
+
+
+def _moved(
+    piece: Learned, parents: Mapping[str, tuple[str, ...]], states: States
+) -> dict[str, dict[str, Any]]:
+    """The state of some of a piece's parameters: step counts are those of their first parents."""
+    made: dict[str, dict[str, Any]] = {
+        new: {
+            key: value.clone() if isinstance(value, Tensor) else value
+            for key, value in states[own[0]].items()
+            if not _is_moment(value)
+        }
+        for new, own in parents.items()
+    }
+    every = {key for state in states.values() for key in state if _is_moment(state[key])}
+    held: Held = {}
+    for key in sorted(every):
+        source = {name: state[key] for name, state in states.items() if key in state}
+        found = piece.applied(source, power_of(key), held)
+        for new in made.keys() & found.keys():
+            made[new][key] = found[new]
+    return made
+
+
+def _is_moment(value: object) -> bool:
+    return isinstance(value, Tensor) and value.ndim > 0
 
 
 def shaken(start: Tensor, noise: float, generator: Generator) -> Tensor:

@@ -23,7 +23,8 @@ would; a layer with n copies has 1/n of what ``stack`` gives, a factor that Adam
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import product
 
 import torch
 from torch import Generator, Tensor
@@ -31,6 +32,7 @@ from torch import Generator, Tensor
 from swe.base.config import require, require_between
 from swe.transforms.anatomy import Anatomy, Axis
 from swe.transforms.depth import stacked
+from swe.transforms.kronecker import Factors, Held, Kind, Side, spread
 from swe.transforms.learned import Learned, shaken
 from swe.transforms.maps import Copies, Dense, Line, Placed, Term, Units
 from swe.transforms.width import fpi
@@ -105,6 +107,73 @@ class Ligo(Learned):
             for layer, tensor in enumerate(self._mixed(name, axes, wide)):
                 made[self.new.name(layer, name)] = tensor
         return made
+
+    def parents(self) -> dict[str, tuple[str, ...]]:
+        """Return each parameter's parents; a layer's are all old ones, in a deeper model."""
+        made = {}
+        for name, axes, olds, news in self._groups():
+            rows = [
+                self.parts[_depth(name, block)] for block in range(_blocks(axes)) if len(news) > 1
+            ]
+            for layer, new in enumerate(news):
+                dead = bool(rows) and not any(bool(one[layer].any()) for one in rows)
+                made[new] = () if dead else tuple(olds)
+        return made
+
+    @torch.no_grad()
+    def applied(
+        self, source: Mapping[str, Tensor], kind: Kind = 0, held: Held | None = None
+    ) -> dict[str, Tensor]:
+        """Return weights or moments that the map makes, one kind of parameter after the other."""
+        made: dict[str, Tensor] = {}
+        held = {} if held is None else held
+        for name, axes, parents, children in self._groups():
+            if not source.keys() >= {*parents}:
+                continue
+            olds = [source[parent] for parent in parents]
+            factors = Factors(kind, olds[0].dtype, held)
+            shape = [
+                length if axis.space is None else self.new.entries(axis)
+                for length, axis in zip(olds[0].shape, axes, strict=True)
+            ]
+            news = [olds[0].new_empty(shape) for _ in children]
+            for blocks in product(*(range(axis.blocks) for axis in axes)):
+                mix = None
+                if len(news) > 1:
+                    depth = _depth(name, blocks[_packed(axes)])
+                    mix = factors.side(depth, self.parts[depth]).all()
+                spread(
+                    [_block(old, axes, blocks) for old in olds],
+                    [self._side(factors, *one) for one in zip(axes, blocks, strict=True)],
+                    mix,
+                    [_block(new, axes, blocks) for new in news],
+                )
+            made.update(zip(children, news, strict=True))
+        return made
+
+    def _groups(self) -> Iterator[tuple[str, tuple[Axis, ...], list[str], list[str]]]:
+        """Yield name, axes, parents and children of what is made together."""
+        for name, axes in self.old.rest.items():
+            yield name, axes, [name], [name]
+        for name, axes in self.layer.items():
+            olds, news = (
+                [one.name(layer, name) for layer in range(one.depth)]
+                for one in (self.old, self.new)
+            )
+            if self.deeper:
+                yield name, axes, olds, news
+            else:
+                for old, new in zip(olds, news, strict=True):
+                    yield name, axes, [old], [new]
+
+    def _side(self, factors: Factors, axis: Axis, block: int) -> Side | None:
+        """The map of a block of an axis; None where its space does not grow."""
+        if axis.space not in self.blocks:
+            return None
+        count = self.blocks[axis.space]
+        name = f"width:{axis.space}:{block if axis.blocks == count else count - 1}"
+        shares = None if axis.way == "out" else self.shares[axis.space]
+        return factors.side(name, self.parts[name], shares)
 
     @torch.no_grad()
     def lines(self) -> dict[str, Line]:
@@ -210,6 +279,14 @@ def _axes(anatomy: Anatomy) -> list[Axis]:
     """All axes that lie in a space."""
     every = [*anatomy.layer.values(), *anatomy.rest.values()]
     return [axis for axes in every for axis in axes if axis.space is not None]
+
+
+def _block(tensor: Tensor, axes: tuple[Axis, ...], blocks: tuple[int, ...]) -> Tensor:
+    """A view of a block of each axis."""
+    for dim, (axis, block) in enumerate(zip(axes, blocks, strict=True)):
+        length = tensor.shape[dim] // axis.blocks
+        tensor = tensor.narrow(dim, block * length, length)
+    return tensor
 
 
 def _packed(axes: tuple[Axis, ...]) -> int:

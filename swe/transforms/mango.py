@@ -25,7 +25,7 @@ more it has none of few factors: moments are reset (``carry = 'mapped'`` is refu
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -35,11 +35,13 @@ from torch import Generator, Tensor
 from swe.base.config import require, require_between, require_count
 from swe.base.errors import ConfigError
 from swe.transforms.anatomy import Anatomy, Axis
-from swe.transforms.carry import Carry, grown_state, power_of
+from swe.transforms.carry import Carry, grown_state
 from swe.transforms.depth import stacked
+from swe.transforms.kronecker import Factors, Held, Kind, spread
 from swe.transforms.learned import Learned, shaken
 from swe.transforms.ligo import Ligo
 from swe.transforms.maps import Dense, Line, Placed, Term, Units
+from swe.transforms.tiles import entries_of_unit, is_matrix, tile_of, tile_width
 from swe.transforms.transform import States
 from swe.transforms.width import evenly
 
@@ -67,9 +69,9 @@ class Mango(Learned):
         for rank in ranks:
             require_count("rank", rank)
         self.ranks = ranks
-        self.cut = {name: axes for name, axes in old.layer.items() if _is_matrix(axes)}
+        self.cut = {name: axes for name, axes in old.layer.items() if is_matrix(axes)}
         require(bool(self.cut), "matrices of a layer", len(self.cut), "at least 1")
-        self.tile, self.wide = _tile(old, self.cut), _tile(new, self.cut)
+        self.tile, self.wide = tile_width(old, self.cut), tile_width(new, self.cut)
         self.tiles = [
             (name, out, read)
             for name, axes in self.cut.items()
@@ -77,7 +79,7 @@ class Mango(Learned):
         ]
         common = self._copies(generator)
         self.units = {
-            space: self._in_tiles(common, old.widths[space], _each(old, space))
+            space: self._in_tiles(common, old.widths[space], entries_of_unit(old, space))
             for space in old.widths
             if old.widths[space] != new.widths[space]
         }
@@ -108,37 +110,82 @@ class Mango(Learned):
         """
         return {**self.others.weights(source), **self._contracted(source, dict(self.parts.items()))}
 
-    @torch.no_grad()
-    def moments(self, states: States, carry: Carry) -> dict[str, dict[str, Any]]:
-        """As any map's; at ranks of 1 matrices by the ring of duals, at the cost of the weights.
+    def pieces(self) -> tuple[Learned, ...]:
+        """Return LiGO's maps and the ring."""
+        return self.others, self
 
-        Such a ring is a Kronecker product, and so is its dual.
-        """
-        parents = [
-            self.old.name(layer, name) for name in self.cut for layer in range(self.old.depth)
-        ]
-        if carry != "mapped" or self.ranks != (1, 1, 1, 1) or not states.keys() >= set(parents):
-            return super().moments(states, carry)
-        duals = {
-            name: Dense(core[0, :, :, 0]).dual[None, :, :, None]
-            for name, core in self.parts.items()
+    def parents(self) -> dict[str, tuple[str, ...]]:
+        """Return each matrix's parents: all small matrices."""
+        every = tuple(
+            self.old.name(layer, name)
+            for name in dict.fromkeys(kind for kind, _, _ in self.tiles)
+            for layer in range(self.old.depth)
+        )
+        kinds, layers = self.parts["kinds"], self.parts["layers"]
+        return {
+            self.new.name(layer, name): every
+            if bool(kinds[:, self._own(name)].any()) and bool(layers[:, layer].any())
+            else ()
+            for name in self.cut
+            for layer in range(self.new.depth)
         }
-        made = grown_state(self.others.lines(), states, carry)
-        children = [
-            self.new.name(layer, name) for name in self.cut for layer in range(self.new.depth)
+
+    def moments(self, states: States, carry: Carry) -> dict[str, dict[str, Any]]:
+        """As any map's. ConfigError for ``carry = 'mapped'`` and a rank above 1."""
+        if carry == "mapped" and self.ranks != (1, 1, 1, 1):
+            return grown_state(self.lines(), states, carry)
+        return super().moments(states, carry)
+
+    @torch.no_grad()
+    def applied(
+        self, source: Mapping[str, Tensor], kind: Kind = 0, held: Held | None = None
+    ) -> dict[str, Tensor]:
+        """Return weights or moments that the ring makes, one kind of matrix after the other.
+
+        Kinds are mixed first, where tiles are small. The ranks' Kronecker products are added up:
+        of ranks above 1 weights alone, as there is no dual of few factors.
+        """
+        held = {} if held is None else held
+        made: dict[str, Tensor] = {}
+        names = [
+            [self.old.name(j, name) for name, _, _ in self.tiles] for j in range(self.old.depth)
         ]
-        made |= {child: {} for child in children}
-        for key, value in states[parents[0]].items():
-            if not isinstance(value, Tensor) or value.ndim == 0:
-                for child in children:
-                    made[child][key] = value.clone() if isinstance(value, Tensor) else value
-                continue
-            power = power_of(key)
-            own = {name: states[name][key] for name in parents}
-            ring = {name: dual**power for name, dual in duals.items()}
-            for child, moment in self._contracted(own, ring).items():
-                made[child][key] = moment.clone()
+        if not all(source.keys() >= {*layer} for layer in names):
+            return made
+        one = source[names[0][0]]
+        factors = Factors(kind, one.dtype, held)
+        s, t, w, r = (range(rank) for rank in self.ranks)
+        for name, axes in self.cut.items():
+            shape = [self.new.entries(axis) for axis in axes]
+            news = [one.new_empty(shape) for _ in range(self.new.depth)]
+            for a, b, c, d in product(s, t, w, r):
+                ring = {"kinds": (d, a), "out": (a, b), "layers": (b, c), "in": (c, d)}
+                kinds, out, layers, into = (
+                    factors.side(f"{part}:{x}:{y}", self.parts[part][x, :, :, y])
+                    for part, (x, y) in ring.items()
+                )
+                for tile in self._own(name):
+                    place = self.tiles[tile][1:]
+                    spread(
+                        [self._mixed(source, layer, kinds.strip(tile, 1)[0]) for layer in names],
+                        (out, into),
+                        layers.all(),
+                        [tile_of(new, place, self.wide) for new in news],
+                        add=any((a, b, c, d)),
+                    )
+            made |= {self.new.name(layer, name): new for layer, new in enumerate(news)}
         return made
+
+    def _own(self, name: str) -> list[int]:
+        """Tiles of a kind of matrix."""
+        return [tile for tile, (kind, _, _) in enumerate(self.tiles) if kind == name]
+
+    def _mixed(self, source: Mapping[str, Tensor], names: Sequence[str], kinds: Tensor) -> Tensor:
+        """The sum of a layer's tiles by their shares ``kinds`` (old,) in a new one."""
+        total = source[names[0]].new_zeros(self.tile, self.tile)
+        for name, share, (_, *place) in zip(names, kinds.tolist(), self.tiles, strict=True):
+            total.add_(tile_of(source[name], place, self.tile), alpha=share)
+        return total
 
     def _contracted(
         self, source: Mapping[str, Tensor], parts: Mapping[str, Tensor]
@@ -148,7 +195,9 @@ class Mango(Learned):
         olds = range(self.old.depth)
         tiles = torch.stack(
             [
-                torch.stack([self._cut(source[self.old.name(j, name)], out, read) for j in olds])
+                torch.stack(
+                    [tile_of(source[self.old.name(j, name)], (out, read), self.tile) for j in olds]
+                )
                 for name, out, read in self.tiles
             ]
         )
@@ -161,7 +210,7 @@ class Mango(Learned):
         grown = torch.einsum("bIrLsO,rBbs->BLOI", grown, kinds)
         for name, axes in self.cut.items():
             rows, columns = (self._count(name, axis) for axis in axes)
-            own = [tile for tile, (kind, _, _) in enumerate(self.tiles) if kind == name]
+            own = self._own(name)
             for layer in range(self.new.depth):
                 whole = grown[own, layer].reshape(rows, columns, self.wide, self.wide)
                 shape = rows * self.wide, columns * self.wide
@@ -224,25 +273,22 @@ class Mango(Learned):
     def _count(self, name: str, axis: Axis) -> int:
         """How many tiles lie along an axis. ConfigError where it is no whole number, or another."""
         sizes = [
-            (_entries(one, axis), width)
+            (one.entries(axis), width)
             for one, width in ((self.old, self.tile), (self.new, self.wide))
         ]
-        for entries, width in sizes:
-            if entries % width:
+        for length, width in sizes:
+            if length % width:
                 raise ConfigError(
-                    f"mango: {name} has {entries} entries, which tiles of {width} do not fill; "
+                    f"mango: {name} has {length} entries, which tiles of {width} do not fill; "
                     "grow by ligo"
                 )
-        before, after = (entries // width for entries, width in sizes)
+        before, after = (length // width for length, width in sizes)
         if before != after:
             raise ConfigError(
                 f"mango: {name} has {before} tiles, the large model's {after}: all widths must "
                 "grow alike; grow by ligo"
             )
         return before
-
-    def _cut(self, matrix: Tensor, out: int, read: int) -> Tensor:
-        return matrix.narrow(0, out * self.tile, self.tile).narrow(1, read * self.tile, self.tile)
 
     def _copies(self, generator: Generator) -> Units:
         """Copies of a tile's entries in whole heads, so that they are copies of units in each."""
@@ -257,22 +303,3 @@ class Mango(Learned):
         units = self.tile // each
         tiles = torch.arange(width // units)[:, None] * units
         return Units.of((tiles + common.index[::each] // each).flatten(), width)
-
-
-def _is_matrix(axes: tuple[Axis, ...]) -> bool:
-    return len(axes) == 2 and all(axis.space is not None for axis in axes)
-
-
-def _entries(anatomy: Anatomy, axis: Axis) -> int:
-    assert axis.space is not None
-    return anatomy.widths[axis.space] * axis.each * axis.blocks
-
-
-def _tile(anatomy: Anatomy, cut: Mapping[str, tuple[Axis, ...]]) -> int:
-    """Width of the narrowest axis of a layer's matrices: the model's."""
-    return min(_entries(anatomy, axis) for axes in cut.values() for axis in axes)
-
-
-def _each(anatomy: Anatomy, space: str) -> int:
-    every = [*anatomy.layer.values(), *anatomy.rest.values()]
-    return max((axis.each for axes in every for axis in axes if axis.space == space), default=1)

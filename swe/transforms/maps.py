@@ -35,11 +35,9 @@ import torch
 from torch import Tensor
 
 from swe.base.errors import ConfigError
+from swe.transforms.duals import dual
 
 Power = Literal[1, 2]
-RANKED = 1e-6
-"""Share of the largest pivot from which on a map's columns count as independent: a dual is then
-right to 1e-10 of its size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,17 +139,8 @@ class Dense:
 
     @cached_property
     def dual(self) -> Tensor:
-        """The dual of least norm, pinv(matrix)^T, (new, old) float64; computed once.
-
-        Of a matrix M = Q R of full column rank it is Q R^-T, at a tenth of the cost.
-        """
-        matrix = self.matrix.detach().double()
-        if matrix.shape[0] >= matrix.shape[1]:
-            q, r = torch.linalg.qr(matrix)
-            sizes = r.diagonal().abs()
-            if float(sizes.min()) > RANKED * float(sizes.max()):
-                return torch.linalg.solve_triangular(r, q.T, upper=True).T
-        return torch.linalg.pinv(matrix).T
+        """The dual of least norm, (new, old) float64; computed once (swe.transforms.duals)."""
+        return dual(self.matrix.detach())
 
     def weights(self, tensor: Tensor, axis: int) -> Tensor:
         """Map a weight along ``axis``, summed in the matrix's precision."""
