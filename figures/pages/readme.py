@@ -31,6 +31,7 @@ from figures.bert import finetuned_arms as bert_finetune
 from figures.pages import (
     claims_page,
     commands,
+    costs,
     factors,
     first_screen,
     foreign,
@@ -75,6 +76,8 @@ BLOCKS: dict[str, Callable[[Any], str]] = {
     "language_arm": record_tables.language_arm,
     "precision": precision.table,
     "communication": record_tables.communication,
+    "transforms": costs.transforms,
+    "rivals_cost": costs.samplers,
     "plan": plans.plan,
     "plan-gpu": plans.trained,
     "scores": bert_finetune.page,
