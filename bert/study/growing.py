@@ -45,7 +45,7 @@ def grown(
     if size is None:
         raise ConfigError(f"--grow {method}: say to what, with --size, such as --size 12x768")
     small = source.config
-    large = _larger(small, size)
+    large = larger(small, size)
     if method in LEARNED:
         steps = FIT_STEPS if fit is None else fit
         fitting = Fitting(method=method, large=large, seed=seed, steps=steps, device=device)
@@ -67,7 +67,7 @@ def grown(
             if not (source.headless and name.startswith(HEAD)):
                 parameter.copy_(weights[name])
     words = f"grown by {method} from {_name(small)} to {_name(large)}"
-    moved = None if source.headless else _largest_move(source.model, model)
+    moved = None if source.headless else largest_move(source.model, model)
     if planned.why_not:
         by = "" if moved is None else f" (a logit moved by {moved:.1e} of the largest)"
         words += f": another function{by}, as {planned.why_not}"
@@ -81,7 +81,7 @@ def grown(
     return replace(source, model=model, note=words)
 
 
-def _larger(small: BertConfig, size: str) -> BertConfig:
+def larger(small: BertConfig, size: str) -> BertConfig:
     """Return the shape asked for, with heads as wide as the small model's, and as many inner units
     to a unit: a folder need not have four."""
     asked, each = named_config(size), small.hidden // small.heads
@@ -110,7 +110,7 @@ def _name(config: BertConfig) -> str:
 
 
 @torch.no_grad()
-def _largest_move(small: Bert, large: Bert) -> float:
+def largest_move(small: Bert, large: Bert) -> float:
     """Return the largest change of a logit on random rows, as a share of the largest logit.
 
     Of tokens alone: an imported head has a bias of -1e4 on the rows that pad its vocabulary, beside

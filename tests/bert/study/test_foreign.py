@@ -7,14 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from bert.pretrain import main
+from bert.huggingface.export import load_run
+from bert.pretrain import main, parse, pretrain
+from swe.base.files import read_json, read_lines
+from swe.base.interrupt import Interrupted
+from swe.sharing.layout import Layout
 from tests.bert.study.stock_folders import save_stock, save_text
 from tests.bert.study.test_starting import config, first_loss
+from tests.swe.ranks.rank_runs import StopAfter
 
 pytest.importorskip("transformers")
 
 LINE = [
-    "--scale", "smoke", "--device", "cpu", "--jobs", "1", "--steps", "4",
+    "--scale", "smoke", "--device", "cpu", "--jobs", "1", "--steps", "6",
     "--set", "length=16", "rows=4", "validation_rows=8", "dropout=0.0",
 ]  # fmt: skip
 BASELINE = ("--arm", "baseline")
@@ -62,10 +67,10 @@ def begun(folders: Path, kind: str, out: Path, *more: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def plain(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
-    """Loss of each folder's own model on the first batch."""
+def plain(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A run from each folder as it is."""
     root = tmp_path_factory.mktemp("plain")
-    return {kind: first_loss(begun(folders, kind, root / kind)) for kind in ("post", "pre")}
+    return {kind: begun(folders, kind, root / kind) for kind in ("post", "pre")}
 
 
 @pytest.mark.parametrize(
@@ -79,13 +84,13 @@ def plain(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     ],
 )
 def test_growth_that_keeps_the_function(
-    method: str, size: str, kind: str, folders: Path, plain: dict[str, float], tmp_path: Path,
+    method: str, size: str, kind: str, folders: Path, plain: dict[str, Path], tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """The first loss is the folder's own, to single precision; inner units keep their share."""
     run = begun(folders, kind, tmp_path, "--grow", method, "--size", size)
     assert re.search(rf"grown by {method} from 3x32 to {size}: {SAME}", capsys.readouterr().out)
-    assert first_loss(run) == pytest.approx(plain[kind], rel=1e-5)
+    assert first_loss(run) == pytest.approx(first_loss(plain[kind]), rel=1e-5)
     model = config(run)["task"]["model"]
     assert f"{model['layers']}x{model['hidden']}" == size
     assert model["intermediate"] == 2 * model["hidden"]
@@ -95,7 +100,7 @@ def test_growth_that_keeps_the_function(
     ("method", "size"), [("stacking", "6x32"), ("interpolation", "6x32"), ("aki", "3x64")]
 )
 def test_growth_that_changes_it_says_by_how_much(
-    method: str, size: str, folders: Path, plain: dict[str, float], tmp_path: Path,
+    method: str, size: str, folders: Path, plain: dict[str, Path], tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """Of the tokens' logits: beside the padding's bias of -1e4 it was 1e-4 of them."""
@@ -103,7 +108,7 @@ def test_growth_that_changes_it_says_by_how_much(
     found = re.search(rf"grown by {method} from 3x32 to {size}: {OTHER}", capsys.readouterr().out)
     assert found is not None
     assert float(found[1]) > 0.05
-    assert abs(first_loss(run) / plain["post"] - 1) > 1e-3
+    assert abs(first_loss(run) / first_loss(plain["post"]) - 1) > 1e-3
 
 
 @pytest.mark.parametrize("method", ["ligo", "mango"])
@@ -128,3 +133,154 @@ def test_an_albert_is_refused_in_one_line(
     line = capsys.readouterr().err.splitlines()[-1]
     assert "embedding_size = 16: must be hidden_size = 32 (ALBERT normalises narrow" in line
     assert "take a BERT checkpoint, and share its layers" in line
+
+
+@pytest.mark.parametrize(
+    ("growth", "arm", "units"),
+    [("stacking", "swe-f", 3), ("stacking", "always-shared", 3), ("interpolation", "sequence", 3)],
+)
+def test_copies_are_tied_without_a_change(
+    growth: str, arm: str, units: int, folders: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Grow, share, unshare: the first loss is that of the same copies untied, to rounding."""
+    grow = ("--grow", growth, "--size", "6x32")
+    apart = begun(folders, "post", tmp_path / "apart", *grow)
+    shared = ("--arm", arm, "--set", f"unit={units}", "tau=0.5")
+    together = begun(folders, "post", tmp_path / "shared", *grow, *shared)
+    assert "alike already: tying changes nothing" in capsys.readouterr().out
+    assert first_loss(together) == pytest.approx(first_loss(apart), rel=1e-6)
+    summary = read_json(together / "summary.json")
+    layers = 6 if arm == "swe-f" else 3
+    whole = read_json(apart / "summary.json")["parameters_at_start"]
+    assert summary["parameters_at_start"] < whole
+    assert load_run(together)[0].stack.layout.block_count == layers
+
+
+def test_layers_that_differ_are_tied_by_their_mean_or_one(
+    folders: Path, plain: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Said, as the function changes; --start-tie counts the layers that share, 0 to 2 of 6 in 2."""
+    run = begun(folders, "post", tmp_path / "mean", "--arm", "always-shared")
+    assert "layers that share begin as their mean: another function" in capsys.readouterr().out
+    assert abs(first_loss(run) / first_loss(plain["post"]) - 1) > 1e-3
+    six = ("--grow", "stacking", "--size", "6x32", "--arm", "sequence", "--set", "unit=2")
+    run = begun(folders, "post", tmp_path / "one", *six, "--start-tie", "2")
+    assert "begin as number 2 of them: another function" in capsys.readouterr().out
+    assert config(run)["task"]["start"]["tie"] == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "field"),
+    [
+        (("--layer-drop", "0.2"), "dropping"),
+        (("--progressive-layer-drop", "0.5"), "dropping"),
+        (("--similarity", "0.1"), "similarity"),
+    ],
+)
+def test_layers_dropped_or_drawn_together(
+    option: tuple[str, str], field: str, folders: Path, plain: dict[str, Path], tmp_path: Path
+) -> None:
+    """From the same weights, on the record, and to another end."""
+    run = begun(folders, "post", tmp_path, *option)
+    own, other = (config(one) for one in (run, plain["post"]))
+    assert own["task"]["start"] == other["task"]["start"]
+    assert own["train"][field] is not None
+    assert field not in other["train"]
+    ends = [read_json(one / "summary.json")["valid"]["loss"] for one in (run, plain["post"])]
+    assert ends[0] != ends[1]
+    if option[0] != "--layer-drop":  # at first all layers run, and the penalty is not the loss's
+        assert first_loss(run) == pytest.approx(first_loss(plain["post"]), rel=1e-6)
+
+
+def test_layers_are_added_in_lots(
+    folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """MSLT on 3 layers that are trained already: 6, then 8, then all of them in training."""
+    run = begun(
+        folders, "post", tmp_path, "--grow", "mslt", "--size", "8x32",
+    )  # fmt: skip
+    assert "to 8 layers in 2 lots by mslt, each alone in training" in capsys.readouterr().out
+    rows = [row for row in read_lines(run / "events.jsonl") if row["kind"] == "grow"]
+    assert [(row["step"], row["depth"]) for row in rows] == [(2, 8), (4, 8)]
+    assert [stage["trained"] for stage in config(run)["train"]["stages"]] == [3, 2]
+    assert load_run(run)[0].stack.layout == Layout.untied(8)
+    # The run is a source itself: stacked again, as progressive stacking goes on.
+    again = begun(folders, str(run), tmp_path / "again", "--grow", "stacking", "--size", "16x32")
+    assert config(again)["task"]["model"]["layers"] == 16
+
+
+def test_products_begin_as_the_nearest_ones(
+    folders: Path, plain: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """CoRe: by copies twice as wide, matrices have the small width's rank, so nothing is lost."""
+    wide = ("--grow", "fpi", "--size", "3x64")
+    for rank, kept in ((32, True), (8, False)):
+        run = begun(folders, "post", tmp_path / str(rank), *wide, "--core", str(rank))
+        found = re.search(rf"products of rank {rank} .* moved by (\S+) of", capsys.readouterr().out)
+        assert found is not None
+        assert (float(found[1]) < 1e-5) == kept
+        assert (first_loss(run) == pytest.approx(first_loss(plain["post"]), rel=1e-5)) == kept
+        [row] = [row for row in read_lines(run / "events.jsonl") if row["kind"] == "grow"]
+        assert row["step"] == 2
+        assert row["held_loss"] == pytest.approx(row["held_loss_before"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "method", [("--grow", "mslt", "--size", "8x32"), ("--core", "8")], ids=["mslt", "core"]
+)
+def test_a_start_in_stages_goes_on_where_it_was(
+    method: tuple[str, ...], folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stopped in its first stage, it ends as the unbroken run; till then it is no source."""
+    words = method
+    whole = begun(folders, "pre", tmp_path / "whole", *words)
+    line = [*LINE, *BASELINE, "--text", str(folders / "text"), "--start-from"]
+    part = [*line, str(folders / "pre"), "--out", str(tmp_path / "part"), *words]
+    with pytest.raises(Interrupted):
+        pretrain(parse(part), StopAfter(1))
+    run = tmp_path / "part" / "baseline-s0"
+    assert main([*line, str(run), "--out", str(tmp_path / "other")]) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "newest checkpoint is of stage 1 of " in told
+    assert main([{"8x32": "9x32", "8": "7"}.get(word, word) for word in part]) == 2
+    assert "was begun with another --" in capsys.readouterr().err.splitlines()[-1]
+    assert main(part) == 0
+    ends = [read_json(one / "summary.json")["valid"] for one in (whole, run)]
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (("--grow", "mslt"), "--grow mslt: say to what, with --size"),
+        (("--grow", "mslt", "--size", "6x64"), "must be of width 32 with --grow mslt, which adds"),
+        (("--grow", "mslt", "--size", "3x32"), "--size = '3x32': must be of more than 3 layers"),
+        (("--grow", "mslt", "--size", "6x32", "--core", "8"), "--core = 8: must be without --grow"),
+        (("--grow", "ligo", "--size", "6x64", "--core", "8"), "--core = 8: must be without --grow"),
+        (("--grow", "mslt", "--size", "6x32", "--layer-drop", "0.1"), "must be without --layer-d"),
+        (("--grow", "mslt", "--size", "6x32", "--fit-steps", "3"), "with --grow ligo or mango"),
+        (("--core", "33"), "--core: rank = 33: must be at most 32, the whole matrix's"),
+        (("--core", "8", "--arm", "swe-f"), "--arm = 'swe-f': must be baseline with --core"),
+        (("--grow", "stacking", "--size", "6x32", "--arm", "sequence", "--set", "unit=2",
+          "--start-tie", "3"), "--start-tie = 3: must be average, or a layer (of units, one)"),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_together_is_one_line(
+    more: tuple[str, ...], told: str, folders: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    words = [*LINE, *(() if "--arm" in more else BASELINE), "--text", str(folders / "text")]
+    start = ("--start-from", str(folders / "post"), "--out", str(tmp_path / "out"))
+    assert main([*words, *start, *more]) == 2
+    assert told in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_products_without_a_start_are_drawn(folders: Path, tmp_path: Path) -> None:
+    """No --start-from: CoRe as its paper has it."""
+    vocabulary = next((folders / "first" / "data").glob("vocab-*.txt"))
+    given = ("--size", "2x32", "--core", "8", "--vocab", str(vocabulary))
+    text = ("--text", str(folders / "text"), "--out", str(tmp_path))
+    assert main([*LINE, *BASELINE, *given, *text]) == 0
+    assert config(tmp_path / "baseline-s0")["train"]["stages"][0]["rank"] == 8
