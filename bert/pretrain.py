@@ -9,6 +9,8 @@
     python -m bert.pretrain --text my.txt --start-from bert-base --arm swe-f --out runs
     python -m bert.pretrain ... --start-from small --grow fpi --size 12x768
     python -m bert.pretrain ... --start-from small --grow ligo --fit-steps 100 --size 12x768
+    python -m bert.pretrain ... --start-from small --grow mslt --size 12x512
+    python -m bert.pretrain ... --start-from small --core 64
     python -m bert.pretrain ... --steps 2000 --extend
 
 The same command continues a run that was stopped, also in another mode and on another number of
@@ -55,6 +57,7 @@ from bert.study.options import (
 )
 from bert.study.plateau import in_words, summarised
 from bert.study.run_options import Options, options_of
+from bert.study.staged import MSLT, worth
 from bert.study.tables import Work
 from evidence.begun import OtherCode, continued
 from evidence.closure import code_digest
@@ -113,10 +116,11 @@ def parser() -> argparse.ArgumentParser:
     )
     line.add_argument(
         "--grow",
-        choices=[*METHODS, *LEARNED],
+        choices=[*METHODS, *LEARNED, MSLT],
         help="grow the model of --start-from to --size first: fpi, aki, net2net, lemon in width,\n"
         "stacking, interpolation, identity in depth, each both where both differ; or by a\n"
-        "map that is fitted on the run's own loss: ligo, mango",
+        "map that is fitted on the run's own loss: ligo, mango; or as the run goes on, in\n"
+        "depth, with the layers added alone in training: mslt",
     )
     line.add_argument(
         "--fit-steps",
@@ -129,6 +133,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="HOW",
         help="what layers that share start with there: average (default), their mean, or the\n"
         "number of the one that all take, from 0",
+    )
+    line.add_argument(
+        "--core",
+        type=int,
+        metavar="RANK",
+        help="have products of that rank in the place of the layers' matrices at first, and\n"
+        "multiply them out (CoRe): drawn, or with --start-from the nearest to its matrices",
     )
     add_rivals(line)
     add_device(line)
@@ -247,14 +258,12 @@ def _announce(
         f"{folder}: {config.steps} updates on {world.size} {device.type} rank(s), "
         f"{options.parallel}",
         task,
-        config.steps * config.accumulation,
+        worth(task, config),
     )
     for at, before in zip(config.extended_at, config.extended_from, strict=True):
         print(f"extended at update {at} of {before}: from there the rate is the longer run's")
-    if options.source is not None and options.source.headless:
-        print(f"{options.source.folder}: has no language head; it is drawn")
-    if options.source is not None and options.source.note:
-        print(f"{options.source.folder}: {options.source.note}")
+    for line in options.said:
+        print(line)
 
 
 def _work(

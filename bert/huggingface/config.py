@@ -188,6 +188,15 @@ def from_config_json(given: Mapping[str, Any], *, dropout: float | None = None) 
     assert family in CLASSES
     if "auto_map" in given:
         raise ConfigError("auto_map: the checkpoint brings code of its own, which is not run")
+    if family == "albert":  # first: all of its stock checkpoints are so, and no setting mends it
+        narrow, hidden = given.get("embedding_size", 128), given.get("hidden_size")
+        require(
+            narrow == hidden,
+            "embedding_size",
+            narrow,
+            f"hidden_size = {hidden} (ALBERT normalises narrow embeddings and then widens them, "
+            "which this model has no place for; take a BERT checkpoint, and share its layers)",
+        )
     known = _READ | _SILENT | _MUST.keys()
     for name in sorted(given):
         if name not in known:
@@ -218,13 +227,6 @@ def from_config_json(given: Mapping[str, Any], *, dropout: float | None = None) 
         for name, count in (("inner_group_num", unit), ("num_hidden_groups", groups)):
             require_count(name, count)
         require_count("num_hidden_layers", layers, groups)
-        hidden = value("hidden_size")
-        require(
-            value("embedding_size", 128) == hidden,
-            "embedding_size",
-            given.get("embedding_size", 128),
-            f"hidden_size = {hidden}",
-        )
     require_count("num_hidden_layers", layers)
     rates = [
         value(f"{name}_prob", 0.0 if family == "albert" else 0.1)

@@ -120,11 +120,13 @@ def load_run(run: Path | str, *, unfinished: bool = False) -> tuple[Bert, str]:
     """Return the model of a run folder's newest checkpoint, and its vocabulary's sha256.
 
     Raises ConfigError for a folder that is no run of a language model, or is not finished
-    (unless ``unfinished``), CheckpointError when no checkpoint can be read.
+    (unless ``unfinished``), or has a checkpoint of one of its stages, which is another model;
+    CheckpointError when no checkpoint can be read.
     """
     run = Path(run)
     try:
-        task: Any = read_json(run / "config.json")["task"]
+        stored: Any = read_json(run / "config.json")
+        task, stages = stored["task"], len(stored["train"].get("stages", ()))
         config = from_dict(BertConfig, task["model"], where="model.")
         digest = str(task["data"]["vocabulary_sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -136,8 +138,14 @@ def load_run(run: Path | str, *, unfinished: bool = False) -> tuple[Bert, str]:
         raise ConfigError(f"{run}: has no checkpoint")
     try:
         layout = Layout.from_json(found.state["swe"]["schedule"]["layout"])
+        over = found.state["stages"]["over"] if stages else 0
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{found.path}: does not say which layers share ({error})") from None
+    if over < stages:
+        raise ConfigError(
+            f"{run}: its newest checkpoint is of stage {over + 1} of {stages}, which is another "
+            "model than it ends with; the run's own command takes it there"
+        )
     model = Bert(config)
     model.stack.retie(layout)
     found.load_weights(model)

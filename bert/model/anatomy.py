@@ -24,10 +24,9 @@ def bert_anatomy(config: BertConfig) -> Anatomy:
     each = config.hidden // config.heads
     packed = Axis(space="heads", each=each, blocks=3)
     mixed = Axis(space="heads", way="in", each=each)
+    branches = [(f"{name}.weight", f"{name}.bias") for name in ("attention_norm", "output_norm")]
     norms = {
-        f"{name}.{part}": (axis,)
-        for name in ("attention_norm", "output_norm")
-        for part, axis in (("weight", SCALE), ("bias", SHIFT))
+        name: (axis,) for pair in branches for name, axis in zip(pair, (SCALE, SHIFT), strict=True)
     }
     pre = config.placement == "pre"
     final = {"final_norm.weight": (SCALE,), "final_norm.bias": (SHIFT,)} if pre else {}
@@ -64,7 +63,8 @@ def bert_anatomy(config: BertConfig) -> Anatomy:
             "transform_norm.weight": (BENT_READ,),
             "transform_norm.bias": (BENT_READ,),
         },
-        ends=ends if pre else (),
+        ends=ends,
+        norms=() if pre else tuple(branches),
         below=(
             "words.weight",
             "positions.weight",

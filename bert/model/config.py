@@ -103,7 +103,8 @@ class BertConfig:
 
 
 def _narrow(layers: int, hidden: int) -> BertConfig:
-    heads = max(1, hidden // (64 if hidden > 64 else 32))
+    most = max(1, hidden // (64 if hidden > 64 else 32))
+    heads = next(heads for heads in range(most, 0, -1) if hidden % heads == 0)
     return BertConfig(
         layers=layers,
         hidden=hidden,
@@ -131,6 +132,8 @@ def named_config(
     causal: bool = False,
 ) -> BertConfig:
     """Return a named size, or "LxH" with heads of 64 (32 when H = 64 or less), for a vocabulary.
+
+    Where 64 does not divide H, heads are as few wider as do.
 
     Raises ConfigError for an unknown name.
     """

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from bert.model.config import BertConfig
 from bert.model.encoder import Bert, build_bert
 from swe.base.config import require, require_count
 from swe.sharing.seeds import generator
-from swe.transforms.factors import factored_cost
+from swe.transforms.factors import factored_cost, nearest
 
 PARTS = {"attention.qkv": 3, "attention.output": 1, "inner": 1, "outer": 1}
 """A layer's matrices, and how many lie in each: query, key and value have factors of their own."""
@@ -55,6 +56,13 @@ class FactoredLinear(nn.Module):
             draw = generator(seed, f"{name}.{end}")
             nn.init.trunc_normal_(factor, 0.0, each, -2 * each, 2 * each, generator=draw)
 
+    @torch.no_grad()
+    def fit(self, whole: nn.Linear) -> None:
+        """Take the product nearest to a whole matrix, and its bias."""
+        left, right = nearest(whole.weight, self.left.shape[-1], self.blocks)
+        for own, found in ((self.left, left), (self.right, right), (self.bias, whole.bias)):
+            own.copy_(found)
+
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., blocks * out)."""
         if self.blocks == 1:
@@ -73,12 +81,32 @@ def build_factored(config: BertConfig, rank: int, seed: int) -> Bert:
 
 def factorised(model: Bert, rank: int, seed: int) -> Bert:
     """Put products, newly drawn, in the place of all matrices of an untied model's layers."""
+    return _with_products(
+        model,
+        rank,
+        lambda thin, _, name: thin.draw(model.config.initial_std, seed, name),
+    )
+
+
+def decomposed(model: Bert, rank: int) -> Bert:
+    """Put the nearest products in the place of all matrices of an untied model's layers.
+
+    The function changes where a matrix is of a higher rank. ConfigError as FactoredLinear.
+    """
+    return _with_products(model, rank, lambda thin, whole, _: thin.fit(whole))
+
+
+def _with_products(
+    model: Bert, rank: int, begin: Callable[[FactoredLinear, nn.Linear, str], None]
+) -> Bert:
+    """Replace every matrix by a product that ``begin`` fills: the product, the matrix, its name."""
     for layer, block in enumerate(model.stack.blocks):
         for name, blocks in PARTS.items():
             whole = block.get_submodule(name)
             assert isinstance(whole, nn.Linear)
             thin = FactoredLinear(whole.in_features, whole.out_features // blocks, rank, blocks)
-            thin.draw(model.config.initial_std, seed, f"stack.blocks.{layer}.{name}")
+            thin.to(whole.weight.dtype)
+            begin(thin, whole, f"stack.blocks.{layer}.{name}")
             parent, _, own = name.rpartition(".")
             setattr(block.get_submodule(parent), own, thin)
     return model

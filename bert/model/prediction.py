@@ -15,7 +15,7 @@ from bert.model.anatomy import bert_anatomy, require_same_heads
 from bert.model.config import BertConfig
 from bert.model.cross_entropy import mean_cross_entropy
 from bert.model.encoder import Bert, build_bert
-from bert.model.factored import factorised, require_rank, spared_flops
+from bert.model.factored import decomposed, factorised, require_rank, spared_flops
 from swe.run.attention import AttentionShape
 from swe.run.task import Batch
 from swe.transforms.anatomy import Anatomy
@@ -70,6 +70,11 @@ class TokenPrediction(ABC):
         )
         require_same_heads(config, own)
         return replace(self, config=config)
+
+    @property
+    def begins_with_weights(self) -> bool:
+        """Whether its model begins as another one was, and not with a draw."""
+        return False
 
     @property
     def attention(self) -> AttentionShape:
@@ -159,7 +164,10 @@ class FactoredPrediction:
         return {**self.whole.describe(), "rank": self.rank}
 
     def build(self, seed: int) -> nn.Module:
-        """Return the model, with products in the place of the layers' matrices."""
+        """Return the model, with products in the place of the layers' matrices: drawn, or nearest
+        to those that it begins with."""
         model = self.whole.build(seed)
         assert isinstance(model, Bert)
+        if self.whole.begins_with_weights:
+            return decomposed(model, self.rank)
         return factorised(model, self.rank, seed)

@@ -45,12 +45,14 @@ class Start:
     layout: Layout
     """Tied, or untied where every layer keeps its own."""
     tie: Tie = "average"
+    layers: int | None = None
+    """Of the model that begins with them, where a run grows the layers that ``config`` has; models
+    of any other depth keep their draw."""
 
     def __post_init__(self) -> None:
-        known = self.tie == "average" or (
-            isinstance(self.tie, int) and 0 <= self.tie < self.layout.repeats
-        )
-        last = self.layout.repeats - 1
+        layout = self.layout
+        last = (layout.repeats if layout.is_untied else min(layout.groups)) - 1
+        known = self.tie == "average" or (isinstance(self.tie, int) and 0 <= self.tie <= last)
         require(known, "--start-tie", self.tie, f"average, or a layer (of units, one) in 0..{last}")
 
     def describe(self) -> dict[str, Any]:
@@ -65,12 +67,35 @@ class Start:
         """
         self.apply(model)
 
+    @property
+    def said(self) -> str:
+        """What tying does to the function, in words; "" where nothing is tied."""
+        if self.layout.is_untied:
+            return ""
+        if self._alike():
+            return "layers that share are alike already: tying changes nothing"
+        one = "their mean" if self.tie == "average" else f"number {self.tie} of them"
+        return f"layers that share begin as {one}: another function"
+
+    def _alike(self) -> bool:
+        """Whether the layers that are to share have the same weights."""
+        heads = [f"stack.blocks.{layer}." for layer in range(self.layout.depth)]
+        firsts = [heads[self.layout.owner.index(block)] for block in self.layout.owner]
+        return all(
+            torch.equal(tensor, self.weights[first + name.removeprefix(head)])
+            for head, first in zip(heads, firsts, strict=True)
+            for name, tensor in self.weights.items()
+            if name.startswith(head)
+        )
+
     @torch.no_grad()
     def apply(self, model: Bert) -> None:
         """Give an untied ``model`` the weights; layers that are to share get the same ones.
 
         ConfigError for a weight that is no parameter of the model.
         """
+        if self.layers not in (None, len(model.stack.blocks)):
+            return
         own = dict(model.named_parameters())
         for name, tensor in self.weights.items():
             require(name in own, "--start-from", name, "a weight of the model to be trained")

@@ -19,7 +19,7 @@ from bert.data.text import DataError
 from bert.data.vocab import Vocabulary
 from bert.model.config import BertConfig
 from bert.model.encoder import Bert, build_bert
-from bert.model.prediction import FactoredPrediction, TokenPrediction
+from bert.model.prediction import TokenPrediction
 from bert.model.start import Start
 from swe.base.config import require, require_count
 from swe.run.task import Batch
@@ -81,10 +81,10 @@ class TextTask(TokenPrediction):
         """Tokens in a row."""
         return self.store.length
 
-    def factored(self, rank: int) -> FactoredPrediction:
-        """As any such task; ConfigError with ``start``, as factors begin with a draw."""
-        require(self.start is None, "rank", rank, "nothing for a run that starts from weights")
-        return super().factored(rank)
+    @property
+    def begins_with_weights(self) -> bool:
+        """Whether there is a ``start``."""
+        return self.start is not None
 
     def describe(self) -> dict[str, Any]:
         """Model, data with checksums, batch size: what decides the outcome beside TrainConfig."""

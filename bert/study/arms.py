@@ -17,6 +17,7 @@ from swe.sharing.schedule import (
     EqualStart,
     NeverShared,
     Schedule,
+    SequenceShared,
     SweAdaptive,
     SweFixed,
     SweMultistage,
@@ -59,7 +60,7 @@ class StudyConfig:
     warmup: float = 0.1
     """Fraction of the run."""
     unit: int = 1
-    """Sharing unit A of the SWE arms, in layers."""
+    """Sharing unit A of the SWE arms, in layers; of the arm sequence, its distinct layers."""
     tau: float = 0.1
     """SWE-F: fraction of the run that is shared (paper: 50k of 500k)."""
     rho: float = 0.5
@@ -162,8 +163,11 @@ ARMS: dict[str, Callable[[StudyConfig], Schedule]] = {
         unit=study.unit, rho=study.rho, interval=study.check_interval
     ),
     "always-shared": lambda study: AlwaysShared(unit=study.unit),
+    "sequence": lambda study: SequenceShared(distinct=study.unit),
 }
-"""Paper's baseline and its three schedules, the equal-start control, and the never-untied one."""
+"""Paper's baseline and its three schedules, the equal-start control, and two that never untie:
+``unit`` distinct layers one after the other and again (CYCLE, of one ALBERT), and each of them
+repeated in its place (SEQUENCE)."""
 
 STUDIES: dict[str, StudyConfig] = {
     # Seconds: shows that every part runs; its numbers mean nothing.

@@ -32,6 +32,7 @@ OPTIONS = {
     "train.schedule": "--set",
     "train.dropping": "--layer-drop or --progressive-layer-drop",
     "train.similarity": "--similarity",
+    "train.stages": "--grow mslt or --core",
     "train": "--set",
     "task.start.tie": "--start-tie",
     "task.start.grow.steps": "--fit-steps",
@@ -136,7 +137,11 @@ class BegunRun:
         if found is not None:
             field, there, now = found
             option, told = _option(field)
-            if option == "--vocab" or isinstance(there, dict) or isinstance(now, dict):
+            if (
+                option == "--vocab"
+                or isinstance(there, dict | list)
+                or isinstance(now, dict | list)
+            ):
                 values = f"another {option}"
             else:
                 values = f"{told}{one_line(there, 60)}, now {one_line(now, 60)}"

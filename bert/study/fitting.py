@@ -63,6 +63,11 @@ class FittedStart(Start):
         grown = {"method": self.fitting.method, "steps": self.fitting.steps}
         return super().describe() | {"grow": grown}
 
+    @property
+    def said(self) -> str:
+        """Nothing: layers are tied when the map is fitted, and the map's note says the rest."""
+        return ""
+
     def begin(self, model: Bert, loss: StepLoss) -> None:
         """Fit the map on ``loss`` and give ``model`` the weights that it makes.
 

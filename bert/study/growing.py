@@ -45,7 +45,7 @@ def grown(
     if size is None:
         raise ConfigError(f"--grow {method}: say to what, with --size, such as --size 12x768")
     small = source.config
-    large = _larger(small, size)
+    large = larger(small, size)
     if method in LEARNED:
         steps = FIT_STEPS if fit is None else fit
         fitting = Fitting(method=method, large=large, seed=seed, steps=steps, device=device)
@@ -67,7 +67,7 @@ def grown(
             if not (source.headless and name.startswith(HEAD)):
                 parameter.copy_(weights[name])
     words = f"grown by {method} from {_name(small)} to {_name(large)}"
-    moved = None if source.headless else _largest_move(source.model, model)
+    moved = None if source.headless else largest_move(source.model, model)
     if planned.why_not:
         by = "" if moved is None else f" (a logit moved by {moved:.1e} of the largest)"
         words += f": another function{by}, as {planned.why_not}"
@@ -81,8 +81,9 @@ def grown(
     return replace(source, model=model, note=words)
 
 
-def _larger(small: BertConfig, size: str) -> BertConfig:
-    """Return the shape asked for, with heads as wide as the small model's."""
+def larger(small: BertConfig, size: str) -> BertConfig:
+    """Return the shape asked for, with heads as wide as the small model's, and as many inner units
+    to a unit: a folder need not have four."""
     asked, each = named_config(size), small.hidden // small.heads
     require(
         asked.hidden % each == 0,
@@ -90,12 +91,15 @@ def _larger(small: BertConfig, size: str) -> BertConfig:
         size,
         f"a width that heads of {each} fit, to be grown to",
     )
+    inner, rest = divmod(small.intermediate * asked.hidden, small.hidden)
+    allowed = f"a width with {small.intermediate} inner units to {small.hidden}, as it has them"
+    require(rest == 0, "--size", size, allowed)
     large = replace(
         small,
         layers=asked.layers,
         hidden=asked.hidden,
         heads=asked.hidden // each,
-        intermediate=asked.intermediate,
+        intermediate=inner,
     )
     require_same_heads(small, large)
     return large
@@ -106,14 +110,19 @@ def _name(config: BertConfig) -> str:
 
 
 @torch.no_grad()
-def _largest_move(small: Bert, large: Bert) -> float:
-    """Return the largest change of a logit on random rows, as a share of the largest logit."""
+def largest_move(small: Bert, large: Bert) -> float:
+    """Return the largest change of a logit on random rows, as a share of the largest logit.
+
+    Of tokens alone: an imported head has a bias of -1e4 on the rows that pad its vocabulary, beside
+    which any change is small.
+    """
     draw = Generator().manual_seed(0)
     tokens = min(TOKENS, small.config.positions)
     rows = torch.randint(small.config.vocabulary, (ROWS, tokens), generator=draw)
     places = torch.arange(tokens).expand(ROWS, tokens)
     modes = small.training, large.training
-    before, after = (model.eval()(rows, places) for model in (small, large))
+    known = small.config.vocabulary
+    before, after = (model.eval()(rows, places)[:, :known] for model in (small, large))
     small.train(modes[0])
     large.train(modes[1])
     return float((after - before).abs().max() / before.abs().max())

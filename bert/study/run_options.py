@@ -14,6 +14,7 @@ from bert.study.arms import REFERENCE, STUDIES, StudyConfig
 from bert.study.growing import grown
 from bert.study.language_study import LanguageStudy, asked_language
 from bert.study.options import device_of, rivals_of, speed_of
+from bert.study.staged import MSLT, built_up, decomposed_first, factored_stages
 from bert.study.starting import Source, open_source, tie_of
 from evidence.begun import OtherCode
 from evidence.commands import joined, require_apart, settings_of
@@ -24,6 +25,8 @@ from swe.run.compatible import require_compatible
 from swe.run.speed import SpeedConfig
 from swe.sharing.placement import Mode
 from swe.transforms.fitted import LEARNED
+
+FITTED = " or ".join(LEARNED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,15 @@ class Options:
     rivals: dict[str, Any] = field(default_factory=dict)
     """Fields of TrainConfig beside those of the study."""
 
+    @property
+    def said(self) -> list[str]:
+        """What is done to the model of --start-from, a line each."""
+        if self.source is None or self.start is None:
+            return []
+        drawn = "has no language head; it is drawn" if self.source.headless else ""
+        lines = (drawn, self.source.note, self.start.said)
+        return [f"{self.source.folder}: {line}" for line in lines if line]
+
 
 def options_of(given: argparse.Namespace) -> Options:
     """Return what was parsed as options of a run; ConfigError for impossible values."""
@@ -68,7 +80,12 @@ def options_of(given: argparse.Namespace) -> Options:
     if given.start_from is not None:
         require(given.language is None, "--start-from", given.start_from, "without --language")
         source = open_source(given.start_from, given.vocab)
-        if given.grow is not None:
+        if given.grow == MSLT:
+            require(
+                given.fit_steps is None, "--fit-steps", given.fit_steps, f"with --grow {FITTED}"
+            )
+            source = built_up(source, settings.get("size"), given.seed)
+        elif given.grow is not None:
             source = grown(
                 source,
                 settings.get("size"),
@@ -77,6 +94,8 @@ def options_of(given: argparse.Namespace) -> Options:
                 fit=given.fit_steps,
                 device=device_of(given),
             )
+        if given.core is not None:
+            source = decomposed_first(source, given.core)
         settings |= source.settings(settings)
     growing = given.grow is not None
     require(not growing or source is not None, "--grow", given.grow, "with --start-from")
@@ -84,7 +103,7 @@ def options_of(given: argparse.Namespace) -> Options:
         growing or given.fit_steps is None,
         "--fit-steps",
         given.fit_steps,
-        f"with --grow {' or '.join(LEARNED)}",
+        f"with --grow {FITTED}",
     )
     tied = given.start_tie is not None
     require(not tied or source is not None, "--start-tie", given.start_tie, "with --start-from")
@@ -108,6 +127,17 @@ def options_of(given: argparse.Namespace) -> Options:
     speed = speed_of(given, device, adopted=foreign)
     speed.validate(given.parallel)
     rivals = rivals_of(given)
+    stages = () if source is None else source.stages
+    if given.core is not None and source is None:
+        stages = factored_stages(study.shape(6), given.core)
+    if stages:
+        option = "--core" if given.core is not None else f"--grow {MSLT}"
+        require(given.arm == REFERENCE, "--arm", given.arm, f"{REFERENCE} with {option}")
+        paired = given.grow == MSLT and study.pairs != "none"
+        require(not paired, "--set pairs", study.pairs, f"none with {option}")
+        dropped = given.grow == MSLT and "dropping" in rivals
+        require(not dropped, "--grow", MSLT, "without --layer-drop and --progressive-layer-drop")
+        rivals["stages"] = stages
     if rivals:
         config = replace(study.train_config(given.arm, given.seed), **rivals)
         require_compatible(study.shape(6).layers, config, speed, given.parallel)

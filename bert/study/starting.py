@@ -18,6 +18,7 @@ from bert.study.arms import StudyConfig
 from bert.study.fitting import FittedStart, Fitting
 from swe.base.errors import ConfigError
 from swe.sharing.layout import Layout
+from swe.transforms.stage import Stage
 
 HEAD = ("transform.", "transform_norm.", "decoder_bias")
 """How the names of the language head's weights begin (bert.model.encoder)."""
@@ -36,11 +37,17 @@ class Source:
     """What was done to the model of the folder, in words."""
     fitting: Fitting | None = None
     """The fitted map by which a run grows the model, where it does."""
+    larger: BertConfig | None = None
+    """The shape that a run's own stages grow the model to, where they do."""
+    stages: tuple[Stage, ...] = ()
+    """What a run is before it is its own model (bert.study.staged)."""
 
     @property
     def config(self) -> BertConfig:
         """The shape that a run starts with."""
-        return self.model.config if self.fitting is None else self.fitting.large
+        if self.fitting is not None:
+            return self.fitting.large
+        return self.model.config if self.larger is None else self.larger
 
     def settings(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings of a study that say its shape. ConfigError where ``asked`` differ."""
@@ -96,9 +103,10 @@ class Source:
         return Start(
             config=config,
             weights=weights,
-            digest=digest_of(self.config, weights),
+            digest=digest_of(self.model.config, weights),
             layout=layout,
             tie=tie,
+            layers=None if self.larger is None else self.model.config.layers,
         )
 
 

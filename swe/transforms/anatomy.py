@@ -54,8 +54,11 @@ class Anatomy:
     rest: Mapping[str, tuple[Axis, ...]]
     """Axes of the other parameters, by full name."""
     ends: tuple[str, ...] = ()
-    """Parameters of a layer that are added to the residual stream: zero, the layer does nothing.
-    Empty where no layer can be made to do nothing (LayerNorm after each branch)."""
+    """Parameters of a layer that are added to the residual stream: zero, the layer does nothing,
+    if no norm is on the stream. Empty where no layer can be made to do nothing."""
+    norms: tuple[tuple[str, str], ...] = ()
+    """(weight, bias) of the LayerNorms on a layer's residual stream, the one that makes its output
+    last: LayerNorm after each branch. Empty where none is on it."""
     below: tuple[str, ...] = ()
     """Parameters outside the layers that feed them: embeddings, be they the decoder as well."""
     normed: tuple[str, ...] = ()
@@ -72,8 +75,12 @@ class Anatomy:
             for axis in axes:
                 known = axis.space is None or axis.space in self.widths
                 require(known, f"{name}: space", axis.space, f"one of {', '.join(self.widths)}")
-        for name in self.ends:
-            require(name in self.layer, "ends", name, "a parameter of a layer")
+        for field, names in (
+            ("ends", self.ends),
+            ("norms", [n for pair in self.norms for n in pair]),
+        ):
+            for name in names:
+                require(name in self.layer, field, name, "a parameter of a layer")
         for name in self.below:
             require(name in self.rest, "below", name, "a parameter outside the layers")
 

@@ -42,7 +42,8 @@ def with_identities(old: int, new: int) -> Origins:
 
     Their last projections are zero, so each adds nothing to the residual stream, and gradients
     reach those projections alone until they have moved (Evci et al., arXiv 2201.05125; LEMON, Wang
-    et al., arXiv 2310.07999, Section 4).
+    et al., arXiv 2310.07999, Section 4). A LayerNorm on the stream (Post-LN) is passed as
+    ``swe.transforms.growth.assembled`` has it, which is ours.
     """
     parents = interpolated(old, new).parents
     active = tuple(layer == 0 or parents[layer - 1] != p for layer, p in enumerate(parents))

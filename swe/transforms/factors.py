@@ -11,6 +11,10 @@ In those directions a product of rank r cannot move and W can, so what they woul
 what is known is mixed over updates in which U and V were others; and second moments are squares of
 sums over G's entries. Everything else keeps its state.
 
+The paper draws the factors. A model that is there already has the nearest ones (:func:`nearest`),
+which is ours: they are the whole matrix where it has no more than their rank, as a matrix has whose
+units are copies of fewer ones.
+
 Names: factors ``a.left`` and ``a.right`` become ``a.weight``. Several products in one matrix
 (query, key and value) are factors (blocks, out, r) and (blocks, r, in), whose products lie one
 after the other.
@@ -24,6 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from swe.base.config import require, require_count
 from swe.base.errors import ConfigError
 
 LEFT, RIGHT, WEIGHT = ".left", ".right", ".weight"
@@ -45,6 +50,28 @@ def factored(names: Iterable[str]) -> tuple[str, ...]:
         if stem + WEIGHT in known:
             raise ConfigError(f"{stem}: has factors and a weight; keep one of the two")
     return tuple(sorted(stems))
+
+
+@torch.no_grad()
+def nearest(matrix: Tensor, rank: int, blocks: int = 1) -> tuple[Tensor, Tensor]:
+    """Return the factors of a rank whose product is nearest to a matrix (blocks * out, in).
+
+    (out, r) and (r, in), of several blocks with that axis first; :func:`product` is the inverse
+    where the rank suffices. By the truncated singular value decomposition, no product of the rank
+    has a smaller sum of squared distances (Eckart and Young, Psychometrika 1, 1936); each factor
+    takes the root of the singular values, so both have one Gram matrix and neither moves faster.
+    ConfigError for a rank above both ends, or blocks that do not fit.
+    """
+    require_count("rank", rank)
+    require(matrix.shape[0] % blocks == 0, "blocks", blocks, f"a divisor of {matrix.shape[0]}")
+    cut = matrix.reshape(blocks, -1, matrix.shape[1])
+    most = min(cut.shape[1:])
+    require(rank <= most, "rank", rank, f"at most {most}, the whole matrix's")
+    left, sizes, right = torch.linalg.svd(cut.double(), full_matrices=False)
+    roots = sizes[:, :rank].sqrt()
+    found = left[..., :rank] * roots[:, None, :], roots[:, :, None] * right[:, :rank]
+    thin, flat = (one.to(matrix.dtype).contiguous() for one in found)
+    return (thin, flat) if blocks > 1 else (thin[0], flat[0])
 
 
 @torch.no_grad()

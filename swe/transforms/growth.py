@@ -17,7 +17,7 @@ from swe.base.errors import ConfigError
 from swe.transforms.anatomy import Anatomy, require_growth
 from swe.transforms.carry import Carry, grown_state, grown_weights
 from swe.transforms.depth import DEPTHS, Origins
-from swe.transforms.maps import Line, Term
+from swe.transforms.maps import Copies, Dense, Line, Term
 from swe.transforms.transform import Given, Made, Transform
 from swe.transforms.width import WIDTHS, Widening
 
@@ -82,23 +82,36 @@ class Growth(Transform):
         origins = DEPTHS[self.depth](old.depth, new.depth)
         if not all(origins.active) and not old.ends:
             raise ConfigError(
-                f"depth = {self.depth!r}: new layers must do nothing, and with LayerNorm after "
-                "each branch none can; grow with depth = 'stack', or a Pre-LN model"
+                f"depth = {self.depth!r}: new layers must do nothing, and none of this model can "
+                "(its anatomy has no ends); grow with depth = 'stack'"
             )
         return assembled(old, new, origins, WIDTHS[self.width](old, new, generator))
 
 
 def assembled(old: Anatomy, new: Anatomy, origins: Origins, widening: Widening) -> Grown:
-    """Return the lines of a choice of layers with a choice of units."""
+    """Return the lines of a choice of layers with a choice of units.
+
+    A layer that does nothing still passes the LayerNorms on its stream. LN of what has mean 0 and
+    variance 1 is the same again, to the share that epsilon has of 1, if its own weight is 1 and its
+    bias 0: so what is handed on to such a layer is normalised and no more, and the old layer's last
+    weight and bias are those of the last of its copies. What is 1 and 0 begins without moments.
+    """
     lines: dict[str, Line] = {
         name: (Term(name, tuple(map(widening.of, axes))),) for name, axes in old.rest.items()
     }
     for layer, active in enumerate(origins.active):
+        fixed = {} if active else dict.fromkeys(old.ends, 0.0)
+        handed_on = not all(origins.active[layer + 1 : layer + 2])
+        inner = () if active else old.norms[:-1]
+        for weight, bias in (*inner, *(old.norms[-1:] if handed_on else ())):
+            fixed |= {weight: 1.0, bias: 0.0}
         for name, axes in old.layer.items():
-            silent = not active and name in old.ends
+            terms = widening.terms(origins.parents[layer], old.depth, axes)
             lines[new.name(layer, name)] = tuple(
-                Term(old.name(parent, name), maps, 0.0 if silent else 1.0, 0.0 if silent else 1.0)
-                for parent, maps in widening.terms(origins.parents[layer], old.depth, axes)
+                _constant(old.name(parent, name), maps, fixed[name] / len(terms))
+                if name in fixed
+                else Term(old.name(parent, name), maps)
+                for parent, maps in terms
             )
     return Grown(lines, _why_not(origins, widening), widening.eps)
 
@@ -117,6 +130,11 @@ arXiv 2405.15319); interpolation (Chang et al., arXiv 1710.10348); identity grow
 arXiv 2203.06211); Net2Net (arXiv 1511.05641); bert2BERT's two initialisations, each with its depth
 by stacking (Chen et al., arXiv 2110.07143); LEMON, width and depth (Wang et al., arXiv
 2310.07999)."""
+
+
+def _constant(parent: str, maps: tuple[Copies | Dense | None, ...], value: float) -> Term:
+    """Return a tensor of the shape that the parent grows to, with one value in each entry."""
+    return Term(parent, maps, scale=0.0, dual=0.0, plus=value)
 
 
 def _why_not(origins: Origins, widening: Widening) -> str:

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from swe.base.config import require_count
+from swe.base.config import require_between, require_count
 from swe.base.errors import ConfigError
 from swe.transforms.anatomy import Anatomy
 from swe.transforms.growth import Growth
@@ -101,6 +101,30 @@ def layerwise_stages(depth: int, stages: int, steps: int, joint: int) -> tuple[S
             growth=Growth(depth="stack") if then.depth > now.depth else Keep(),
         )
         for now, then in pairwise(layerwise(depth, stages, steps, joint))
+    )
+
+
+def added_stages(begun: int, depth: int, joint: float) -> tuple[Stage, ...]:
+    """Return the stages of a run on ``begun`` layers that are trained already: MSLT but its first.
+
+    Layers come on top as many at a time as there were to begin with, the last time what is left;
+    each lot trains alone for an equal share of the updates, and all layers for the last ``joint``,
+    a fraction. The run's first model has the first lot on top already. ConfigError for no more
+    layers than there are, or a fraction outside (0, 1).
+    """
+    require_count("begun", begun)
+    require_count("depth", depth, begun + 1)
+    require_between("joint", joint, 0, 1, open_low=True, open_high=True)
+    depths = [*range(begun, depth, begun), depth]
+    lots = len(depths) - 1
+    return tuple(
+        Stage(
+            until=(1 - joint) * (lot + 1) / lots,
+            depth=after,
+            trained=after - before,
+            growth=Growth(depth="stack") if lot + 1 < lots else Keep(),
+        )
+        for lot, (before, after) in enumerate(pairwise(depths))
     )
 
 

@@ -192,13 +192,15 @@ class Term:
     """One old tensor under a map an axis (None: the axis as it is), times ``scale``.
 
     ``dual``: what its gradient is multiplied by beside the axes' own duals; None where the map that
-    it is a part of has no dual of such parts.
+    it is a part of has no dual of such parts. ``plus``: what is added to each entry, which no old
+    one moves.
     """
 
     parent: str
     axes: tuple[Copies | Dense | None, ...]
     scale: float = 1.0
     dual: float | None = 1.0
+    plus: float = 0.0
 
     def weight(self, weights: Mapping[str, Tensor]) -> Tensor:
         """Return its part of the new weight."""
@@ -212,8 +214,9 @@ class Term:
         return found
 
     def scaled(self, mapped: Tensor) -> Tensor:
-        """Return what was mapped, times ``scale``."""
-        return mapped if self.scale == 1.0 else mapped * self.scale
+        """Return what was mapped, times ``scale``, and ``plus``."""
+        found = mapped if self.scale == 1.0 else mapped * self.scale
+        return found + self.plus if self.plus else found
 
     @property
     def key(self) -> tuple[object, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -9,10 +10,11 @@ import torch
 
 from bert.model.config import Placement
 from bert.model.encoder import Bert, build_bert
-from bert.model.factored import FactoredLinear, build_factored
+from bert.model.factored import FactoredLinear, build_factored, decomposed
 from swe.base.errors import ConfigError
 from swe.transforms.factors import factored_cost, multiplied_state, multiplied_weights
-from tests.swe.transforms.test_growth import SMALL, logits, loss, shake
+from swe.transforms.growth import Growth
+from tests.swe.transforms.test_growth import SMALL, grow, logits, loss, shake, shaken
 
 
 def weights_of(model: Bert) -> dict[str, torch.Tensor]:
@@ -31,6 +33,19 @@ def test_multiplied_out_the_function_stays(placement: Placement) -> None:
         matrix = found[f"stack.blocks.0.{name}.weight"]
         blocks = matrix.reshape(3, -1, matrix.shape[1]) if "qkv" in name else matrix[None]
         assert torch.linalg.matrix_rank(blocks).tolist() == [3] * len(blocks)
+
+
+@pytest.mark.parametrize("placement", ["pre", "post"])
+def test_nearest_products_of_copied_units_are_the_model(placement: Placement) -> None:
+    """Twice as wide by copies, each matrix has the small one's rank, 8 at most, and rank 7 not."""
+    small = shaken(replace(SMALL, placement=placement))
+    large = replace(small.config, hidden=16, heads=4, intermediate=24)
+    model, _ = grow(small, large, Growth(width="fpi"))
+    expected = logits(model)
+    near = decomposed(deepcopy(model), 8)
+    assert isinstance(near.stack.blocks[1].get_submodule("attention.qkv"), FactoredLinear)
+    assert torch.allclose(logits(near), expected, rtol=0, atol=1e-10)
+    assert not torch.allclose(logits(decomposed(model, 7)), expected, rtol=0, atol=1e-4)
 
 
 def test_products_have_no_moments_and_the_rest_keeps_its_own() -> None:

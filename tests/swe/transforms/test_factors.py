@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from swe.base.errors import ConfigError
-from swe.transforms.factors import factored, multiplied_weights, product
+from swe.transforms.factors import factored, multiplied_weights, nearest, product
 
 
 def some(*shape: int, seed: int = 0) -> Tensor:
@@ -20,6 +20,29 @@ def test_blocks_are_multiplied_one_by_one() -> None:
     expected = torch.cat([a @ b for a, b in zip(left, right, strict=True)])
     assert torch.equal(product(left, right), expected)
     assert product(left[0].float(), right[0].float()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_the_nearest_product_is_off_by_what_is_cut(blocks: int) -> None:
+    """Of each block the squares of the singular values beyond the rank, to 1e-12; none at full
+    rank, nor of a matrix of that rank."""
+    whole = some(blocks * 6, 4)
+    cut = whole.reshape(blocks, 6, 4)
+    tail = torch.linalg.svdvals(cut)[:, 2:].square().sum()
+    left, right = nearest(whole, 2, blocks)
+    assert left.shape[-2:] == (6, 2)
+    assert right.shape[-2:] == (2, 4)
+    assert float((product(left, right) - whole).square().sum()) == pytest.approx(float(tail))
+    assert torch.allclose(left.mT @ left, right @ right.mT, rtol=0, atol=1e-12)
+    for low, rank in ((whole, 4), (product(left, right), 2)):
+        assert torch.allclose(product(*nearest(low, rank, blocks)), low, rtol=0, atol=1e-12)
+
+
+def test_a_rank_above_the_matrix_is_refused() -> None:
+    with pytest.raises(ConfigError, match="rank = 5: must be at most 4, the whole matrix's"):
+        nearest(some(6, 4), 5)
+    with pytest.raises(ConfigError, match="blocks = 4: must be a divisor of 6"):
+        nearest(some(6, 4), 2, 4)
 
 
 def test_factors_do_not_tell_the_gradient_of_their_product() -> None:

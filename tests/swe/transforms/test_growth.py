@@ -94,14 +94,53 @@ def test_uneven_copies_say_that_they_change_it() -> None:
     assert not torch.allclose(logits(new), logits(model), rtol=0, atol=1e-3)
 
 
-def test_identity_layers_keep_the_function_of_pre_ln_alone() -> None:
+def test_identity_layers_keep_the_function() -> None:
+    """Pre-LN nothing is added; Post-LN each norm but the last of the copies only normalises, which
+    of what is normalised is 1 - eps / 2, 1e-12 of it, and rounding."""
     model = shaken(SMALL)
     new, planned = grow(model, replace(SMALL, layers=5), Growth(depth="identity"))
     assert planned.preserves
-    assert torch.equal(logits(new), logits(model)), "nothing is added, to the last bit"
-    post = replace(SMALL, placement="post")
-    with pytest.raises(ConfigError, match="LayerNorm after each branch none can"):
-        grow(shaken(post), replace(post, layers=5), Growth(depth="identity"))
+    assert torch.equal(logits(new), logits(model)), "to the last bit"
+    model = shaken(replace(SMALL, placement="post"))
+    for large in (replace(model.config, layers=5), replace(wide(model.config), layers=7)):
+        new, planned = grow(model, large, Growth(depth="identity"))
+        assert planned.preserves
+        assert torch.allclose(logits(new), logits(model), rtol=0, atol=1e-10)
+
+
+def test_an_identity_layer_hands_its_norm_on() -> None:
+    """By hand: 2 layers to 5 are 0 0 0 1 1, of which layers 0 and 3 act."""
+    model = shaken(replace(SMALL, placement="post"))
+    new, planned = grow(model, replace(model.config, layers=5), Growth(depth="identity"))
+    old = [dict(block.named_parameters()) for block in model.stack.blocks]
+    plain = {"weight": torch.ones(8).double(), "bias": torch.zeros(8).double()}
+    for layer, (origin, active, last) in enumerate(
+        [(0, 1, 0), (0, 0, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1)]
+    ):
+        own = dict(new.stack.blocks[layer].named_parameters())
+        for part, value in plain.items():
+            for norm, kept in (("attention_norm", active), ("output_norm", last)):
+                name = f"{norm}.{part}"
+                assert torch.equal(own[name], old[origin][name] if kept else value), (layer, name)
+        assert bool(own["outer.weight"].any()) == bool(active)
+    states = {
+        name: {"step": torch.tensor(3.0), "exp_avg": p} for name, p in model.named_parameters()
+    }
+    carried = grown_state(planned.lines, states, "mapped")
+    head = "stack.blocks.{}.output_norm.weight"
+    assert [head.format(layer) in carried for layer in range(5)] == [
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_without_ends_there_are_no_identity_layers() -> None:
+    anatomy = replace(bert_anatomy(SMALL), ends=())
+    with pytest.raises(ConfigError, match="its anatomy has no ends"):
+        Growth(depth="identity").plan(anatomy, replace(anatomy, depth=5), torch.Generator())
 
 
 @pytest.mark.parametrize(

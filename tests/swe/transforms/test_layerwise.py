@@ -14,7 +14,8 @@ from bert.model.encoder import Bert
 from swe.base.errors import ConfigError
 from swe.transforms.depth import stacked
 from swe.transforms.growth import Growth
-from swe.transforms.layerwise import LayerStage, layerwise, mean_cost, stage_at
+from swe.transforms.layerwise import LayerStage, added_stages, layerwise, mean_cost, stage_at
+from swe.transforms.same import Keep
 from tests.swe.transforms.test_growth import SMALL, grow, loss, shaken
 
 BELOW = {"words", "positions", "segments", "embedding_norm"}
@@ -41,6 +42,20 @@ def test_the_plan_of_bert_base_in_four_stages() -> None:
     assert [stage_at(plan, update).depth for update in (0, 19, 20, 79, 99)] == [3, 3, 6, 12, 12]
     assert [s.cost(12) for s in plan] == pytest.approx([9 / 36, 12 / 36, 15 / 36, 18 / 36, 1])
     assert mean_cost(plan, 100) == pytest.approx(0.2 * (54 / 36 + 1))
+
+
+def test_lots_on_top_of_a_model_that_is_there() -> None:
+    """3 layers to 11, by hand: three lots in 60 %; each is a copy of the top, as in MSLT."""
+    stages = added_stages(3, 11, 0.4)
+    assert [(s.depth, s.trained) for s in stages] == [(6, 3), (9, 3), (11, 2)]
+    assert [s.until for s in stages] == pytest.approx([0.2, 0.4, 0.6])
+    assert [s.growth for s in stages] == [Growth(depth="stack"), Growth(depth="stack"), Keep()]
+    [only] = added_stages(6, 8, 0.4)
+    assert (only.depth, only.trained, only.until) == (8, 2, 0.6)
+    with pytest.raises(ConfigError, match="depth = 3: must be an integer, at least 4"):
+        added_stages(3, 3, 0.4)
+    with pytest.raises(ConfigError, match="joint"):
+        added_stages(3, 6, 0.0)
 
 
 @pytest.mark.parametrize(("depth", "stages"), [(5, 2), (7, 3), (11, 4), (4, 4), (24, 5)])
