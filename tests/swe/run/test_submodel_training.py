@@ -22,7 +22,7 @@ from swe.run.loop import train
 from swe.run.run_config import TrainConfig, described
 from swe.run.speed import SpeedConfig
 from swe.sharing.gates import Gates
-from swe.sharing.schedule import AlwaysShared, EqualStart, NeverShared, SweFixed
+from swe.sharing.schedule import AlwaysShared, NeverShared, SweFixed
 from swe.sharing.submodels import SubmodelTraining
 from swe.sharing.triggers import Stalled
 from swe.transforms.growth import Growth
@@ -215,11 +215,13 @@ def test_what_cannot_train_sub_models_is_refused(
     assert not (tmp_path / "run").exists()
 
 
-def test_stages_without_its_updates_may_share() -> None:
+def test_stages_without_its_updates_may_share(tmp_path: Path) -> None:
     """A model of one layer, tied ones, before the growth; one that may end early has its say."""
     tied = Stage(until=0.25, depth=1, schedule=AlwaysShared(), growth=Growth(depth="stack"))
-    config = replace(CONFIG, stages=(tied,), schedule=EqualStart())
+    config = replace(CONFIG, stages=(tied,))
     assert [config.sampler_of(number) for number in (0, 1)] == [None, SAMPLER]
+    two = replace(config, stages=(replace(tied, depth=2),))
+    assert train(TASK, two, tmp_path)["parameters_at_start"] == 42 + 78 + 7, "one block for both"
     middle = Stage(until=0.9, depth=2, growth=Growth(depth="stack"))
     before = (replace(tied, early=Stalled()), replace(tied, until=0.2))
     for first, wanted in zip(before, (SAMPLER, None), strict=True):
