@@ -154,6 +154,12 @@ METHODS = {
             claimed=Claimed(29, 38, "FLOPs, BERT-base", "paper"),
         ),
         Rival(
+            name="aki-two-stage",
+            title="bert2BERT, both stages",
+            paper="Chen et al., arXiv 2110.07143",
+            claimed=Claimed(45, 45, "computational cost, BERT-base", "abs"),
+        ),
+        Rival(
             name="lemon",
             title="LEMON",
             paper="Wang et al., arXiv 2310.07999",

@@ -57,6 +57,7 @@ from .sharing.similarity import LayerSimilarity as LayerSimilarity
 from .sharing.stack import SharedStack as SharedStack
 from .sharing.statistics import GradientStatistics as GradientStatistics
 from .sharing.statistics import probe as probe
+from .sharing.submodels import SubmodelTraining as SubmodelTraining
 from .sharing.triggers import Clock as Clock
 from .sharing.triggers import Seen as Seen
 from .sharing.triggers import Stalled as Stalled

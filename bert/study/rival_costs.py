@@ -1,7 +1,8 @@
 """FLOPs of each phase of a run, planned before it, as the run's own ledger counts them.
 
 Exact but where a run's outcome decides: probes of a schedule that looks at correlations are those
-of one that never unties, the most; layers that are dropped are the mean over their draws.
+of one that never unties, the most; layers that are dropped, or frozen at random, are the mean over
+their draws.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from itertools import pairwise
 from torch import Generator
 
 from bert.languages.task import LanguageTask
+from swe.run.charged import whole_layers
 from swe.run.run_config import TrainConfig
 from swe.run.stages import Stages
 from swe.run.task import Task
@@ -58,16 +60,17 @@ def planned(config: TrainConfig, task: LanguageTask) -> Costs:
 
 
 def _dropped(task: Task, config: TrainConfig, first: int, end: int) -> float:
-    """FLOPs of the layers that updates leave out, in mean over the draws."""
-    each = getattr(task, "flops_per_layer", None)
-    if config.dropping is None or each is None:
+    """FLOPs of what updates leave out, layers or their backward passes, in mean over the draws."""
+    each, sampler = getattr(task, "flops_per_layer", None), config.dropping
+    if sampler is None or each is None:
         return 0.0
-    run = math.fsum(
-        keep
-        for step in range(first, end)
-        for keep in config.dropping.keep(step, config.steps, task.depth)
+    steps = range(first, end)
+    run, trained = (
+        math.fsum(share for step in steps for share in of(step, config.steps, task.depth))
+        for of in (sampler.keep, sampler.trains)
     )
-    return float(((end - first) * task.depth - run) * config.accumulation * each)
+    left_out = (end - first) * task.depth - whole_layers(run, trained)
+    return float(left_out * config.accumulation * each)
 
 
 def _fit(growth: object, stages: Stages, number: int) -> float:

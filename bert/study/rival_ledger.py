@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -41,7 +41,8 @@ class Phase:
 
 
 def phases(folder: Path) -> list[Phase]:
-    """Return the phases of a finished run of BERT, one after the other."""
+    """Return the phases of a finished run of BERT, one after the other; updates for which a sampler
+    draws are phases of their own."""
     config = read_json(folder / "config.json")
     train, model = from_dict(TrainConfig, config["train"]), config["task"]["model"]
     own = Stage(until=train.steps, depth=model["layers"], schedule=train.schedule)
@@ -62,7 +63,19 @@ def phases(folder: Path) -> list[Phase]:
             marks.append((event["step"], name(stages[number], blocks)))
     ends = [*(step for step, _ in marks[1:]), train.steps]
     found = [Phase(first, end, model) for (first, model), end in zip(marks, ends, strict=True)]
-    return [phase for phase in found if phase.updates]
+    return [part for phase in found for part in _drawn(train, phase) if part.updates]
+
+
+def _drawn(train: TrainConfig, phase: Phase) -> Iterator[Phase]:
+    """Cut a phase where a sampler begins and ends, and name what lies between after it."""
+    if train.dropping is None:
+        yield phase
+        return
+    moments = train.dropping.during(train.steps)
+    begin, end = (sorted((phase.first, at, phase.end))[1] for at in (moments.start, moments.stop))
+    yield replace(phase, end=begin)
+    yield Phase(begin, end, f"{phase.model}, {train.dropping.kind}")
+    yield replace(phase, first=end)
 
 
 def _blocks(stage: Stage) -> int:
@@ -75,7 +88,6 @@ def _else(train: TrainConfig, stage: Stage) -> str:
     words = [
         f"{stage.trained} trained" if stage.trained is not None else "",
         f"rank {stage.rank}" if stage.rank is not None else "",
-        train.dropping.kind if train.dropping is not None else "",
         "penalty" if train.similarity is not None else "",
     ]
     return "".join(f", {word}" for word in words if word)

@@ -29,6 +29,7 @@ from swe.sharing.schedule import (
     SweMultistage,
 )
 from swe.sharing.similarity import LayerSimilarity
+from swe.sharing.submodels import SubmodelTraining
 from swe.transforms.fitted import Fitted
 from swe.transforms.growth import METHODS as GROWTHS
 from swe.transforms.layerwise import layerwise_stages
@@ -43,6 +44,10 @@ MOST = 4
 """Times that G_stack multiplies the layers, at most (arXiv 2405.15319: 2 to 4)."""
 LAYERWISE, JOINT = 3, 0.4
 """Stages in which MSLT builds the stack, and the share of the updates that then trains it all."""
+SUBMODELS, SUBMODEL_SHARE = 4, 0.125
+"""Sub-models that bert2BERT draws from, at most, and the share of the updates after the growth that
+train them: its best for BERT-base, three layers of twelve for 5 epochs; four times as many were
+worse than none (arXiv 2110.07143)."""
 FIT = 0.05
 """Updates of a fit, as a share of the run's: both papers fit for a hundred of some thousands."""
 STRENGTH = 0.1
@@ -106,6 +111,17 @@ def _wider(method: str, *, deeper: bool = False) -> Callable[[Room], Changes]:
         return _staged(method, depths, _half_width(room.model), [UNTIL[-1]])
 
     return changes
+
+
+def _two_stages(room: Room) -> Changes:
+    """AKI, then sub-models, then all."""
+    depth = room.model.layers
+    parts = [parts for parts in range(2, SUBMODELS + 1) if depth % parts == 0]
+    require(bool(parts), "layers", depth, f"a multiple of 2 to {SUBMODELS}, to train sub-models")
+    grown = UNTIL[-1]
+    until = round(grown + SUBMODEL_SHARE * (1 - grown), 6)
+    sampler = SubmodelTraining(layers=depth // parts[-1], begin=grown, until=until)
+    return _wider("aki")(room) | {"dropping": sampler}
 
 
 def _stacked_early(room: Room) -> Changes:
@@ -193,6 +209,7 @@ METHODS: dict[str, Callable[[Room], Changes]] = {
     "net2net": _wider("net2net"),
     "fpi": _wider("fpi"),
     "aki": _wider("aki"),
+    "aki-two-stage": _two_stages,
     "lemon": _wider("lemon", deeper=True),
     "ligo": _fitted("ligo"),
     "mango": _fitted("mango"),
@@ -201,6 +218,7 @@ METHODS: dict[str, Callable[[Room], Changes]] = {
 }
 """From the room to fields of TrainConfig, by name, the reference first; ConfigError where a method
 has no room. Net2Net, FPI and AKI grow the width alone, as their papers' own tests of BERT do; LEMON
-grows both, as its does, and so do LiGO and Mango. AKI is its initialisation alone."""
+grows both, as its does, and so do LiGO and Mango. "aki" is the initialisation alone,
+"aki-two-stage" has the sub-models that bert2BERT trains behind it, too."""
 OF_ONE_MODEL = ("mslt", "core")
 """Methods whose stages are the method itself: no smaller model that might be there already."""

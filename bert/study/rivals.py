@@ -211,9 +211,12 @@ def _both(study: RivalsStudy, method: str, budget: float) -> list[RivalArm]:
     # The same source, to the update; the large phase alone has the budget.
     fixed = zip(stages, ends_of(stages, charged), strict=True)
     stages = tuple(replace(stage, until=end) for stage, end in fixed)
-    free = updates(replace(config, steps=charged, stages=stages), lambda parts: parts[-1])
+    if config.dropping is not None:  # likewise: what it does follows the source
+        changes = changes | {"dropping": config.dropping.pinned(charged)}
+    large = replace(config, steps=charged, stages=stages, dropping=changes.get("dropping"))
+    free = updates(large, lambda parts: parts[-1])
     name = f"{method} {UNCHARGED}"
-    return [arm, replace(arm, name=name, charged=False, updates=free, stages=stages)]
+    return [arm, replace(arm, name=name, charged=False, updates=free, stages=stages, more=changes)]
 
 
 def most(spent: Callable[[int], float], flops: float, steps: int, what: str) -> int:

@@ -97,6 +97,7 @@ ARMS: dict[str, Look] = {
     "net2net": Look("Net2Net", "#7F7F7F", "o"),
     "fpi": Look("FPI", "#7F7F7F", "s", (0, (5, 1.2))),
     "aki": Look("AKI", "#7F7F7F", "D", (0, (4, 1, 1, 1))),
+    "aki-two-stage": Look("AKI, both stages", "#7F7F7F", "^", (0, (2.5, 1))),
     "lemon": Look("LEMON", "#B8A000", "P", (0, (1, 1))),
     "ligo": Look("LiGO", "#B8A000", "o"),
     "mango": Look("Mango", "#B8A000", "s", (0, (5, 1.2))),

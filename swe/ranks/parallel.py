@@ -44,6 +44,8 @@ class Replicated(Parallel):
 
     def training_module(self, model: nn.Module) -> nn.Module:
         """Return the wrapper of the present layout, built when there is none."""
+        if self.wrapper is not None and self.wrapper.find_unused_parameters != self.leaves_out:
+            self._unwrap()  # looking for them costs every update a walk through its graph
         if self.wrapper is None:
             layout = find_stack(model)[1].layout
             device = next(model.parameters()).device
@@ -78,9 +80,12 @@ class Replicated(Parallel):
         handover: Handover = Handover(),  # noqa: B008 - frozen
     ) -> nn.Module:
         """Drop the wrapper, then change the layout."""
+        self._unwrap()
+        return super().unshare(model, optimizer, layout, handover)
+
+    def _unwrap(self) -> None:
         self.wrapper = None
         gc.collect()  # a wrapper still alive would go on averaging the parameters that stay
-        return super().unshare(model, optimizer, layout, handover)
 
 
 def _of_first_rank(tensor: Tensor) -> Tensor:

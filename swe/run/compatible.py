@@ -26,6 +26,7 @@ def require_compatible(depth: int, config: TrainConfig, speed: SpeedConfig, para
                 stage.trained,
                 "left out with dropping (what a frozen layer saves is not what one left out does)",
             )
+        _require_drawable(depth, config)
     if config.similarity is not None:
         for layers in (*(stage.depth for stage in config.stages), depth):
             config.similarity.validate(layers)
@@ -34,4 +35,22 @@ def require_compatible(depth: int, config: TrainConfig, speed: SpeedConfig, para
             "parallel",
             parallel,
             "none or ddp with similarity (its cosines need whole weights on each rank)",
+        )
+
+
+def _require_drawable(depth: int, config: TrainConfig) -> None:
+    """Raise ConfigError where the sampler cannot draw from a model that has updates of its."""
+    sampler = config.dropping
+    assert sampler is not None
+    models = [*((stage.depth, stage.schedule) for stage in config.stages), (depth, config.schedule)]
+    for number, (layers, schedule) in enumerate(models):
+        if config.sampler_of(number) is None:
+            continue
+        sampler.validate(layers)
+        untied = schedule.start(layers).layout.is_untied
+        require(
+            untied or not sampler.freezes,
+            f"stages[{number}].schedule" if number < len(config.stages) else "schedule",
+            schedule.kind,
+            "one without sharing with sub-model training (a tied block would train and be frozen)",
         )

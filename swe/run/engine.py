@@ -67,7 +67,6 @@ class Engine:
             model.get_parameter(name).requires_grad_(False)
         self.parameters_at_start = sum(p.numel() for p in model.parameters())
         self.gates = None if config.dropping is None else Gates()
-        self.parallel.leaves_out = self.gates is not None
         model = self.parallel.place(model, device)
         self.optimizer = build_adamw(model, config.optimizer)
         self.swe = ShareThenUnshare(
@@ -126,7 +125,7 @@ class Engine:
 
     def begin(self, step: int, batch: Batch, *, measure: bool) -> Event | None:
         """Let the schedule act before update ``step``; ``batch`` is its first."""
-        if self.gates is not None:
+        if self.gates is not None and self._samples(step):
             self.gates.check(self.model, lambda: self.held_loss(batch))
         # Compiled whole, the model would be compiled once more for a probe: its layers are leaves.
         loss = self.task.loss if self.speed.compile == "model" else self._training_loss
@@ -166,6 +165,7 @@ class Engine:
         self.model.train()
         torch.manual_seed(derive_seed(config.seed, "dropout", step, *self.world.salt))
         total = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.parallel.leaves_out = self._samples(step)
         with self._gated(step):
             for micro in range(config.accumulation):
                 if micro > 0:
@@ -191,11 +191,17 @@ class Engine:
     def _gated(self, step: int) -> AbstractContextManager[None]:
         """Run update ``step``'s layers alone: in its training passes, nowhere else."""
         config, stack = self.config, self.stack
-        if self.gates is None or config.dropping is None:
+        if self.gates is None or config.dropping is None or not self._samples(step):
             return nullcontext()
-        steps = config.length_at(step)
-        active = config.dropping.active(step, steps, stack.layout.depth, config.seed)
-        return self.gates.within(stack, active)
+        drawn = (step, config.length_at(step), stack.layout.depth, config.seed)
+        return self.gates.within(stack, config.dropping.active(*drawn), config.dropping.cut(*drawn))
+
+    def _samples(self, step: int) -> bool:
+        """Whether update ``step`` may leave layers out or freeze them."""
+        config = self.config
+        if config.dropping is None:
+            return False
+        return step in config.dropping.during(config.length_at(step))
 
     def _guard(self, step: int, loss: Tensor, norm: Tensor) -> None:
         """Stop before a non-finite update; on CUDA skip it there and report at the next row.

@@ -3,7 +3,8 @@
 Up to the last checkpoint, at update E, the run is what it was. From there its rate climbs over as
 many updates as its first warm-up had, from where it stood to the line of a run of N updates, and
 follows that to zero at N (``TrainConfig.learning_rate``); a schedule's tau stays the update that it
-was. A run of N updates from the beginning is another run: its rate had not come down before E.
+was, and so do the moments of sub-model training. A run of N updates from the beginning is another
+run: its rate had not come down before E.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ def extended(config: TrainConfig, at: int, steps: int) -> TrainConfig:
         config,
         steps=steps,
         schedule=schedule,
+        dropping=None if config.dropping is None else config.dropping.pinned(config.steps),
         optimizer=replace(config.optimizer, warmup=warmup),
         extended_at=(*config.extended_at, at),
         extended_from=(*config.extended_from, config.steps),

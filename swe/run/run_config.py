@@ -11,6 +11,7 @@ from swe.sharing.dropping import Dropping
 from swe.sharing.gradients import Convention
 from swe.sharing.schedule import NeverShared, Schedule
 from swe.sharing.similarity import LayerSimilarity
+from swe.sharing.submodels import SubmodelTraining
 from swe.sharing.unshare import Moments
 from swe.transforms.stage import Stage, described_stage, ends_of
 
@@ -54,7 +55,8 @@ class TrainConfig:
     """Models that the run begins as, one after the other; ``schedule`` is that of its own
     model, behind them."""
     dropping: Dropping | None = None
-    """Layers left out of updates at random; None: all run (swe.sharing.dropping)."""
+    """Layers left out of updates at random; None: all run (swe.sharing.dropping,
+    swe.sharing.submodels)."""
     similarity: LayerSimilarity | None = None
     """Penalty on layers that differ, in the gradient alone: losses logged are the task's."""
     extended_at: tuple[int, ...] = ()
@@ -79,6 +81,14 @@ class TrainConfig:
             require(value in options, name, value, f"one of {', '.join(options)}")
         self.optimizer.warmup_steps(self.steps)
         ends_of(self.stages, self.steps)
+        if isinstance(self.dropping, SubmodelTraining):
+            self.dropping.during(self.steps)
+            require(
+                self.similarity is None,
+                "similarity",
+                self.similarity,
+                "left out with sub-model training (its gradient would move frozen layers)",
+            )
         require(
             len(self.extended_at) == len(self.extended_from),
             "extended_at",
@@ -96,6 +106,16 @@ class TrainConfig:
         """Updates of the run as it was when it made update ``step``, before later extensions."""
         lengths = (*self.extended_from, self.steps)
         return lengths[sum(at <= step for at in self.extended_at)]
+
+    def sampler_of(self, number: int) -> Dropping | None:
+        """Return the sampler of stage ``number``, the run's own model last; None where it has no
+        update that draws. A stage with an early end may be followed that much earlier."""
+        if self.dropping is None:
+            return None
+        ends = [0, *ends_of(self.stages, self.steps), self.steps]
+        early = any(stage.early is not None for stage in self.stages[:number])
+        first, drawn = 0 if early else ends[number], self.dropping.during(self.steps)
+        return self.dropping if drawn.start < ends[number + 1] and first < drawn.stop else None
 
     @property
     def former_ends(self) -> tuple[int, ...]:

@@ -46,10 +46,12 @@ class Stages:
         return len(self.tasks)
 
     def config_of(self, number: int) -> TrainConfig:
-        """Return a stage's configuration: the run's, with its schedule."""
+        """Return a stage's configuration: the run's, with its schedule, and without a sampler that
+        does not draw for it."""
         stages = self.config.stages
         schedule = stages[number].schedule if number < len(stages) else self.config.schedule
-        return replace(self.config, schedule=schedule, stages=())
+        sampler = self.config.sampler_of(number)
+        return replace(self.config, schedule=schedule, dropping=sampler, stages=())
 
     def over(self, now: StageState, step: int) -> bool:
         """Whether the present stage is over before update ``step``."""

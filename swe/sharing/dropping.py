@@ -3,7 +3,8 @@
 A sampler is frozen data. :meth:`Dropping.active` is a function of (seed, step) alone, of no state:
 all ranks draw the same layers, and a resumed run those of the unbroken one. One draw serves a whole
 update, its accumulated batches included: the layers left out then have no gradient on any rank, and
-an update has one network whose FLOPs can be counted. In evaluation every layer runs.
+an update has one network whose FLOPs can be counted. In evaluation every layer runs. A sampler may
+also freeze layers that run (:meth:`Dropping.cut`), and last for a part of the run alone.
 
 ``swe.sharing.gates`` makes a stack run so.
 """
@@ -16,7 +17,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from swe.base.config import Tagged, require_between
+from swe.base.config import Tagged, require_between, require_count
 from swe.sharing.seeds import derive_seed
 
 Active = dict[int, float]
@@ -25,22 +26,58 @@ Active = dict[int, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Dropping(Tagged, ABC):
-    """What all samplers have: a layer runs with a probability, independently of the others."""
+    """What all samplers have: a draw of layers, and each layer's probability in it."""
 
-    scaled: ClassVar[bool] = False
-    """Whether the update h -> f(h) of a layer that runs is divided by its probability: then its
-    mean over the draws, h fixed, is that of the whole layer, h + E[g / p] (f(h) - h) = f(h)."""
+    freezes: ClassVar[bool] = False
+    """Whether layers that run may be frozen."""
 
     @abstractmethod
     def keep(self, step: int, steps: int, depth: int) -> tuple[float, ...]:
         """Return the probability that each layer runs in update ``step`` of ``steps``, (depth,)."""
 
+    @abstractmethod
     def active(self, step: int, steps: int, depth: int, seed: int) -> Active:
         """Return the layers that run in update ``step`` of ``steps``, in order, with their scales.
 
-        Pure. Layer l is left out by the l-th number of the update's own generator, whatever the
-        others do.
+        Pure.
         """
+
+    def trains(self, step: int, steps: int, depth: int) -> tuple[float, ...]:
+        """Return the probability that each layer runs and is trained, (depth,): of what runs, all
+        but what :meth:`cut` freezes."""
+        return self.keep(step, steps, depth)
+
+    def cut(self, step: int, steps: int, depth: int, seed: int) -> int | None:
+        """Return the lowest layer that the update trains: no gradient passes its input, so layers
+        below it run frozen, and what feeds the stack gets none from it. None: all train."""
+        return None
+
+    def during(self, steps: int) -> range:
+        """Return the updates, of a run of ``steps``, that may leave layers out or freeze them; in
+        all others every layer runs, unscaled, and trains."""
+        return range(steps)
+
+    def pinned(self, steps: int) -> Dropping:
+        """Return the same with its moments as updates of a run of ``steps``: for one that is to
+        have another length."""
+        return self
+
+    def validate(self, depth: int) -> None:
+        """Raise ConfigError for a stack that it cannot draw from."""
+        require_count("depth", depth)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Independent(Dropping):
+    """A sampler by which a layer runs with its probability whatever the others do."""
+
+    scaled: ClassVar[bool] = False
+    """Whether the update h -> f(h) of a layer that runs is divided by its probability: then its
+    mean over the draws, h fixed, is that of the whole layer, h + E[g / p] (f(h) - h) = f(h)."""
+
+    def active(self, step: int, steps: int, depth: int, seed: int) -> Active:
+        """As :meth:`Dropping.active`: layer l is left out by the l-th number of the update's own
+        generator."""
         draw = random.Random(derive_seed(seed, "layer drop", step))
         return {
             layer: 1.0 / keep if self.scaled else 1.0
@@ -50,7 +87,7 @@ class Dropping(Tagged, ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayerDrop(Dropping):
+class LayerDrop(Independent):
     """Every layer is left out with one probability, from the first update to the last.
 
     Layers that run are not scaled, as in the paper: the mean over the draws is not the whole
@@ -72,7 +109,7 @@ class LayerDrop(Dropping):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProgressiveLayerDrop(Dropping):
+class ProgressiveLayerDrop(Independent):
     """Later layers are left out more often, and all of them more often as the run goes on.
 
     Layer l = 1..L runs in update t of T (from 0) with probability

@@ -12,6 +12,10 @@ moves exactly as untied layers that step along their averaged gradients (``swe.s
 The mean over those that ran would give an update of one layer as much weight as one of all.
 A block none of whose layers ran has no gradient: AdamW leaves it alone, moments, weight decay and
 count of steps too.
+
+A layer may also run frozen, without a graph of its backward pass; the layer above the frozen ones
+is then given a hidden state that passes no gradient on. So nothing of the parameters changes, and
+what an update trains is drawn anew each time: no compiler, wrapper or optimiser holds it.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from swe.base.errors import ConfigError
@@ -62,18 +67,22 @@ class Gates:
         [self._wrapped] = seen
 
     @contextmanager
-    def within(self, stack: Stack, active: Mapping[int, float]) -> Iterator[None]:
+    def within(
+        self, stack: Stack, active: Mapping[int, float], cut: int | None = None
+    ) -> Iterator[None]:
         """Run the layers of ``active``, scaled as it says, and no others within the context.
 
-        The backward pass belongs inside, too: checkpointed layers run in it once more.
+        Those below layer ``cut`` run frozen: no gradient passes its input. The backward pass
+        belongs inside, too: checkpointed layers run in it once more.
         """
         assert self._wrapped is not None, "check comes first"
-        with _gated(stack, partial(_pass, active, self._wrapped)):
+        with _gated(stack, partial(_pass, active, cut, self._wrapped)):
             yield
 
 
 def _pass(
     active: Mapping[int, float],
+    cut: int | None,
     wrapped: bool,
     layer: int,
     run: Run,
@@ -84,11 +93,15 @@ def _pass(
     scale = active.get(layer)
     if scale is None:
         return (hidden,) if wrapped else hidden
-    out = run(hidden, *args, **kwargs)
-    if scale == 1.0:
-        return out
-    mixed = hidden + scale * ((out[0] if wrapped else out) - hidden)
-    return (mixed,) if wrapped else mixed
+    frozen = cut is not None and layer < cut
+    if frozen or layer == cut:
+        hidden = hidden.detach()  # frozen ones as well: compiled, all of them are one program
+    with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
+        out = run(hidden, *args, **kwargs)
+        if scale == 1.0:
+            return out
+        mixed = hidden + scale * ((out[0] if wrapped else out) - hidden)
+        return (mixed,) if wrapped else mixed
 
 
 def _look(seen: set[bool], layer: int, run: Run, *args: Any, **kwargs: Any) -> Any:

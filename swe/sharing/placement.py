@@ -160,7 +160,8 @@ class Parallel:
 
     mode: Mode = "none"
     leaves_out = False
-    """Whether updates may leave layers out, the same ones on all ranks (swe.sharing.dropping)."""
+    """Whether the present update may leave layers without a gradient, the same ones on all ranks
+    (swe.sharing.dropping)."""
 
     def __init__(self, world: World | None = None) -> None:
         self.world = world or World()

@@ -36,7 +36,9 @@ from swe.transforms.stage import Stage
 SMALL = RIVAL_SCALES["small"]["composition"]
 
 
-MEASURED_OTHERWISE = ("mslt", "core", "layer-drop", "progressive-drop", "ligo", "mango")
+MEASURED_OTHERWISE = (
+    "mslt", "core", "layer-drop", "progressive-drop", "aki-two-stage", "ligo", "mango"
+)  # fmt: skip
 """Methods whose updates cost less than a model of their size, or more."""
 
 
@@ -146,6 +148,24 @@ def test_what_is_frozen_thin_dropped_or_fitted_by_hand() -> None:
     assert found["ligo uncharged"].updates > found["ligo"].updates
 
 
+def test_sub_models_by_hand() -> None:
+    """Of L = 6 layers: 2, 4 or 6 run, in mean 4, and 2 train; forward is a third of a layer. For an
+    eighth of the updates behind the growth, be the source charged or not."""
+    study, task, found = SMALL, SMALL.task, arms(SMALL)
+    spared = task.flops_per_layer * (6 - (2 + (4 - 2) / 3))
+    charged, free = found["aki-two-stage"], found["aki-two-stage uncharged"]
+    assert charged.stages == found["aki"].stages
+    grown, end = (round(share * charged.updates) for share in (0.3, 0.3 + 0.7 / 8))
+    for arm in (charged, free):
+        large = (arm.updates - grown) * task.flops_per_batch - (end - grown) * spared
+        assert study.costs_of(arm)[-1] == pytest.approx(large)
+        assert arm.more["dropping"].during(arm.updates) == range(grown, end)
+        assert arm.more["dropping"].layers == 2
+    assert found["aki"].updates < charged.updates < free.updates
+    deep = arms(replace(SMALL, size="12x32"))["aki-two-stage"]
+    assert deep.more["dropping"].layers == 3, "as the paper has it"
+
+
 def test_a_source_not_charged_is_the_same_source() -> None:
     found = arms(SMALL)
     for name, arm in found.items():
@@ -155,10 +175,12 @@ def test_a_source_not_charged_is_the_same_source() -> None:
             ends = [round(s.until * train.steps) for s in train.stages]
             assert [stage.until for stage in free.stages] == ends
             fit = 1.05 * 0.05 * SMALL.steps if name in ("ligo", "mango") else 0  # 1.05: the map
-            assert free.updates - ends[-1] == pytest.approx(SMALL.steps - fit, abs=1 if fit else 0)
+            if name != "aki-two-stage":  # whose large phase costs less than its updates
+                large = free.updates - ends[-1]
+                assert large == pytest.approx(SMALL.steps - fit, abs=1 if fit else 0)
     assert [name for name, arm in found.items() if arm.charged] == [
-        "stacking", "g-stack", "interpolation", "identity", "net2net", "fpi", "aki", "lemon",
-        "ligo", "mango", "grow-share",
+        "stacking", "g-stack", "interpolation", "identity", "net2net", "fpi", "aki",
+        "aki-two-stage", "lemon", "ligo", "mango", "grow-share",
     ]  # fmt: skip
 
 
@@ -296,6 +318,25 @@ def test_the_runs_cost_what_was_planned(ran: Path) -> None:
         "1x32, 1 block", "4x32, 1 block", "4x32, 4 blocks",
     ]  # fmt: skip
     assert "1x32, 1 block" not in table["update_seconds"], "one update has no interval"
+
+
+def test_the_seconds_of_sub_models_are_their_own(tmp_path: Path) -> None:
+    """A phase between the growth and the whole model: its FLOPs are those of the draws."""
+    study = asked_rivals("hierarchy", "smoke", 0, {"only": ["aki-two-stage"], "steps": 24})
+    arm = arms(study)["aki-two-stage"]
+    config = study.arm_config(arm, study.rates[0], 0)
+    summary, sampler, task = train(study.task, config, tmp_path), config.dropping, study.task
+    assert sampler is not None
+    small, drawn, whole = phases(tmp_path)
+    assert (small.model, whole.model) == ("4x16, 4 blocks", "4x32, 4 blocks")
+    assert drawn.model == f"{whole.model}, sub-model-training"
+    assert range(drawn.first, drawn.end) == sampler.during(config.steps)
+    run = sum(len(sampler.active(s, config.steps, 4, 0)) for s in range(drawn.first, drawn.end))
+    spared = (
+        drawn.updates * 4 - (drawn.updates + (run - drawn.updates) / 3)
+    ) * task.flops_per_layer
+    large = (config.steps - drawn.first) * task.flops_per_batch - spared
+    assert summary["flops"] == pytest.approx(study.costs_of(arm)[0] + large, rel=1e-12)
 
 
 @pytest.mark.parametrize("method", ["mslt", "core", "ligo", "mango"])

@@ -29,10 +29,18 @@ from swe.run.speed import SpeedConfig
 from swe.run.task import Batch
 from swe.sharing.dropping import ProgressiveLayerDrop
 from swe.sharing.placement import Mode
-from swe.sharing.schedule import AlwaysShared, CycleReversed, SweAdaptive, SweFixed, SweMultistage
+from swe.sharing.schedule import (
+    AlwaysShared,
+    CycleReversed,
+    NeverShared,
+    SweAdaptive,
+    SweFixed,
+    SweMultistage,
+)
 from swe.sharing.share_then_unshare import prepare
 from swe.sharing.similarity import LayerSimilarity
 from swe.sharing.stack import find_stack
+from swe.sharing.submodels import SubmodelTraining
 from swe.sharing.triggers import Stalled
 from swe.sharing.unshare import unshare
 from swe.transforms.fitted import Fitted
@@ -74,6 +82,12 @@ CONFIGS = {
         BASE,
         schedule=SweMultistage(rho=0.85, interval=2),
         dropping=ProgressiveLayerDrop(theta=0.2, decay=4.0),
+    ),
+    "sub-models": replace(
+        BASE,
+        schedule=NeverShared(),
+        stages=(Stage(until=2, depth=2, growth=Growth()),),
+        dropping=SubmodelTraining(layers=1, begin=2, until=9),
     ),
     "similarity": replace(BASE, similarity=LayerSimilarity(strength=0.5)),
     "program": replace(
@@ -144,8 +158,13 @@ def job(out: Path, size: int) -> None:
             graphs = {mode: compiled(mode, out / f"2-{mode}-blocks") for mode in MODES}
             for mode in MODES:
                 train(killed_rank.TASK, killed_rank.CONFIG, out / f"unbroken-{mode}", parallel=mode)
-            facts = {"trap": trap(), "seeds": dropout_seeds(), "refusals": refusals(out)}
+            facts: dict[str, Any] = {
+                "trap": trap(),
+                "seeds": dropout_seeds(),
+                "refusals": refusals(out),
+            }
             facts["graphs"] = graphs
+            facts["looks"] = looks_for_unused()
             if world_of("ddp").is_first:
                 write_json(out / "facts.json", facts)
     assert not torch.distributed.is_initialized()
@@ -218,6 +237,20 @@ def count_bytes(module: torch.nn.Module) -> list[int]:
 
     module.register_comm_hook(None, lambda state, bucket: average(bucket))
     return counted
+
+
+def looks_for_unused() -> list[bool]:
+    """Whether the wrapper looks for parameters without a gradient: before, in and after the stage
+    of sub-models."""
+    parallel, found = Replicated(world_of("ddp")), []
+    config = replace(CONFIGS["sub-models"], stages=())
+    engine = Engine(TASK, config, torch.device("cpu"), "here", parallel)
+    for step in (1, 2, 8, 9):
+        engine.begin(step, engine.batch(2 * step), measure=False)
+        engine.update(step, engine.batch(2 * step))
+        assert parallel.wrapper is not None
+        found.append(parallel.wrapper.find_unused_parameters)
+    return found
 
 
 def dropout_seeds() -> list[list[int]]:

@@ -66,6 +66,10 @@ def test_untying_under_an_existing_wrapper_is_the_trap(
     assert facts["existing wrapper"]["reduced"] < facts["existing wrapper"]["parameters"]
 
 
+def test_unused_parameters_are_looked_for_where_there_are_some(rank_runs: Path) -> None:
+    assert read_json(rank_runs / "facts.json")["looks"] == [False, True, True, False]
+
+
 def test_dropout_differs_by_rank_and_is_one_process_on_the_first(rank_runs: Path) -> None:
     [first], [second] = read_json(rank_runs / "facts.json")["seeds"]
     assert first == derive_seed(BASE.seed, "dropout", 7)
