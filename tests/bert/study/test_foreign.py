@@ -228,6 +228,7 @@ def test_layers_dropped_or_drawn_together(
     assert list(found.rivals) == [field]
 
 
+@pytest.mark.slow
 def test_layers_are_added_in_lots(
     folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -269,7 +270,7 @@ def test_products_begin_as_the_nearest_ones(
     "method",
     [
         pytest.param(("--grow", "mslt", "--size", "8x32"), id="mslt", marks=pytest.mark.slow),
-        pytest.param(("--core", "8"), id="core"),
+        pytest.param(("--core", "8"), id="core", marks=pytest.mark.slow),
     ],
 )
 def test_a_start_in_stages_goes_on_where_it_was(
