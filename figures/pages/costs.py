@@ -1,11 +1,12 @@
-"""What the methods' own machinery costs, from records: transforms once, samplers an update."""
+"""What the methods' own machinery costs, from records: transforms once, samplers an update, and
+what a fit gives for its cost."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from figures.base.tables import markdown
-from figures.base.wording import fixed, listing
+from figures.base.wording import fixed, interval, listing
 
 SECONDS = 2.0
 """Bar of a transform of a BERT of 12 x 768, set beforehand; of memory beside source and target it
@@ -56,6 +57,38 @@ def samplers(record: dict[str, Any]) -> str:
         f"{markdown(headings, rows)}\n\nOf an update that runs every layer, least and most of n = "
         f"{record['rows'][0]['n']}, processor time on {record['environment']['device']}. The bar "
         f"of a sampler, {100 * SHARE:g} %: {_missed(slow)}."
+    )
+
+
+def fits(record: dict[str, Any]) -> str:
+    """Fitted maps against their own starts, copies, and copies trained for as many updates."""
+    headings = {
+        "fitted": "Fitted map",
+        "against": "Against",
+        "difference": "Held-out loss minus its, 95 %",
+        "verdict": "Verdict",
+    }
+    rows = []
+    for pair, arms in record["pairs"].items():
+        fitted, against = pair.split(" - ")
+        found = arms["fitted"]
+        gap = found["difference"]
+        rows.append(
+            {
+                "fitted": fitted.removesuffix(" fitted"),
+                "against": against,
+                "difference": f"{interval(gap, 3)}, n = {gap['n']}",
+                "verdict": found["verdict"],
+            }
+        )
+    small, large = record["sizes"]
+    prices = listing(
+        f"{method} {fixed(updates, 2)}" for method, updates in record["updates a step"].items()
+    )
+    return (
+        f"{markdown(headings, rows)}\n\nFrom {small} to {large} on the composition language, "
+        f"{record['fit']} updates of the fit, or of the copies. One of the fit costs as many "
+        f"updates of the large model: {prices}. {record['environment']['device']}."
     )
 
 

@@ -78,6 +78,7 @@ BLOCKS: dict[str, Callable[[Any], str]] = {
     "communication": record_tables.communication,
     "transforms": costs.transforms,
     "rivals_cost": costs.samplers,
+    "learned_growth": costs.fits,
     "plan": plans.plan,
     "plan-gpu": plans.trained,
     "scores": bert_finetune.page,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from figures.pages.costs import SECONDS, samplers, transforms
+from figures.pages.costs import SECONDS, fits, samplers, transforms
 from swe.base.files import read_json
 
 RECORDS = Path(__file__).resolve().parents[3] / "records"
@@ -43,3 +43,15 @@ def test_the_samplers_bar() -> None:
     record = {"rows": [row], "environment": {"device": "a machine"}}
     assert "| 8x64 | +2.0 % (−0.1 to +3.1) |" in samplers(record)
     assert samplers(record).endswith("1 %: missed by 8x64.")
+
+
+def test_a_fit_is_set_beside_its_own_start() -> None:
+    record = read_json(RECORDS / "learned_growth.json")
+    text = fits(record)
+    assert len([line for line in text.splitlines() if line.startswith("|")]) == 2 + 6
+    for method in ("ligo", "mango"):
+        gap = record["pairs"][f"{method} fitted - {method} start"]["fitted"]["difference"]
+        [row] = [line for line in text.splitlines() if f"| {method} | {method} start |" in line]
+        assert f"−{-gap['mean']:.3f} \\[−{-gap['low']:.3f}" in row
+        assert row.endswith("n = 5 | helps |")
+        assert f"{method} {record['updates a step'][method]:.2f}" in text
