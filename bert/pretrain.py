@@ -62,6 +62,7 @@ from bert.study.tables import Work
 from evidence.begun import OtherCode, continued
 from evidence.closure import code_digest
 from evidence.commands import TIME_IS_UP, add_minutes, ended
+from swe.base.config import to_dict
 from swe.base.errors import ConfigError
 from swe.base.files import write_json
 from swe.base.interrupt import Deadline, Interrupted, Stop, either, never, polite_stop
@@ -71,7 +72,7 @@ from swe.base.progress import Bars
 from swe.ranks.distributed import process_group, speaking_rank, world_of
 from swe.run.extend import extend
 from swe.run.loop import train
-from swe.run.run_config import TrainConfig, described
+from swe.run.run_config import TrainConfig
 from swe.sharing.placement import Mode, World
 from swe.transforms.fitted import LEARNED
 from swe.transforms.growth import METHODS
@@ -196,7 +197,7 @@ def pretrain(options: Options, stop: Callable[[], bool]) -> dict[str, Any]:
         if begun is not None:
             config = replace(begun.asked(study, options.arm, options.seed), **options.rivals)
             longer = study.steps > config.steps
-            here = {"train": described(config), "task": task.describe()}
+            here = {"train": to_dict(config), "task": task.describe()}
             world.on_first(lambda: begun.check(here))
         module = work[0].__module__
         world.on_first(lambda: record_code(folder, options.other_code, module, extend=longer))

@@ -10,10 +10,10 @@ size of a layer's output; with 0.02 a width of 64 sat on the unigram plateau som
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from swe.base.config import require, require_between, require_count
+from swe.base.config import LATER, require, require_between, require_count, to_dict
 
 Placement = Literal["pre", "post"]
 
@@ -42,7 +42,7 @@ class BertConfig:
     """Standard deviation of the initial weights (normal; biases zero)."""
     layer_norm_eps: float = 1e-12
     """Epsilon of LayerNorm."""
-    causal: bool = False
+    causal: bool = field(default=False, metadata=LATER)
     """Whether a token sees only itself and those before it: a decoder, which predicts the next."""
 
     def __post_init__(self) -> None:
@@ -59,8 +59,8 @@ class BertConfig:
         require(isinstance(self.causal, bool), "causal", self.causal, "true or false")
 
     def describe(self) -> dict[str, Any]:
-        """Return all fields by name; ``causal`` where it is true, as records before it had none."""
-        return {k: v for k, v in asdict(self).items() if k != "causal" or v}
+        """Return all fields by name."""
+        return to_dict(self)
 
     @property
     def padded_vocabulary(self) -> int:

@@ -16,11 +16,11 @@ from bert.data.building import difference
 from bert.data.vocab import Vocabulary
 from bert.study.arms import Objective, StudyConfig
 from bert.study.language_study import LanguageStudy
-from swe.base.config import from_dict, one_line
+from swe.base.config import from_dict, one_line, to_dict
 from swe.base.errors import ConfigError
 from swe.base.files import read_json
 from swe.run.extend import extended
-from swe.run.run_config import TrainConfig, described
+from swe.run.run_config import TrainConfig
 
 OPTIONS = {
     "train.steps": "--steps",
@@ -89,7 +89,7 @@ class BegunRun:
                 f"{self.folder}: was begun with --steps {have}, now {study.steps}: {more}"
                 f"--steps {have} goes on with it as it is, another --out begins anew"
             )
-        self.check({"train": described(self.asked(study, arm, seed))})
+        self.check({"train": to_dict(self.asked(study, arm, seed))})
         if not isinstance(study, LanguageStudy):
             self._check_objective(study.objective)
             shape = study.shape(6).describe()

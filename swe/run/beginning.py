@@ -12,12 +12,13 @@ from pathlib import Path
 
 import torch
 
+from swe.base.config import to_dict
 from swe.base.errors import ConfigError
 from swe.base.files import read_json
 from swe.run.arithmetic import has_bfloat16_units
 from swe.run.precision import begun, settled
 from swe.run.record import RunFolder, Spectator, begin
-from swe.run.run_config import TrainConfig, described
+from swe.run.run_config import TrainConfig
 from swe.run.speed import SpeedConfig
 from swe.run.task import Task
 from swe.sharing.placement import World
@@ -40,14 +41,14 @@ def open_run(
     first = world.on_first(lambda: settled(config, task, folder, device, speed))
     if auto:  # nothing else is taken over: what differs is refused
         config = replace(config, precision=first.precision)
-    content = {"train": described(config), "task": task.describe()}
+    content = {"train": to_dict(config), "task": task.describe()}
     world.agree("configuration", content, ConfigError)
     # Measuring takes a while, in which another process may have begun the run: then that one's.
     world.on_first(lambda: begin(folder, content))
     there = world.on_first(lambda: begun(folder))
     if auto and there is not None:
         config = replace(config, precision=there)
-        content["train"] = described(config)
+        content["train"] = to_dict(config)
         slow = there == "bfloat16" and device.type == "cpu" and not has_bfloat16_units()
         if slow and world.is_first:
             warn(

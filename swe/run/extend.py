@@ -14,13 +14,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from swe.base.config import from_dict, require
+from swe.base.config import from_dict, require, to_dict
 from swe.base.errors import CheckpointError, ConfigError, RunFolderError
 from swe.base.files import json_digest, read_json, write_json
 from swe.base.lock import exclusive
 from swe.run import checkpoint
 from swe.run.record import earlier_digests
-from swe.run.run_config import TrainConfig, described
+from swe.run.run_config import TrainConfig
 from swe.sharing.schedule import CycleReversed, SequenceShared, SweFixed
 
 
@@ -82,5 +82,5 @@ def extend(folder: Path, steps: int, warn: Callable[[str], None] = print) -> Tra
         # Before config.json: with the old one and no summary it is the old run, to be ended again.
         if (folder / "summary.json").exists():
             os.replace(folder / "summary.json", folder / f"summary.{config.steps}.json")
-        write_json(path, {**stored, "train": described(longer)})
+        write_json(path, {**stored, "train": to_dict(longer)})
     return longer

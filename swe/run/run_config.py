@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from swe.base.config import require, require_count, to_dict
+from swe.base.config import LATER, require, require_count
 from swe.run.optimizer import OptimizerConfig
 from swe.sharing.dropping import Dropping
 from swe.sharing.gradients import Convention
@@ -13,7 +13,7 @@ from swe.sharing.schedule import NeverShared, Schedule
 from swe.sharing.similarity import LayerSimilarity
 from swe.sharing.submodels import SubmodelTraining
 from swe.sharing.unshare import Moments
-from swe.transforms.stage import Stage, described_stage, ends_of
+from swe.transforms.stage import Stage, ends_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,17 +51,17 @@ class TrainConfig:
     checkpoint_interval: int = 500
     """Updates between checkpoints; an untie writes one too, and so does the clock (swe.run.due)."""
 
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[Stage, ...] = field(default=(), metadata=LATER)
     """Models that the run begins as, one after the other; ``schedule`` is that of its own
     model, behind them."""
-    dropping: Dropping | None = None
+    dropping: Dropping | None = field(default=None, metadata=LATER)
     """Layers left out of updates at random; None: all run (swe.sharing.dropping,
     swe.sharing.submodels)."""
-    similarity: LayerSimilarity | None = None
+    similarity: LayerSimilarity | None = field(default=None, metadata=LATER)
     """Penalty on layers that differ, in the gradient alone: losses logged are the task's."""
-    extended_at: tuple[int, ...] = ()
+    extended_at: tuple[int, ...] = field(default=(), metadata=LATER)
     """Updates from which the run was extended (swe.run.extend), ascending."""
-    extended_from: tuple[int, ...] = ()
+    extended_from: tuple[int, ...] = field(default=(), metadata=LATER)
     """The steps that it had before each of them, ascending."""
 
     def __post_init__(self) -> None:
@@ -146,21 +146,3 @@ class TrainConfig:
             return own
         before = self._rate(at, extensions - 1)
         return before + (own - before) * done / climb
-
-
-def described(config: TrainConfig) -> dict[str, Any]:
-    """Return a configuration as a run folder holds it: stages, dropping, ... where there are some.
-
-    So a run of an earlier version, which knew of none, is the same run.
-    """
-    found = to_dict(config)
-    if not config.extended_at:
-        del found["extended_at"], found["extended_from"]
-    if not config.stages:
-        del found["stages"]
-    else:
-        found["stages"] = [described_stage(stage) for stage in config.stages]
-    for name in ("dropping", "similarity"):
-        if found[name] is None:
-            del found[name]
-    return found

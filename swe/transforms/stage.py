@@ -7,9 +7,8 @@ or build a stack upwards, its top in training alone.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
-from swe.base.config import require, require_count, to_dict
+from swe.base.config import LATER, require, require_count
 from swe.sharing.schedule import NeverShared, Schedule
 from swe.sharing.triggers import Trigger, require_moment, update_of
 from swe.transforms.carry import Carry
@@ -33,12 +32,12 @@ class Stage:
     """How it becomes the next stage's model."""
     carry: Carry = "mapped"
     """What becomes of the optimiser's moments."""
-    trained: int | None = None
+    trained: int | None = field(default=None, metadata=LATER)
     """Top layers in training, what is below them frozen (swe.transforms.layerwise); None: all. Only
     without sharing."""
-    rank: int | None = None
+    rank: int | None = field(default=None, metadata=LATER)
     """Of the products that the layers' matrices are, to be multiplied out; None: whole matrices."""
-    early: Trigger | None = None
+    early: Trigger | None = field(default=None, metadata=LATER)
     """What ends it before ``until``, asked at each logged row of the training loss."""
 
     def __post_init__(self) -> None:
@@ -76,11 +75,3 @@ def ends_of(stages: tuple[Stage, ...], steps: int) -> list[int]:
             f"after update {before} and before {steps}",
         )
     return ends
-
-
-def described_stage(stage: Stage) -> dict[str, Any]:
-    """Return a stage as a run folder holds it: what came later only where it is used."""
-    found = to_dict(stage)
-    return {
-        k: v for k, v in found.items() if k not in ("trained", "rank", "early") or v is not None
-    }

@@ -20,12 +20,13 @@ from bert.finetune.learning.sentence_task import SentenceTask
 from bert.finetune.learning.span_task import SpanTask
 from bert.finetune.learning.task import Judged
 from bert.finetune.scoring.predictions import write_glue, write_squad
+from swe.base.config import to_dict
 from swe.base.errors import CheckpointError, NonFiniteLossError
 from swe.base.files import read_json, write_json
 from swe.run import checkpoint
 from swe.run.loop import train
 from swe.run.record import RunFolder, commits_of
-from swe.run.run_config import TrainConfig, described
+from swe.run.run_config import TrainConfig
 from swe.run.speed import SpeedConfig
 from swe.sharing.share_then_unshare import prepare
 from swe.sharing.stack import find_stack
@@ -52,7 +53,7 @@ def fine_tune(
     when a labelled part that it scored has changed, and if it is ``submitted`` also when a part
     without labels has.
     """
-    content = {"train": described(config), "task": task.describe()}
+    content = {"train": to_dict(config), "task": task.describe()}
     run = RunFolder(folder, content)
     if (folder / SCORE).exists():
         found = dict(read_json(folder / SCORE))

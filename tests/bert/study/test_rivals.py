@@ -28,7 +28,7 @@ from swe.base.config import from_dict, to_dict
 from swe.base.errors import ConfigError
 from swe.base.files import write_json, write_lines
 from swe.run.loop import train
-from swe.run.run_config import TrainConfig, described
+from swe.run.run_config import TrainConfig
 from swe.sharing.schedule import SweFixed
 from swe.transforms.growth import Growth
 from swe.transforms.stage import Stage
@@ -257,7 +257,7 @@ def test_phases_and_the_seconds_of_their_updates(tmp_path: Path) -> None:
     train = TrainConfig(steps=12, stages=(stage,), schedule=SweFixed(until=8))
     write_json(
         tmp_path / "config.json",
-        {"train": described(train), "task": {"model": {"layers": 2, "hidden": 32}}},
+        {"train": to_dict(train), "task": {"model": {"layers": 2, "hidden": 32}}},
     )
     events = [{"kind": "grow", "step": 4}, {"kind": "unshare", "step": 8, "groups": [1, 1]}]
     write_lines(tmp_path / "events.jsonl", events)

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from swe.base.config import from_dict
+from swe.base.config import from_dict, to_dict
 from swe.base.errors import CheckpointError, ConfigError
 from swe.base.files import read_json, read_lines, write_json
 from swe.base.interrupt import Interrupted
 from swe.run.extend import extend, extended
 from swe.run.loop import train
 from swe.run.optimizer import OptimizerConfig
-from swe.run.run_config import TrainConfig, described
+from swe.run.run_config import TrainConfig
 from swe.sharing.schedule import CycleReversed, SequenceShared, SweFixed
 from tests.swe.run import crash
 
@@ -66,8 +66,8 @@ def test_extended_twice() -> None:
     line = [FIXED.optimizer.peak_lr * (100 - t) / 96 for t in range(63, 100)]
     assert [twice.learning_rate(t) for t in range(63, 100)] == pytest.approx(line, rel=1e-14)
     assert (twice.extended_at, twice.extended_from) == ((24, 60), (24, 60))
-    assert from_dict(TrainConfig, described(twice)) == twice
-    assert "extended_at" not in described(FIXED), "older folders do not have it"
+    assert from_dict(TrainConfig, to_dict(twice)) == twice
+    assert "extended_at" not in to_dict(FIXED), "older folders do not have it"
 
 
 @pytest.mark.parametrize("kind", [SweFixed, SequenceShared, CycleReversed])

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from swe.base.config import from_dict
+from swe.base.config import from_dict, to_dict
 from swe.base.errors import ConfigError
 from swe.base.files import read_json, read_lines
 from swe.base.interrupt import Interrupted
@@ -20,7 +20,7 @@ from swe.run.engine import Engine
 from swe.run.extend import extended
 from swe.run.loop import train
 from swe.run.optimizer import OptimizerConfig
-from swe.run.run_config import TrainConfig, described
+from swe.run.run_config import TrainConfig
 from swe.run.speed import SpeedConfig
 from swe.run.task import Batch
 from swe.sharing.dropping import Active, LayerDrop, ProgressiveLayerDrop
@@ -265,8 +265,8 @@ def test_stages_have_their_own_layers_left_out(tmp_path: Path) -> None:
 
 
 def test_folders_of_earlier_versions_are_the_same_run() -> None:
-    assert "dropping" not in described(CONFIG)
-    kept = described(DROPPING)
+    assert "dropping" not in to_dict(CONFIG)
+    kept = to_dict(DROPPING)
     assert kept["dropping"] == {"kind": "layer-drop", "rate": 0.6}
     assert from_dict(TrainConfig, kept) == DROPPING
     with pytest.raises(ConfigError, match=r"dropping.kind = 'x': must be one of layer-drop, prog"):

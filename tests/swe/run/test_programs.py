@@ -21,7 +21,7 @@ from swe.base.errors import ConfigError
 from swe.base.files import read_lines
 from swe.base.interrupt import Interrupted
 from swe.run.loop import train
-from swe.run.run_config import TrainConfig, described
+from swe.run.run_config import TrainConfig
 from swe.run.stages import Stages
 from swe.sharing.schedule import AlwaysShared, NeverShared, SweFixed
 from swe.sharing.triggers import At, Clock, Memory, Seen, Stalled
@@ -188,7 +188,7 @@ def test_a_stalled_loss_is_counted_from_its_lowest() -> None:
 def test_configurations_without_a_kind_are_growths() -> None:
     """A run of before there were other kinds is the same run."""
     config = replace(BASE, stages=(Stage(until=6, depth=2, growth=Growth(depth="interpolate")),))
-    [stage] = described(config)["stages"]
+    [stage] = to_dict(config)["stages"]
     assert stage == {
         "until": 6,
         "depth": 2,
@@ -197,9 +197,9 @@ def test_configurations_without_a_kind_are_growths() -> None:
         "growth": {"depth": "interpolate", "width": "fpi"},
         "carry": "mapped",
     }
-    assert from_dict(TrainConfig, described(config)) == config
+    assert from_dict(TrainConfig, to_dict(config)) == config
     for stages in PROGRAMS.values():
-        assert from_dict(TrainConfig, described(replace(BASE, stages=stages))).stages == stages
+        assert from_dict(TrainConfig, to_dict(replace(BASE, stages=stages))).stages == stages
         assert from_dict(TrainConfig, to_dict(replace(BASE, stages=stages))).stages == stages
 
 

@@ -13,12 +13,13 @@ from safetensors.torch import load_file
 from bert.languages.composition import Composition
 from bert.languages.task import LanguageTask
 from bert.model.config import named_config
+from swe.base.config import to_dict
 from swe.base.errors import ConfigError
 from swe.base.files import read_json, read_lines
 from swe.base.interrupt import Interrupted
 from swe.run.extend import extended
 from swe.run.loop import train
-from swe.run.run_config import TrainConfig, described
+from swe.run.run_config import TrainConfig
 from swe.sharing.schedule import AlwaysShared, EqualStart, NeverShared, Schedule, SweFixed
 from swe.sharing.stack import find_stack
 from swe.transforms.growth import Growth
@@ -76,7 +77,7 @@ def test_each_stage_is_told_and_paid_for(tmp_path: Path) -> None:
     assert summary["flops"] == pytest.approx(
         sum(a * b for a, b in zip(each, batches, strict=True)), rel=1e-12
     )
-    assert read_json(tmp_path / "config.json")["train"] == described(CONFIG)
+    assert read_json(tmp_path / "config.json")["train"] == to_dict(CONFIG)
 
 
 def test_layers_that_are_to_share_begin_at_their_mean(tmp_path: Path) -> None:

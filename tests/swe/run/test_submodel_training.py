@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from swe.base.config import to_dict
 from swe.base.errors import ConfigError
 from swe.base.files import read_json
 from swe.base.interrupt import Interrupted
@@ -19,7 +20,7 @@ from swe.run.compiling import graph_count
 from swe.run.engine import Engine
 from swe.run.extend import extended
 from swe.run.loop import train
-from swe.run.run_config import TrainConfig, described
+from swe.run.run_config import TrainConfig
 from swe.run.speed import SpeedConfig
 from swe.sharing.gates import Gates
 from swe.sharing.schedule import AlwaysShared, NeverShared, SweFixed
@@ -235,7 +236,7 @@ def test_an_extended_run_keeps_the_stage_where_it_was() -> None:
     config = replace(CONFIG, stages=())
     longer = extended(config, 20, 200)
     assert longer.dropping == SubmodelTraining(layers=1, begin=6, until=18)
-    assert "dropping" not in described(replace(config, dropping=None))
+    assert "dropping" not in to_dict(replace(config, dropping=None))
 
 
 def test_a_task_without_a_price_is_charged_whole(tmp_path: Path) -> None:

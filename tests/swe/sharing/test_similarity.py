@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from swe.base.config import from_dict
+from swe.base.config import from_dict, to_dict
 from swe.base.errors import ConfigError
 from swe.base.files import read_json, read_lines
 from swe.run.compatible import require_compatible
 from swe.run.engine import Engine
 from swe.run.loop import train
 from swe.run.optimizer import OptimizerConfig
-from swe.run.run_config import TrainConfig, described
+from swe.run.run_config import TrainConfig
 from swe.run.speed import SpeedConfig
 from swe.run.task import Batch
 from swe.sharing.layers import share_layers
@@ -166,7 +166,7 @@ def test_a_run_says_what_was_left_of_it(tmp_path: Path) -> None:
     assert from_dict(TrainConfig, stored) == config
     assert 0 < summary["similarity_penalty"] < 0.5 * 2 * 2, "two matrices, 1 - R at most 2"
     train(TASK, replace(config, similarity=None), tmp_path / "plain")
-    assert "similarity" not in described(replace(config, similarity=None))
+    assert "similarity" not in to_dict(replace(config, similarity=None))
     losses = [
         [row["loss"] for row in read_lines(tmp_path / name / "metrics.jsonl") if "loss" in row]
         for name in ("run", "plain")
