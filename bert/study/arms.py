@@ -14,6 +14,7 @@ from swe.run.run_config import TrainConfig
 from swe.sharing.gradients import Convention
 from swe.sharing.schedule import (
     AlwaysShared,
+    CycleReversed,
     EqualStart,
     NeverShared,
     Schedule,
@@ -60,7 +61,7 @@ class StudyConfig:
     warmup: float = 0.1
     """Fraction of the run."""
     unit: int = 1
-    """Sharing unit A of the SWE arms, in layers; of the arm sequence, its distinct layers."""
+    """Sharing unit A of the SWE arms, in layers; of sequence and cycle-rev distinct layers."""
     tau: float = 0.1
     """SWE-F: fraction of the run that is shared (paper: 50k of 500k)."""
     rho: float = 0.5
@@ -164,10 +165,11 @@ ARMS: dict[str, Callable[[StudyConfig], Schedule]] = {
     ),
     "always-shared": lambda study: AlwaysShared(unit=study.unit),
     "sequence": lambda study: SequenceShared(distinct=study.unit),
+    "cycle-rev": lambda study: CycleReversed(unit=study.unit),
 }
-"""Paper's baseline and its three schedules, the equal-start control, and two that never untie:
-``unit`` distinct layers one after the other and again (CYCLE, of one ALBERT), and each of them
-repeated in its place (SEQUENCE)."""
+"""Paper's baseline and its three schedules, the equal-start control, and three that never untie:
+``unit`` distinct layers one after the other and again (CYCLE, of one ALBERT), each of them repeated
+in its place (SEQUENCE), and CYCLE whose last turn runs backwards."""
 
 STUDIES: dict[str, StudyConfig] = {
     # Seconds: shows that every part runs; its numbers mean nothing.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import torch
 
 from bert.data.options import TEXT_HELP, add_reading
 from bert.study.language_study import LANGUAGES
+from bert.study.rival_methods import SUBMODEL_SHARE
 from evidence.begun import OTHER_CODE
 from evidence.commands import add_settings, add_several, number_or_text
 from swe.base.errors import ConfigError
@@ -18,6 +20,7 @@ from swe.run.compiling import CompileMode
 from swe.run.speed import SpeedConfig
 from swe.sharing.dropping import LayerDrop, ProgressiveLayerDrop
 from swe.sharing.similarity import LayerSimilarity
+from swe.sharing.submodels import SubmodelTraining
 
 
 def add_speed_options(parser: argparse._ActionsContainer) -> None:
@@ -108,7 +111,13 @@ def add_study_options(parser: argparse._ActionsContainer) -> None:
     )
 
 
-RIVALS: dict[str, tuple[str, type[Any], str, str, str]] = {
+def _first_submodels(layers: float) -> SubmodelTraining:
+    """The stage that bert2BERT begins with, for a run that begins as its grown model."""
+    whole = int(layers) if layers == int(layers) else layers
+    return SubmodelTraining(layers=cast(int, whole), until=SUBMODEL_SHARE)
+
+
+RIVALS: dict[str, tuple[str, Callable[..., Any], str, str, str]] = {
     "layer_drop": (
         "dropping",
         LayerDrop,
@@ -124,6 +133,14 @@ RIVALS: dict[str, tuple[str, type[Any], str, str, str]] = {
         "leave later layers out more often, and all of them as the run goes on: the last one\n"
         "runs with a probability that falls from 1 to THETA (paper: 0.5)",
     ),
+    "sub_models": (
+        "dropping",
+        _first_submodels,
+        "layers",
+        "LAYERS",
+        "train the top LAYERS of a random sub-model in each of the first updates, an eighth of\n"
+        "them: the stage of bert2BERT that follows --grow aki",
+    ),
     "similarity": (
         "similarity",
         LayerSimilarity,
@@ -132,7 +149,7 @@ RIVALS: dict[str, tuple[str, type[Any], str, str, str]] = {
         "draw neighbouring layers' weights together: STRENGTH times one minus their mean cosine",
     ),
 }
-"""Of each option the field of TrainConfig, its kind, the field that is given, and the help."""
+"""Of each option the field of TrainConfig, what makes it, of what, and the help."""
 
 
 def add_rivals(parser: argparse._ActionsContainer) -> None:
@@ -149,7 +166,10 @@ def rivals_of(given: argparse.Namespace) -> dict[str, Any]:
         if value is None:
             continue
         if field in found:
-            raise ConfigError("--layer-drop and --progressive-layer-drop: leave one of them out")
+            same = [
+                f"--{name.replace('_', '-')}" for name, one in RIVALS.items() if one[0] == field
+            ]
+            raise ConfigError(f"{', '.join(same)}: give one of them alone")
         try:
             found[field] = kind(**{own: value})
         except ConfigError as error:

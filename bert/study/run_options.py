@@ -136,7 +136,12 @@ def options_of(given: argparse.Namespace) -> Options:
         paired = given.grow == MSLT and study.pairs != "none"
         require(not paired, "--set pairs", study.pairs, f"none with {option}")
         dropped = given.grow == MSLT and "dropping" in rivals
-        require(not dropped, "--grow", MSLT, "without --layer-drop and --progressive-layer-drop")
+        require(
+            not dropped,
+            "--grow",
+            MSLT,
+            "without --layer-drop, --progressive-layer-drop and --sub-models",
+        )
         rivals["stages"] = stages
     if rivals:
         config = replace(study.train_config(given.arm, given.seed), **rivals)

@@ -203,8 +203,10 @@ def test_blocks_are_compiled_on_cuda_and_not_on_the_cpu() -> None:
         ),
         (
             ("--layer-drop", "0.2", "--progressive-layer-drop", "0.5"),
-            "--layer-drop and --progressive-layer-drop: leave one of them out",
+            "--layer-drop, --progressive-layer-drop, --sub-models: give one of them alone",
         ),
+        (("--sub-models", "1.5"), "--sub-models: layers = 1.5: must be an integer"),
+        (("--sub-models", "2"), "layers = 2: must be a divisor of the 3"),
         (("--similarity", "0"), "--similarity: strength = 0.0: must be in (0"),
         (("--parallel", "ddp"), "not set; start with torchrun"),
         (("--set", "steps=1"), "--steps 12 and --set steps=1: leave one of them out"),

@@ -95,7 +95,7 @@ def documented() -> list[tuple[str, str]]:
 def test_every_documented_line_says_what_it_preserves(folders: Path) -> None:
     """As the run announces it, before anything is trained."""
     lines = documented()
-    assert len(lines) == 21
+    assert len(lines) == 23
     for options, kept in lines:
         said = " ".join(read(folders, "post", *options.split()).said)
         core = "--core" in options
