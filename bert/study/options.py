@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import torch
 
@@ -14,6 +14,7 @@ from bert.study.language_study import LANGUAGES
 from bert.study.rival_methods import SUBMODEL_SHARE
 from evidence.begun import OTHER_CODE
 from evidence.commands import add_settings, add_several, number_or_text
+from swe.base.config import require
 from swe.base.errors import ConfigError
 from swe.run.attention import CHOICES
 from swe.run.compiling import CompileMode
@@ -113,8 +114,8 @@ def add_study_options(parser: argparse._ActionsContainer) -> None:
 
 def _first_submodels(layers: float) -> SubmodelTraining:
     """The stage that bert2BERT begins with, for a run that begins as its grown model."""
-    whole = int(layers) if layers == int(layers) else layers
-    return SubmodelTraining(layers=cast(int, whole), until=SUBMODEL_SHARE)
+    require(layers.is_integer(), "layers", layers, "an integer, at least 1")
+    return SubmodelTraining(layers=int(layers), until=SUBMODEL_SHARE)
 
 
 RIVALS: dict[str, tuple[str, Callable[..., Any], str, str, str]] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -198,7 +199,7 @@ def state_after_untie(convention: Convention, moments: Moments) -> dict[str, dic
     swe = ShareThenUnshare(model, optimizer, schedule, 20, convention=convention, moments=moments)
     for step in range(7):
         batch = task.batch(0, step)
-        event = swe.begin_step(step, lambda b=batch: task.loss(model, b))  # type: ignore[misc]
+        event = swe.begin_step(step, partial(task.loss, model, batch))
         if event is not None:
             return optimizer_state_by_name(model, optimizer)
         task.loss(model, batch).backward()

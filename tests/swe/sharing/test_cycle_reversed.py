@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_it_trains_as_copies_with_averaged_gradients(depth: int) -> None:
     swe = ShareThenUnshare(tied, one, CycleReversed(unit=3, until=tau), 8, clip_norm=0.2)
     for step in range(8):
         batch = task.batch(0, step)
-        swe.begin_step(step, lambda b=batch: task.loss(tied, b))  # type: ignore[misc]
+        swe.begin_step(step, partial(task.loss, tied, batch))
         for model in (tied, copies):
             model.zero_grad()
             task.loss(model, batch).backward()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -283,7 +284,7 @@ def test_runner_checks_the_function_and_reports_the_event(convention: Convention
     events = []
     for step in range(8):
         batch = task.batch(0, step)
-        event = swe.begin_step(step, lambda b=batch: task.loss(model, b))  # type: ignore[misc]
+        event = swe.begin_step(step, partial(task.loss, model, batch))
         if event:
             events.append((event.step, str(event.before), str(event.after)))
         task.loss(model, batch).backward()
