@@ -124,15 +124,15 @@ def within_a_closure(swe: ShareThenUnshare) -> None:
     for step in range(3):
         swe.begin_step(step, partial(loss_of, swe.model, step))
 
-        def closure(step: int = step) -> Tensor:
+        def closure(step: int = step) -> float:
             with torch.enable_grad():
                 swe.optimizer.zero_grad()
                 loss = loss_of(swe.model, step)
                 loss.backward()
                 swe.finish_gradients()
-            return loss
+            return float(loss.detach())
 
-        swe.optimizer.step(closure)  # type: ignore[arg-type]
+        swe.optimizer.step(closure)
 
 
 def untied_without(swe: ShareThenUnshare) -> None:

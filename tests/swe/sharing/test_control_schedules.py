@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -39,8 +40,8 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(path / "weights.safetensors")
 
 
-def fitted(folder: Path, schedule: Schedule, **change: object) -> dict[str, torch.Tensor]:
-    train(TASK, replace(CONFIG, schedule=schedule, **change), folder)  # type: ignore[arg-type]
+def fitted(folder: Path, schedule: Schedule, **change: Any) -> dict[str, torch.Tensor]:
+    train(TASK, replace(CONFIG, schedule=schedule, **change), folder)
     return weights(folder)
 
 

@@ -222,7 +222,7 @@ def test_tensors_by_name_and_in_a_list_follow(early: bool) -> None:
     run(swe, update)
     untied = Foreign()
     untied.load_state_dict(by_name)
-    assert torch.equal(untied.layers[2].weight, listed[6])  # type: ignore[arg-type]
+    assert torch.equal(untied.get_parameter("layers.2.weight"), listed[6])
     layers = [dict[str, Tensor](layer.named_parameters()) for layer in untied.layers]
     expected.check([*layers, {n: t for n, t in by_name.items() if "layers" not in n}])
 

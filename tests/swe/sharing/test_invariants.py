@@ -93,7 +93,8 @@ def test_tied_equals_untied_with_averaged_gradients(
             rtol=1e-12,
             atol=1e-12,
         )
-    for a, b in zip(tied.head.parameters(), untied.head.parameters(), strict=True):  # type: ignore[union-attr]
+    heads = (model.get_submodule("head").parameters() for model in (tied, untied))
+    for a, b in zip(*heads, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -109,7 +110,7 @@ def test_files_tell_of_the_turn_where_there_is_one() -> None:
         (lambda: Layout.untied(4).parents(Layout.untied(6)), r"does not refine"),
     ],
 )
-def test_impossible_layouts_are_refused_by_name(call, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_impossible_layouts_are_refused_by_name(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         call()
 
