@@ -10,7 +10,7 @@ from torch import nn
 
 from benchmarks.foreign.route import average_gradients
 from swe.base.errors import ConfigError
-from swe.sharing.adopt import adopt, share
+from swe.sharing.adopt import share
 from swe.sharing.schedule import AlwaysShared, CycleReversed
 from swe.sharing.stack import find_stack
 from tests.swe.sharing.foreign.copies import RATE, STEPS, UNTIE, make_equal, trained_tied
@@ -60,42 +60,6 @@ def test_each_list_trains_as_copies_and_keeps_its_numbers(where: str | list[str]
     assert swe.state.layout.is_untied
     for own in lists_of(model):
         assert [layer.layer_idx for layer in own] == list(range(DEPTH))
-
-
-@pytest.mark.parametrize("where", ["layers", BOTH], ids=["one list", "two"])
-def test_resuming_before_and_after_tau_is_exact(where: str | list[str]) -> None:
-    lists = 1 if isinstance(where, str) else len(where)
-
-    def begun(state: Any = None) -> tuple[Any, Any]:
-        model = numbered(lists)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
-        if state:
-            model.load_state_dict(state[0])
-        resume = state[2] if state else None
-        swe = adopt(model, where, CycleReversed(until=UNTIE), optimizer, STEPS, resume=resume)
-        if state:
-            optimizer.load_state_dict(state[1])
-        return model, swe
-
-    def run(model: Any, swe: Any, first: int, last: int) -> None:
-        for step in range(first, last):
-            swe.begin_step(step, lambda: loss_of(model, 100))
-            loss_of(model, step).backward()
-            swe.finish_gradients()
-            swe.optimizer.step()
-            swe.optimizer.zero_grad()
-
-    whole, swe = begun()
-    run(whole, swe, 0, STEPS)
-    for at in (2, UNTIE + 1):
-        model, swe = begun()
-        run(model, swe, 0, at)
-        numbered(lists).load_state_dict(model.state_dict())
-        weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        resumed, again = begun((weights, swe.optimizer.state_dict(), swe.to_json()))
-        run(resumed, again, at, STEPS)
-        for name, tensor in whole.state_dict().items():
-            assert torch.equal(tensor, resumed.state_dict()[name]), name
 
 
 def test_a_list_that_shares_so_already_is_taken_as_it_is() -> None:

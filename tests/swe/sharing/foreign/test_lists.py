@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from benchmarks.foreign.route import average_gradients
 from swe.base.errors import ConfigError
 from swe.sharing.adopt import adopt, share
-from swe.sharing.schedule import Schedule, SweFixed, SweMultistage
+from swe.sharing.schedule import CycleReversed, Schedule, SweFixed, SweMultistage
 from swe.sharing.stack import find_stack
 from tests.swe.sharing.foreign.copies import (
     RATE,
@@ -95,7 +95,9 @@ def test_both_lists_train_as_copies_with_one_norm(unit: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "schedule", [SweFixed(until=3), SweMultistage(interval=2, rho=0.9)], ids=str
+    "schedule",
+    [SweFixed(until=3), SweMultistage(interval=2, rho=0.9), CycleReversed(until=3)],
+    ids=str,
 )
 def test_resuming_both_is_exact(schedule: Schedule) -> None:
     def fresh(state: Any = None) -> tuple[EncoderDecoder, Any]:
