@@ -31,12 +31,13 @@ class SubmodelTraining(Dropping):
     What has no gradient stays as it is: weights, moments, weight decay, count of steps. That holds
     for the embeddings too, in every sub-model, the shallowest included, whose layers all train. A
     decoder that is the embedding matrix belongs to the head: it moves by the head's gradient, not
-    by the embedding's. The paper does not say what becomes of either; its rule names the top
-    layers and the head.
+    by the embedding's. What becomes of either is our reading of a rule that names the top layers
+    and the head.
 
     Only for untied layers: a tied block lies below the cut and above it at once, so nothing that
     trains could leave what is frozen as it is. ConfigError for values outside their ranges.
-    Source: Chen et al., arXiv 2110.07143, section 3.4 and algorithm 2 (l_b = 3 of 12 layers).
+    Source: Chen et al., arXiv 2110.07143, bert2BERT's two-stage training (l_b = 3 of 12 layers),
+    from its abstract and descriptions of it; the paper's own text was not at hand.
     """
 
     kind: ClassVar[str] = "sub-model-training"
