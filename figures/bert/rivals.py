@@ -16,8 +16,9 @@ from figures.base.drawing import Drawing, Found
 from figures.base.wording import interval, listing, size_of
 
 UNCHARGED = " uncharged"
-SHIFT = 0.012
-"""By how much of itself a method's compute is moved sideways, a step each: all have the same."""
+SHIFT = 0.03
+"""By how much of itself a method's compute is moved sideways at most, to tell apart those of equal
+FLOPs: far less than a source takes."""
 
 
 def _read(out: Path) -> Found[list[dict[str, Any]]] | None:
@@ -86,7 +87,7 @@ def _curve(axes: Axes, table: dict[str, Any]) -> None:
     unit = arms[table["reference"]]["budget_flops"]
     names = [table["reference"], *methods(table)]
     for step, name in enumerate(names):
-        look, shift = style.arm_look(name), 1 + SHIFT * (step - len(names) / 2) * (step > 0)
+        look, shift = style.arm_look(name), 1 + SHIFT * (2 * step / len(names) - 1) * (step > 0)
         entries = [
             arms[other]
             for other in table["order"]
@@ -149,8 +150,8 @@ def _caption(tables: list[dict[str, Any]]) -> str:
     return " ".join(_words(table) for table in tables) + (
         " Each arm has as many updates as fit the baseline's FLOPs times its budget, its source "
         "within them; open marks: the same source not charged, drawn at all that it took. Marks at "
-        "equal FLOPs are moved sideways to be told apart. Bars: 95 % intervals, of final losses "
-        "above, of paired differences below, each arm's own."
+        f"equal FLOPs are moved sideways, by {100 * SHIFT:g} % at most, to be told apart. Bars: "
+        "95 % intervals, of final losses above, of paired differences below, each arm's own."
     )
 
 

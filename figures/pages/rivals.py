@@ -59,11 +59,11 @@ def table(data: dict[str, Any]) -> str:
             }
         )
     base = data["arms"][data["reference"]]["loss"]["mean"]
-    compared = sum("difference" in entry for entry in data["arms"].values())
-    # Both ends of a 95 % interval leave out one case in forty.
+    # At other budgets an effect is expected. Each end of a 95 % interval leaves out one in forty.
+    compared = sum("difference" in arm and arm["budget"] == 1 for arm in data["arms"].values())
     chance = (
-        f"Of {compared} arms without any effect {fixed(compared / 40, 1)} would be said to help, "
-        "and as many to hurt, by chance."
+        f"Of {compared} arms without any effect at budget 1, {fixed(compared / 40, 1)} would be "
+        "said to help, and as many to hurt, by chance."
     )
     left = [_title(name, data["arms"][name]) for name in data["order"] if "loss" not in
             data["arms"][name]]  # fmt: skip

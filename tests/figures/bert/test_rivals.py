@@ -11,7 +11,7 @@ import pytest
 
 from evidence.rivals import METHODS, RIVALS, saving
 from figures.base import style
-from figures.bert.rivals import _curve, draw_recorded, methods
+from figures.bert.rivals import SHIFT, _curve, draw_recorded, methods, spent
 from figures.pages.readme import render
 from figures.pages.rivals import advice, ledgers, saving_words, sentences, table
 from tests.figures.samples.files import dump
@@ -36,10 +36,10 @@ def test_a_row_has_ours_beside_what_is_claimed() -> None:
     assert found[7].startswith("50 % of the updates")
     assert "Not run: bert2BERT's AKI, source not charged." in text
     assert cells(text, "baseline")[2:5] == ["—", "5", "reference"]
-    compared = sum("difference" in arm for arm in data["arms"].values())
-    assert (
-        f"Of {compared} arms without any effect {compared / 40:.1f} would be said to help" in text
-    )
+    compared = [name for name, arm in data["arms"].items() if "difference" in arm]
+    count = sum(" x" not in name for name in compared)
+    assert count < len(compared), "other budgets are no comparison of equals"
+    assert f"Of {count} arms without any effect at budget 1, {count / 40:.1f} would be" in text
 
 
 def test_savings_follow_the_ratio_of_budgets() -> None:
@@ -118,6 +118,14 @@ def test_the_curve_is_drawn_at_what_was_spent() -> None:
         data["arms"][name]["loss"]["mean"] for name in ("baseline x0.5", "baseline", "baseline x2")
     ]
     assert base.get_xydata() == pytest.approx(np.array([[0.5, 1.0, 2.0], ends]).T)
+    # Bars are two points one above the other, at the mark's place: moved, but by less than said.
+    unit = data["arms"]["baseline"]["budget_flops"]
+    true = sorted({spent(arm, unit) for arm in data["arms"].values() if "loss" in arm})
+    drawn = [np.asarray(line.get_xdata(), dtype=float) for line in axes.lines]
+    bars = [line for line in drawn if len(line) == 2 and line[0] == line[1]]
+    assert len(bars) > len(methods(data))
+    for bar in bars:
+        assert min(abs(bar[0] / at - 1) for at in true) <= SHIFT
     assert methods(data)[:3] == ["equal-start", "swe-f", "swe-a"]
     assert not any(name.endswith(("uncharged", "x2")) for name in methods(data))
 
