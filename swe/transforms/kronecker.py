@@ -12,6 +12,7 @@ approximately, by the squares of the dual's entries (``swe.transforms.maps``).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
@@ -132,12 +133,8 @@ def cheapest(small: Sequence[int], large: Sequence[int], axes: Sequence[int]) ->
     def cost(order: Iterable[int]) -> int:
         total, sizes = 0, list(small)
         for axis in order:
-            total += large[axis] * _product(sizes)
+            total += large[axis] * math.prod(sizes)
             sizes[axis] = large[axis]
         return total
 
     return list(min(permutations(axes), key=cost))
-
-
-def _product(sizes: Sequence[int]) -> int:
-    return torch.Size(sizes).numel()
