@@ -48,7 +48,10 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("start", ["theory.studies.odd_targets", STUDY, FINETUNE])
+@pytest.mark.parametrize(
+    "start",
+    ["theory.studies.odd_targets", STUDY, pytest.param(FINETUNE, marks=pytest.mark.slow)],
+)
 def test_an_edit_counts_in_the_closure_and_in_no_other_module(start: str, tree: Path) -> None:
     before, counted, inside = code_digest([start]), set(), set(closure([start]))
     originals = {path: path.read_text(encoding="utf-8") for path in files(tree).values()}

@@ -335,6 +335,7 @@ def stop_after(calls: int) -> Callable[[], bool]:
     return lambda: next(left) >= calls
 
 
+@pytest.mark.slow
 def test_a_table_end_to_end(data: StudyData, tmp_path: Path) -> None:
     """Stopped while tuning: what is there is written. Resumed: complete, every number traceable."""
     study = replace(STUDY, only=("equal-start", "swe-f"))

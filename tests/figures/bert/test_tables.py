@@ -107,6 +107,7 @@ def test_the_theorys_rows_are_raw_values(built: Path) -> None:
     assert float(rows["gain over the equal start, tau 0.4"]["measured"]) == pytest.approx(-0.06)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_figures")
 def test_a_study_is_put_on_record_and_drawn_from_there(results: Path, tmp_path: Path) -> None:
     records = tmp_path / "records"
