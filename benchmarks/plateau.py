@@ -155,14 +155,13 @@ TOGETHER: tuple[dict[str, Any], ...] = (
 )
 
 
-def settings(also: Sequence[str] = ()) -> list[Setting]:
-    """Return all settings, each once, the centre first. ConfigError for a bad ``also``."""
-    found = [CENTRE]
-    found += [replace(CENTRE, **{n: v}) for n, values in FACTORS.items() for v in values]
-    found += [replace(CENTRE, **changed) for changed in TOGETHER]
-    for one in also:
-        found.append(from_dict(Setting, to_dict(CENTRE) | settings_of(one.split(","))))
-    return list(dict.fromkeys(found))
+def settings(also: Sequence[str] = (), only: bool = False) -> list[Setting]:
+    """Return all settings, each once, the centre first, or those of ``also`` only. ConfigError for
+    a bad ``also``."""
+    alone = ({name: value} for name, values in FACTORS.items() for value in values)
+    planned = [] if only else [CENTRE, *(replace(CENTRE, **c) for c in (*alone, *TOGETHER))]
+    more = [from_dict(Setting, to_dict(CENTRE) | settings_of(one.split(","))) for one in also]
+    return list(dict.fromkeys([*planned, *more]))
 
 
 @dataclass(frozen=True)
@@ -275,9 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
 
     def work(late: Stop) -> int | None:
-        every = settings(given.also)
-        if given.only:
-            every = every[len(settings()) :]
+        every = settings(given.also, given.only)
         if given.list:
             _list(every)
             return None

@@ -219,13 +219,14 @@ def train_vocabulary(
     """Train a WordPiece vocabulary of at most `size` tokens; the same text, the same ids.
 
     Specials come first, then the letters, then the letters as continuations, then the merges in
-    the order learnt. The `alphabet` most frequent characters are kept (ties by code point); words
-    with any other are left out, for they encode to [UNK] anyway. Pairs seen fewer than `min_count`
-    times are not merged, hence a small text may give fewer than `size` tokens. Memory grows with
-    the number of distinct words, not with the text.
+    the order learnt. The `alphabet` most frequent characters are kept (ties by code point), and
+    where those leave no room for a merge, as many as fill half of the vocabulary; words with any
+    other are left out, for they encode to [UNK] anyway. Pairs seen fewer than `min_count` times are
+    not merged, hence a small text may give fewer than `size` tokens. Memory grows with the number
+    of distinct words, not with the text.
 
     Raises:
-        DataError: no word in the documents, or `size` below specials and letters together.
+        DataError: no word in the documents, or no room in `size` for a letter of them.
     """
     words = _count_words(documents, cased)
     letters: Counter[str] = Counter()
@@ -233,17 +234,18 @@ def train_vocabulary(
         for letter in word:
             letters[letter] += count
     by_frequency = sorted(letters, key=lambda letter: (-letters[letter], letter))
-    kept = set(by_frequency[:alphabet])
-    words = {word: count for word, count in sorted(words.items()) if kept.issuperset(word)}
+    words = _spelt_with(by_frequency[:alphabet], words)
     if not words:
         raise DataError("vocabulary: there is no word in the documents")
-    plain = sorted({letter for word in words for letter in word})
-    continuing = sorted({letter for word in words for letter in word[1:]})
-    reserved = [*SPECIALS, *plain, *(CONTINUATION + letter for letter in continuing)]
+    reserved = _reserved(words)
     if size < len(reserved):
-        raise DataError(
-            f"vocabulary: {size} tokens are too few, specials and letters take {len(reserved)}"
-        )
+        half = max(0, (size // 2 - len(SPECIALS)) // 2)  # each of them plain and continuing
+        words = _spelt_with(by_frequency[:half], words)
+        if not words:
+            raise DataError(
+                f"vocabulary: {size} tokens are too few, specials and letters take {len(reserved)}"
+            )
+        reserved = _reserved(words)
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     trainer = trainers.WordPieceTrainer(
@@ -274,6 +276,18 @@ def _count_words(documents: Iterable[str], cased: bool) -> dict[str, int]:
             if len(word) <= MAX_WORD:
                 words[word] += count
     return words
+
+
+def _spelt_with(letters: Iterable[str], words: dict[str, int]) -> dict[str, int]:
+    kept = set(letters)
+    return {word: count for word, count in sorted(words.items()) if kept.issuperset(word)}
+
+
+def _reserved(words: Iterable[str]) -> list[str]:
+    """Return the tokens that come before any merge."""
+    plain = sorted({letter for word in words for letter in word})
+    continuing = sorted({letter for word in words for letter in word[1:]})
+    return [*SPECIALS, *plain, *(CONTINUATION + letter for letter in continuing)]
 
 
 def _repeated(words: dict[str, int]) -> Iterator[str]:

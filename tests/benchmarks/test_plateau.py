@@ -38,6 +38,8 @@ def test_every_setting_is_there_once_and_told_apart() -> None:
     assert len({one.words() for one in every}) == len({one.name for one in every}) == len(every)
     tokens = [one.steps * one.rows * one.length for one in every[:-1]]
     assert max(tokens) - min(tokens) <= 128 * 64, "the same for all, to a batch"
+    asked = settings(["vocabulary=512", "mtokens=24"], only=True)
+    assert asked == [replace(CENTRE, vocabulary=512), replace(CENTRE, mtokens=24.0)]
     with pytest.raises(ConfigError, match="widht"):
         settings(["widht=3"])
     with pytest.raises(ConfigError, match=r"mask_rate = 2\.0"):

@@ -87,6 +87,18 @@ def test_words_with_rare_letters_are_unknown_not_split() -> None:
     assert unknown.tolist() == [vocabulary.unk_id]
 
 
+def test_rare_letters_make_room_in_a_small_vocabulary() -> None:
+    """An encyclopaedia has more letters than a vocabulary of 256 has tokens."""
+    rare = " ".join(chr(code) * 2 for code in range(ord("α"), ord("ω")))
+    documents = ["abcd dcba abba " * 9, rare]
+    roomy, small = train_vocabulary(documents, 100), train_vocabulary(documents, 30)
+    assert "α" in roomy.tokens
+    assert "α" in small.tokens  # the fifth letter: half of 30, less five, is five plain and five on
+    assert "β" not in small.tokens
+    assert "abcd" in small.tokens
+    assert small.size <= 30
+
+
 def test_letters_equally_frequent_are_kept_by_code_point() -> None:
     for documents in (["ab ab", "dc dc"], ["dc dc", "ab ab"]):
         assert train_vocabulary(documents, 50, alphabet=2).tokens[5:] == ("a", "b", "##b", "ab")
