@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bert.data.masking import MaskedBatch, mask_rows, masked_per_row
+from bert.data.masking import MaskedBatch, mask_rows, maskable, masked_per_row
 from bert.data.store import TokenStore
 from bert.data.vocab import read_vocabulary
 from bert.model.config import Placement
@@ -185,7 +185,15 @@ class SettingTask(MaskedLanguageTask):
         return super().choices() | own
 
     def masks(self, rows: np.ndarray, seed: int, index: int) -> MaskedBatch:
-        """Mask rows (B, S) at the rate."""
+        """Mask rows (B, S) at the rate.
+
+        The store keeps rows for a study's rate; one that has too few ordinary tokens for this one
+        (letters that the vocabulary lacks) gives its place to another of the batch.
+        """
+        enough = maskable(rows, self.vocabulary, self.mask_rate)
+        if not enough.all():
+            rows = rows.copy()
+            rows[~enough] = np.resize(rows[enough], (np.count_nonzero(~enough), rows.shape[1]))
         return mask_rows(rows, self.vocabulary, seed, index, rate=self.mask_rate)
 
     @torch.no_grad()

@@ -61,6 +61,17 @@ def test_a_task_is_the_settings(data: StudyData) -> None:
     assert task.describe() != plain.describe()
 
 
+def test_a_row_with_too_few_tokens_to_mask_gives_its_place(data: StudyData) -> None:
+    task = task_of(replace(TINY, mask_rate=0.5), data)
+    rows = task.store.train[:3].astype(np.int64)
+    bare = rows.copy()
+    bare[0, 3:] = task.vocabulary.unk_id
+    assert task.masks(bare, 0, 0).positions.shape == (3, 8)
+    filled = bare.copy()
+    filled[0] = rows[1]
+    assert np.array_equal(task.masks(bare, 0, 0).inputs, task.masks(filled, 0, 0).inputs)
+
+
 def test_a_run_stops_and_goes_on_to_the_same_line(data: StudyData, tmp_path: Path) -> None:
     whole = run(TINY, data, tmp_path / "one", lambda: False)
     calls = iter(range(100))
