@@ -21,7 +21,7 @@ from figures.base.style import arm_look
 from figures.base.tables import markdown
 from figures.base.wording import count, fixed, plain, size_of
 
-LEVELS = (6.0, 5.5, 5.0, 1.5, 1.0, 0.1)
+LEVELS = (6.0, 5.5, 5.0, 4.0, 3.5, 3.0, 1.5, 1.0, 0.1)
 """Held-out losses in nats: of English, then of the languages.
 
 Those that no run crosses are left out."""

@@ -32,7 +32,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> StudyData:
 
 
 def test_every_setting_is_there_once_and_told_apart() -> None:
-    every = settings(["vocabulary=256,position_scale=3.0", "mtokens=24"])
+    every = settings(["length=8,rows=256", "mtokens=24"])
     assert every[0] == CENTRE
     assert len(every) == 1 + sum(map(len, FACTORS.values())) + len(TOGETHER) + 1
     assert len({one.words() for one in every}) == len({one.name for one in every}) == len(every)
