@@ -138,11 +138,8 @@ CURVES = {"reached": plateau.table}
 """Blocks that take the curves of a study on record."""
 SPEED = "throughput-"
 """Blocks of this beginning take a throughput record."""
-MAY_LACK = (
-    *("scores", "squad", "precision", "language", "study", "rivals", "rivals-ledger"),
-    *(f"language:{kind}" for kind in LANGUAGES),
-)
-"""Blocks, and kinds of them, that like those of SPEED say "not run" without a record."""
+MAY_LACK = ("scores", "squad", "precision", *(f"language:{kind}" for kind in LANGUAGES))
+"""Blocks that like those of SPEED and of single studies say "not run" without a record."""
 
 
 def render(text: str, records: Path) -> str:
@@ -169,8 +166,7 @@ def render(text: str, records: Path) -> str:
         file = "claims" if claim else identity if study else FILES.get(name, name)
         path = records / f"{file}.json"
         record = read_json(path)
-        may_lack = speed or name in MAY_LACK or (study and kind in MAY_LACK)
-        if record is None and not may_lack:
+        if record is None and not (speed or study or name in MAY_LACK):
             raise ValueError(f"block {name!r}: {path} is missing")
         with reading(path):
             if record is None:
