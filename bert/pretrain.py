@@ -25,141 +25,43 @@ torchrun, to which any other status is a failure to be restarted.
 
 from __future__ import annotations
 
-import argparse
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 
 from bert.model.prediction import TokenPrediction
-from bert.study.arms import ARMS, OBJECTIVES, STUDIES
 from bert.study.begun_run import BegunRun, begun_run
 from bert.study.commands import UNITS, print_budget
 from bert.study.comparison import StudyData, build_task, prepare_data, run_folder
-from bert.study.fitting import FIT_STEPS, FittedStart
-from bert.study.language_study import (
-    LANGUAGES,
-    LanguageStudy,
-    build_language_task,
-)
-from bert.study.options import (
-    add_device,
-    add_other_code,
-    add_rivals,
-    add_speed_options,
-    add_study_options,
-)
+from bert.study.fitting import FittedStart
+from bert.study.language_study import LanguageStudy, build_language_task
 from bert.study.plateau import in_words, summarised
-from bert.study.run_options import Options, options_of
-from bert.study.staged import MSLT, worth
+from bert.study.run_options import Options
+from bert.study.run_parser import parse
+from bert.study.staged import worth
 from bert.study.tables import Work
 from evidence.begun import OtherCode, continued
 from evidence.closure import code_digest
-from evidence.commands import TIME_IS_UP, add_minutes, ended
+from evidence.commands import TIME_IS_UP, ended
 from swe.base.config import to_dict
 from swe.base.errors import ConfigError
 from swe.base.files import write_json
 from swe.base.interrupt import Deadline, Interrupted, Stop, either, never, polite_stop
 from swe.base.lock import in_turn
-from swe.base.options import Parser
 from swe.base.progress import Bars
 from swe.ranks.distributed import process_group, speaking_rank, world_of
 from swe.run.extend import extend
 from swe.run.loop import train
 from swe.run.run_config import TrainConfig
-from swe.sharing.placement import Mode, World
-from swe.transforms.fitted import LEARNED
-from swe.transforms.growth import METHODS
+from swe.sharing.placement import World
 
 NAME = "bert.pretrain"
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    line = Parser(
-        prog="python -m bert.pretrain",
-        description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
-    )
-    line.add_argument("--arm", choices=ARMS, required=True, help="the schedule, by name")
-    line.add_argument("--seed", type=int, default=0, help="of weights, order, masks, dropout")
-    line.add_argument("--out", type=Path, required=True, help="folder of the runs and the data")
-    line.add_argument(
-        "--scale", choices=STUDIES, default="small", help="study whose settings are the defaults"
-    )
-    add_study_options(line)
-    line.add_argument(
-        "--objective",
-        choices=OBJECTIVES,
-        help="what is predicted: masked tokens (default), or the next token with causal attention",
-    )
-    line.add_argument(
-        "--language", choices=LANGUAGES, help="no text, but a language of known truth"
-    )
-    line.add_argument(
-        "--extend",
-        action="store_true",
-        help="take the run that is there on to more --steps: from its last checkpoint the rate\n"
-        "climbs, over as many updates as its warm-up, to the line of the longer run",
-    )
-    line.add_argument(
-        "--start-from",
-        type=Path,
-        metavar="FOLDER",
-        help="start with the weights of a run, an export or a Hugging Face folder, with its\n"
-        "shape and its vocabulary",
-    )
-    line.add_argument(
-        "--grow",
-        choices=[*METHODS, *LEARNED, MSLT],
-        help="grow the model of --start-from to --size first: fpi, aki, net2net, lemon in width,\n"
-        "stacking, interpolation, identity in depth, each both where both differ; or by a\n"
-        "map that is fitted on the run's own loss: ligo, mango; or as the run goes on, in\n"
-        "depth, with the layers added alone in training: mslt",
-    )
-    line.add_argument(
-        "--fit-steps",
-        type=int,
-        metavar="N",
-        help=f"updates of the fit of ligo and mango (default {FIT_STEPS})",
-    )
-    line.add_argument(
-        "--start-tie",
-        metavar="HOW",
-        help="what layers that share start with there: average (default), their mean, or the\n"
-        "number of the one that all take, from 0",
-    )
-    line.add_argument(
-        "--core",
-        type=int,
-        metavar="RANK",
-        help="have products of that rank in the place of the layers' matrices at first, and\n"
-        "multiply them out (CoRe): drawn, or with --start-from the nearest to its matrices",
-    )
-    add_rivals(line)
-    add_device(line)
-    line.add_argument(
-        "--parallel",
-        choices=get_args(Mode),
-        default="none",
-        help="none: one process; ddp: whole weights on each rank; fsdp: slices (FSDP2)",
-    )
-    add_speed_options(line)
-    add_other_code(line, anew=False)
-    add_minutes(line)
-    line.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="for the data")
-    return line
-
-
-def parse(arguments: Sequence[str]) -> Options:
-    """Read the command line; ConfigError for impossible values, status 2 for a wrong form."""
-    return options_of(parser().parse_args(arguments))
 
 
 @contextmanager
@@ -314,7 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(text, file=sys.stderr)
 
     def work(late: Stop) -> int | None:
-        options = parse(sys.argv[1:] if arguments is None else arguments)
+        options = parse(sys.argv[1:] if arguments is None else arguments, __doc__)
         late = (
             Deadline(options.minutes, name="--max-minutes")
             if options.minutes is not None

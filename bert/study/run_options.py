@@ -25,6 +25,7 @@ from swe.run.compatible import require_compatible
 from swe.run.speed import SpeedConfig
 from swe.sharing.placement import Mode
 from swe.transforms.fitted import LEARNED
+from swe.transforms.stage import Stage
 
 FITTED = " or ".join(LEARNED)
 
@@ -76,37 +77,8 @@ def options_of(given: argparse.Namespace) -> Options:
     for name, option in (("arms", "--arm"), ("first_seed", "--seed")):
         if name in settings:
             raise ConfigError(f"--set {name}={settings[name]}: is said by {option}; leave it out")
-    source = None
-    if given.start_from is not None:
-        require(given.language is None, "--start-from", given.start_from, "without --language")
-        source = open_source(given.start_from, given.vocab)
-        if given.grow == MSLT:
-            require(
-                given.fit_steps is None, "--fit-steps", given.fit_steps, f"with --grow {FITTED}"
-            )
-            source = built_up(source, settings.get("size"), given.seed)
-        elif given.grow is not None:
-            source = grown(
-                source,
-                settings.get("size"),
-                given.grow,
-                given.seed,
-                fit=given.fit_steps,
-                device=device_of(given),
-            )
-        if given.core is not None:
-            source = decomposed_first(source, given.core)
-        settings |= source.settings(settings)
-    growing = given.grow is not None
-    require(not growing or source is not None, "--grow", given.grow, "with --start-from")
-    require(
-        growing or given.fit_steps is None,
-        "--fit-steps",
-        given.fit_steps,
-        f"with --grow {FITTED}",
-    )
-    tied = given.start_tie is not None
-    require(not tied or source is not None, "--start-tie", given.start_tie, "with --start-from")
+    source = _source_of(given, settings)
+    settings |= {} if source is None else source.settings(settings)
     settings["arms"] = list(dict.fromkeys((REFERENCE, given.arm)))
     if given.language is None:
         fields = to_dict(STUDIES[given.scale]) | settings | {"first_seed": given.seed}
@@ -127,21 +99,10 @@ def options_of(given: argparse.Namespace) -> Options:
     speed = speed_of(given, device, adopted=foreign)
     speed.validate(given.parallel)
     rivals = rivals_of(given)
-    stages = () if source is None else source.stages
-    if given.core is not None and source is None:
-        stages = factored_stages(study.shape(6), given.core)
-    if stages:
-        option = "--core" if given.core is not None else f"--grow {MSLT}"
-        require(given.arm == REFERENCE, "--arm", given.arm, f"{REFERENCE} with {option}")
-        paired = given.grow == MSLT and study.pairs != "none"
-        require(not paired, "--set pairs", study.pairs, f"none with {option}")
+    if stages := _stages_of(given, study, source):
         dropped = given.grow == MSLT and "dropping" in rivals
-        require(
-            not dropped,
-            "--grow",
-            MSLT,
-            "without --layer-drop, --progressive-layer-drop and --sub-models",
-        )
+        alone = "without --layer-drop, --progressive-layer-drop and --sub-models"
+        require(not dropped, "--grow", MSLT, alone)
         rivals["stages"] = stages
     if rivals:
         config = replace(study.train_config(given.arm, given.seed), **rivals)
@@ -170,3 +131,38 @@ def options_of(given: argparse.Namespace) -> Options:
         if source is None
         else source.start(study, given.arm, tie_of(given.start_tie or "average")),
     )
+
+
+def _source_of(given: argparse.Namespace, settings: dict[str, Any]) -> Source | None:
+    """Open the model of --start-from, grown or decomposed as asked; ConfigError for an option of
+    it that cannot be, or that is there without it."""
+    grow, steps = given.grow, given.fit_steps
+    require(steps is None or grow in LEARNED, "--fit-steps", steps, f"with --grow {FITTED}")
+    if given.start_from is None:
+        require(grow is None, "--grow", grow, "with --start-from")
+        require(given.start_tie is None, "--start-tie", given.start_tie, "with --start-from")
+        return None
+    require(given.language is None, "--start-from", given.start_from, "without --language")
+    source = open_source(given.start_from, given.vocab)
+    size = settings.get("size")
+    if grow == MSLT:
+        source = built_up(source, size, given.seed)
+    elif grow is not None:
+        source = grown(source, size, grow, given.seed, fit=steps, device=device_of(given))
+    return source if given.core is None else decomposed_first(source, given.core)
+
+
+def _stages_of(
+    given: argparse.Namespace, study: StudyConfig, source: Source | None
+) -> tuple[Stage, ...]:
+    """Return the stages of a run that is built up or decomposed, () for any other; ConfigError
+    for an arm, or pairs, that do not go with them."""
+    stages = () if source is None else source.stages
+    if given.core is not None and source is None:
+        stages = factored_stages(study.shape(6), given.core)
+    if stages:
+        option = "--core" if given.core is not None else f"--grow {MSLT}"
+        require(given.arm == REFERENCE, "--arm", given.arm, f"{REFERENCE} with {option}")
+        paired = given.grow == MSLT and study.pairs != "none"
+        require(not paired, "--set pairs", study.pairs, f"none with {option}")
+    return stages

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 from bert.data.__main__ import main as build_data
-from bert.pretrain import main, parse, pretrain
+from bert.pretrain import main, pretrain
 from bert.study.options import add_speed_options, speed_of
+from bert.study.run_parser import parse
 from swe.base.files import read_json, read_lines
 from swe.base.interrupt import Interrupted, never
 from swe.base.lock import in_turn

@@ -10,7 +10,8 @@ import pytest
 
 from bert.export import main as export
 from bert.finetune.learning.start import open_start
-from bert.pretrain import main, parse, pretrain
+from bert.pretrain import main, pretrain
+from bert.study.run_parser import parse
 from swe.base.errors import ConfigError
 from swe.base.files import read_json, read_lines
 from swe.base.interrupt import Interrupted

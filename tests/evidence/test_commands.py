@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 import paper_repro
-from bert import export, pretrain
+from bert import export
 from bert.data import __main__ as data
 from bert.data.reading import DataError
 from bert.finetune import __main__ as finetune
 from bert.finetune import arms
+from bert.study import run_parser
 from evidence.commands import add_several, ended, joined, settings_of
 from swe.base.errors import CheckpointError, ConfigError, SweError
 from swe.base.interrupt import ENDING, Interrupted, never, polite_stop, stop_if
@@ -30,7 +31,7 @@ TUNE = ["--task", "sst-2", "--data", "glue"]
 
 SEVERAL: dict[str, tuple[Callable[[list[str]], Any], list[str], list[str]]] = {
     "paper_repro": (lambda a: paper_repro.parser().parse_args(a), [], ["--text", "--set"]),
-    "bert.pretrain": (pretrain.parser().parse_args, ["--arm", "swe-f", "--out", "o"],
+    "bert.pretrain": (run_parser.parser().parse_args, ["--arm", "swe-f", "--out", "o"],
                       ["--text", "--set"]),
     "bert.data": (data.parse, STORE, ["--valid"]),
     "bert.finetune": (finetune.parse, ["run", "--data", "g"], ["--task", "--train", "--rates"]),

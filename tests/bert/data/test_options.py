@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import paper_repro
-from bert import pretrain
 from bert.data.__main__ import main
 from bert.data.__main__ import parse as parse_data
 from bert.data.options import reading_of
@@ -20,6 +19,7 @@ from bert.data.store import TokenStore
 from bert.data.text import DataError, Reading
 from bert.data.vocab import Vocabulary
 from bert.huggingface.export import find_vocabulary
+from bert.study import run_parser
 from bert.study.arms import STUDIES
 from bert.study.comparison import build_task, prepare_data
 from swe.base.errors import ConfigError
@@ -44,7 +44,7 @@ def test_every_command_has_them(command: str) -> None:
     if command == "bert.data":
         given = parse_data(["text", "--vocab", "v", "--out", "o", *words])
     elif command == "bert.pretrain":
-        given = pretrain.parser().parse_args(["--arm", "swe-f", "--out", "o", *words])
+        given = run_parser.parser().parse_args(["--arm", "swe-f", "--out", "o", *words])
     else:
         given = paper_repro.parser().parse_args(["bert", *words])
     assert reading_of(given) == Reading(
@@ -55,11 +55,11 @@ def test_every_command_has_them(command: str) -> None:
 
 def test_pretraining_passes_them_on() -> None:
     words = ["--arm", "swe-f", "--out", "o", "--scale", "smoke", "--device", "cpu"]
-    options = pretrain.parse([*words, "--text", "t", *OPTIONS.split()])
+    options = run_parser.parse([*words, "--text", "t", *OPTIONS.split()])
     assert options.reading.field == "body"
     assert (options.valid, options.cased) == ((Path("v"), Path("w")), True)
     with pytest.raises(ConfigError, match=r"--valid = .*: must be left out with --language"):
-        pretrain.parse([*words, "--language", "composition", "--valid", "v"])
+        run_parser.parse([*words, "--language", "composition", "--valid", "v"])
 
 
 def test_a_study_reads_as_told(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from bert.pretrain import main, parse, pretrain
+from bert.pretrain import main, pretrain
+from bert.study.run_parser import parse
 from swe.base.files import read_json, read_lines
 from swe.base.interrupt import Interrupted
 from tests.swe.ranks.rank_runs import StopAfter

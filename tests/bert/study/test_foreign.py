@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bert.huggingface.export import load_run
-from bert.pretrain import main, parse, pretrain
+from bert.pretrain import main, pretrain
 from bert.study.run_options import Options
+from bert.study.run_parser import parse
 from swe.base.files import read_json, read_lines
 from swe.base.interrupt import Interrupted
 from swe.sharing.layout import Layout
