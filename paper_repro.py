@@ -6,6 +6,7 @@
     python paper_repro.py table1 --scale small one of the paper's tables, with every control
     python paper_repro.py languages            the arms on a language whose truth is known, judged
     python paper_repro.py rivals --budgets 0.5,1,2     all methods there, at equal compute
+    python paper_repro.py rivals --text my.txt --scale small     those that matter, on your text
     python paper_repro.py plan --scale full --on h200 --gpus 8     what the tables would take there
     python paper_repro.py check results        are these results those that come with the package?
 
@@ -35,6 +36,7 @@ from bert.data.options import reading_of
 from bert.study.commands import (
     LISTS,
     Place,
+    asked_methods,
     asked_study,
     asked_table,
     language_command,
@@ -57,7 +59,6 @@ from bert.study.options import (
 )
 from bert.study.plan_command import FILE as PLAN
 from bert.study.plan_command import add_plan, plan_command, refuse_without_plan
-from bert.study.rivals import asked_rivals
 from bert.study.table_arms import TABLES
 from evidence import made
 from evidence.check import check
@@ -122,7 +123,7 @@ def parser() -> argparse.ArgumentParser:
         default=["all"],
         metavar="verb",
         help=f"all (default), or one or more of\n{listed}\nor, hours long,\n{', '.join(TABLES)},\n"
-        "rivals (all methods on the languages at equal compute; smoke: two minutes)",
+        "rivals (all methods at equal compute, on the languages or on --text; smoke: two minutes)",
     )
     line.add_argument("--out", type=Path, default=Path("results"), help="results folder")
     line.add_argument("--seed", type=int, default=0, help="seed of everything random")
@@ -221,11 +222,7 @@ def run(given: argparse.Namespace, late: Stop) -> int:
         for kind in dict.fromkeys(given.language or ["composition"])
         if "languages" in verbs
     ]
-    rivals = [
-        asked_rivals(kind, *asked[:3])
-        for kind in dict.fromkeys(given.language or LANGUAGES)
-        if "rivals" in verbs
-    ]
+    rivals = asked_methods(given.language or (), *asked) if "rivals" in verbs else []
     device = device_of(given)
     place = Place(
         out=given.out,

@@ -4,7 +4,7 @@
     bert/current.json                     pointer to bert/<folder>: comparison.json and its runs
     bert/tables/<table>.json              pointer to bert/tables/<folder>: <table>.json, curves
     bert/languages/<language>.json        the same of a language: <language>.json, curves
-    bert/rivals/rivals-<language>.json    the same of all methods on a language
+    bert/rivals/rivals-<language>.json    the same of all methods on a language, or "text"
     bert/finetune/<table>.json            pointer to bert/finetune/<folder>: <table>.json
     claims.json                           the ledger
 
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from evidence.claim import Record
-from evidence.rivals import RIVALS
+from evidence.rivals import ON_TEXT, RIVALS
 from swe.base.errors import ResultError
 from swe.base.files import plain_name, read_lines
 from swe.base.files import read_json as read_existing_json
@@ -172,8 +172,8 @@ def own_languages(out: Path) -> list[Table]:
 
 
 def own_rivals(out: Path) -> list[Table]:
-    """Return the newest comparison of all methods on every language, as :func:`own_tables`."""
-    return _own(out, "bert/rivals", RIVALS)
+    """Return the newest comparison of all methods on every language and on text."""
+    return _own(out, "bert/rivals", (*RIVALS, ON_TEXT))
 
 
 def _own(out: Path, pointers: str, names: Sequence[str]) -> list[Table]:
@@ -198,7 +198,7 @@ def recorded_languages(studies: Path | None) -> list[Table]:
 
 def recorded_rivals(studies: Path | None) -> list[Table]:
     """Return the comparisons of all methods of every study on record, [] when there are none."""
-    return _recorded(studies, RIVALS)
+    return _recorded(studies, (*RIVALS, ON_TEXT))
 
 
 def _recorded(studies: Path | None, names: Sequence[str]) -> list[Table]:

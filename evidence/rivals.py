@@ -11,8 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from evidence.plateau import left
+
 RIVALS = ("rivals-composition", "rivals-hierarchy")
 """Tables of all methods, by language."""
+ON_TEXT = "rivals-text"
+"""The same on a text, which no claim is about: it says something of one text at one size."""
 
 
 @dataclass(frozen=True)
@@ -231,11 +235,13 @@ def saving(table: Mapping[str, Any], arm: str) -> Saving | None:
     )
 
 
-def through(entry: Mapping[str, Any]) -> int:
-    """Return how many seeds of an arm learnt every part of the language."""
-    return int(min(entry["reached"].values()))
+def through(table: Mapping[str, Any], arm: str) -> int:
+    """Return how many seeds of an arm learnt every part of the language, or left the plateau of a
+    text."""
+    gone = left(table, arm)
+    return int(min(table["arms"][arm]["reached"].values())) if gone is None else gone
 
 
 def language_of(table: Mapping[str, Any]) -> str:
-    """Return the language that a table is on."""
-    return str(table["study"]["language"]["kind"])
+    """Return the language that a table is on, "text" for a text."""
+    return str(table["study"].get("language", {"kind": "text"})["kind"])

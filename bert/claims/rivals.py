@@ -19,7 +19,7 @@ UNCHARGED = "uncharged"
 def rival_claims(out: Path, studies: Path | None) -> list[Record]:
     """Return a record a method, judged by the first table of each language that can tell."""
     recorded = sorted(recorded_rivals(studies), key=_weight, reverse=True)
-    tables = [*own_rivals(out), *recorded]
+    tables = [table for table in (*own_rivals(out), *recorded) if table.table in RIVALS]
     return [judge_method(rival, tables) for rival in METHODS.values()]
 
 
@@ -83,7 +83,7 @@ def _evidence(data: dict[str, Any], arm: str, gap: Interval) -> str:
     entry = data["arms"][arm]
     free = paired(data, f"{arm} {UNCHARGED}", data["reference"])
     beside = "" if free is None else f", source not charged {_words(free)}"
-    learnt = f"{through(entry)} of {entry['loss']['n']} through" if "reached" in entry else ""
+    learnt = f"{through(data, arm)} of {entry['loss']['n']} through" if "reached" in entry else ""
     return (
         f"final held-out loss in nats minus baseline's {_words(gap)}{beside}; {learnt}; saving at "
         f"equal loss {_saving(data, arm)}; {data['study']['size']} model, {entry['steps']} updates"

@@ -19,10 +19,11 @@ from bert.data.text import Reading
 from bert.model.prediction import TokenPrediction
 from bert.study.arms import STUDIES, StudyConfig
 from bert.study.comparison import StudyData, build_task, prepare_data, run_study
-from bert.study.language_study import LanguageStudy, build_language_task
-from bert.study.rivals import PREFIX, RivalsStudy, best, build_rivals_task
+from bert.study.language_study import LANGUAGES, LanguageStudy, build_language_task
+from bert.study.rivals import PREFIX, MethodsStudy, asked_rivals, best, build_rivals_task
 from bert.study.table_study import TableStudy, chosen_arms, table_study
 from bert.study.tables import Work, is_done, run_table
+from bert.study.text_rivals import TextRivals, asked_text_rivals, build_text_rivals
 from evidence.begun import OtherCode, keyed_folder
 from evidence.plateau import told, verdict_of
 from swe.base.config import from_dict, to_dict
@@ -137,6 +138,16 @@ def table_of(table: str, scale: str, seed: int, settings: Mapping[str, Any]) -> 
     return changed
 
 
+def asked_methods(
+    kinds: Sequence[str], scale: str, seed: int, settings: Mapping[str, Any], text: Sequence[Path]
+) -> list[MethodsStudy]:
+    """Return the studies of all methods: of the languages named, or where none is, of the text
+    that is given, of all languages without one. ConfigError for impossible values."""
+    if text and not kinds:
+        return [asked_text_rivals(scale, seed, settings)]
+    return [asked_rivals(kind, scale, seed, settings) for kind in dict.fromkeys(kinds or LANGUAGES)]
+
+
 def _require_text(scale: str, text: Sequence[Path]) -> None:
     if scale in ("gpu", "full") and not text:
         raise ConfigError(f"--text = nothing: must be given at scale {scale} (gigabytes of it)")
@@ -210,19 +221,18 @@ def language_command(study: LanguageStudy, place: Place) -> dict[str, float]:
     return {study.language.kind: time.perf_counter() - started}
 
 
-def rivals_command(study: RivalsStudy, place: Place) -> dict[str, float]:
+def rivals_command(study: MethodsStudy, place: Place) -> dict[str, float]:
     """Run all methods at one budget, then the best of them at the others; seconds by stage."""
     started = time.perf_counter()
-    table = f"{PREFIX}{study.language.kind}"
+    table = f"{PREFIX}{study.subject}"
 
-    def run(study: RivalsStudy) -> dict[str, Any]:
-        return arms_command(
-            table,
-            study,
-            place,
-            place.out / "bert" / "rivals",
-            lambda bars, stop: (build_rivals_task, (study,)),
-        )
+    def run(study: MethodsStudy) -> dict[str, Any]:
+        def prepare(bars: Bars, stop: Stop) -> Work:
+            if isinstance(study, TextRivals):
+                return build_text_rivals, (study, _prepare(study, place, bars, stop))
+            return build_rivals_task, (study,)
+
+        return arms_command(table, study, place, place.out / "bert" / "rivals", prepare)
 
     found = run(replace(study, budgets=(1.0,), best=()))
     if len(study.budgets) > 1:

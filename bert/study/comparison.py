@@ -12,11 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bert.data.harvest import harvest
 from bert.data.store import MANIFEST_NAME, VOCABULARY_NAME, TokenStore, build_store
 from bert.data.text import DataError, Reading, TextFiles
 from bert.data.tokenizer_files import open_vocabulary
-from bert.data.vocab import Vocabulary, read_vocabulary, train_vocabulary
+from bert.data.vocab import SPECIALS, Vocabulary, read_vocabulary, train_vocabulary
 from bert.model.start import Start
 from bert.pretraining.causal import CausalLanguageTask
 from bert.pretraining.next_sentence import NextSentenceTask
@@ -167,10 +169,26 @@ def _vocabulary(
 def build_task(study: StudyConfig, data: StudyData, start: Start | None = None) -> TextTask:
     """Open the prepared data as a task of the training core; ``start`` also says the shape."""
     vocabulary = read_vocabulary(data.vocabulary_file, cased=data.cased)
+    return task_of(study, vocabulary, TokenStore.open(data.store, vocabulary), start)
+
+
+def planned_task(study: StudyConfig) -> TextTask:
+    """Return the task of a study on a text that is not there: its shape, its costs, and one row of
+    unknown words. Its vocabulary is as large as the study asks for."""
+    words = (f"word{number}" for number in range(study.vocabulary - len(SPECIALS)))
+    vocabulary = Vocabulary([*SPECIALS, *words])
+    row = np.full((1, study.length), len(SPECIALS), vocabulary.dtype)
+    return task_of(study, vocabulary, TokenStore(Path(), row, row, {"length": study.length}))
+
+
+def task_of(
+    study: StudyConfig, vocabulary: Vocabulary, store: TokenStore, start: Start | None = None
+) -> TextTask:
+    """Return a study's task on the rows of a store."""
     common: dict[str, Any] = {
         "config": study.shape(vocabulary.size) if start is None else start.config,
         "vocabulary": vocabulary,
-        "store": TokenStore.open(data.store, vocabulary),
+        "store": store,
         "rows": study.rows,
         "validation_rows": study.validation_rows,
         "start": start,

@@ -184,8 +184,8 @@ def add_languages(parser: argparse._ActionsContainer) -> None:
         parser,
         "--language",
         choices=LANGUAGES,
-        help="of verbs languages (default: composition) and rivals (default: both); no text is\n"
-        "read; --set language.symbols=12 language.eps=0.5 ... sets its own fields\n"
+        help="of verbs languages (default: composition) and rivals (default: both, or --text);\n"
+        "no text is read; --set language.symbols=12 language.eps=0.5 ... sets its own fields\n"
         "(bert/languages), others those of the study: taus=0.2,0.6",
     )
 

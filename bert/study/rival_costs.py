@@ -15,7 +15,10 @@ from itertools import pairwise
 
 from torch import Generator
 
-from bert.languages.task import LanguageTask
+from bert.model.anatomy import bert_anatomy
+from bert.model.config import BertConfig
+from bert.model.encoder import build_bert
+from bert.model.prediction import TokenPrediction
 from swe.run.charged import whole_layers
 from swe.run.run_config import TrainConfig
 from swe.run.stages import Stages
@@ -28,7 +31,7 @@ Costs = Callable[[int], list[float]]
 """From the updates of a run to the FLOPs of each phase, its own model's last."""
 
 
-def costs(config: TrainConfig, task: LanguageTask) -> list[float]:
+def costs(config: TrainConfig, task: TokenPrediction) -> list[float]:
     """Return the FLOPs of each phase, its own model's last; a fit is of the model that it makes.
 
     ConfigError as :class:`swe.run.stages.Stages`.
@@ -36,7 +39,7 @@ def costs(config: TrainConfig, task: LanguageTask) -> list[float]:
     return planned(config, task)(config.steps)
 
 
-def planned(config: TrainConfig, task: LanguageTask) -> Costs:
+def planned(config: TrainConfig, task: TokenPrediction) -> Costs:
     """Return the same as a function of the updates, where these are not known yet."""
     stages = Stages(task, config)
     each = [stages.flops_per_batch(number) for number in range(len(stages))]
@@ -78,14 +81,15 @@ def _fit(growth: object, stages: Stages, number: int) -> float:
     if not isinstance(growth, Fitted):
         return 0.0
     small, large = stages.tasks[number - 1], stages.tasks[number]
-    assert isinstance(small, LanguageTask)
-    assert isinstance(large, LanguageTask)
-    return growth.steps * (large.flops_per_batch + _map(growth.method, small, large))
+    assert isinstance(small, TokenPrediction)
+    assert isinstance(large, TokenPrediction)
+    price = _map(growth.method, small.config, large.config)
+    return growth.steps * (large.flops_per_batch + price)
 
 
 @lru_cache(maxsize=16)
-def _map(method: str, small: LanguageTask, large: LanguageTask) -> float:
+def _map(method: str, small: BertConfig, large: BertConfig) -> float:
     """FLOPs of one use of a map, forward and backward; no values of weights matter to it."""
-    learned = LEARNED[method](small.anatomy, large.anatomy, Generator().manual_seed(0))
-    weights = dict(small.build(0).named_parameters())
+    learned = LEARNED[method](bert_anatomy(small), bert_anatomy(large), Generator().manual_seed(0))
+    weights = dict(build_bert(small, 0).named_parameters())
     return map_flops(learned, {name: weight.detach() for name, weight in weights.items()})

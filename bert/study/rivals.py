@@ -12,6 +12,7 @@ First all methods at one budget; then the best of them (:func:`best`) at several
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
@@ -20,6 +21,7 @@ from typing import Any
 
 from bert.languages.task import LanguageTask
 from bert.model.config import BertConfig
+from bert.model.prediction import TokenPrediction
 from bert.study.language_study import (
     LANGUAGE_SCALES,
     LANGUAGES,
@@ -32,6 +34,7 @@ from bert.study.rival_costs import costs, planned
 from bert.study.rival_ledger import ledger
 from bert.study.rival_methods import METHODS, OF_ONE_MODEL, Room
 from bert.study.table_arms import REFERENCE, Arm, possible
+from bert.study.table_study import TableStudy
 from evidence.rivals import RIVALS
 from swe.base.config import require, require_between, require_count
 from swe.run.run_config import TrainConfig
@@ -70,8 +73,8 @@ class RivalArm(Arm):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RivalsStudy(LanguageStudy):
-    """All methods on a language. ConfigError for a shape that a method does not fit."""
+class MethodsStudy(TableStudy, ABC):
+    """All methods on one kind of task. ConfigError for a shape that a method does not fit."""
 
     heads: int = 2
     """Attention heads, even: a model of half the width has half of them, as wide."""
@@ -90,19 +93,21 @@ class RivalsStudy(LanguageStudy):
             require_between("budgets", budget, 0, 1000, open_low=True)
         for name in self.only:
             require(name in METHODS, "only", name, f"of {', '.join(METHODS)}")
-        require(self.encoder == "own", "encoder", self.encoder, "own: no other comes in two sizes")
-        for name in ("taus", "longer"):
-            require(not getattr(self, name), name, getattr(self, name), "left out; see budgets")
         super().__post_init__()
+
+    @property
+    @abstractmethod
+    def subject(self) -> str:
+        """What the methods are compared on: the end of the table's name."""
+
+    @property
+    @abstractmethod
+    def task(self) -> TokenPrediction:
+        """Task of the large model; it may lack the data, its costs are those of the runs."""
 
     def shape(self, vocabulary: int) -> BertConfig:
         """Return the large model's shape."""
         return replace(super().shape(vocabulary), heads=self.heads)
-
-    @property
-    def task(self) -> LanguageTask:
-        """Task of the large model."""
-        return build_language_task(self)
 
     @property
     def update_flops(self) -> float:
@@ -116,7 +121,7 @@ class RivalsStudy(LanguageStudy):
     def changes(self, method: str, budget: float) -> dict[str, Any]:
         """Return what a method changes in a run of as many updates as the baseline has."""
         steps = max(1, round(budget * self.steps))
-        room = Room(self.shape(self.language.vocabulary), self, steps)
+        room = Room(self.task.config, self, steps)
         return {"schedule": NeverShared()} | METHODS[method](room)
 
     def costs_of(self, arm: RivalArm) -> list[float]:
@@ -125,7 +130,7 @@ class RivalsStudy(LanguageStudy):
         return costs(config, self.task)
 
     def arm_config(self, arm: Arm, rate: float, seed: int) -> TrainConfig:
-        """As for a language, without probes for show: they would cost FLOPs of the budget.
+        """As for a table, without probes for show: they would cost FLOPs of the budget.
 
         Evaluated and saved less often: what is compared is the end, of runs of half a minute.
         """
@@ -167,8 +172,29 @@ class RivalsStudy(LanguageStudy):
         return ledger(rows, out)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RivalsStudy(MethodsStudy, LanguageStudy):
+    """All methods on a language. ConfigError as of a language's study, too."""
+
+    def __post_init__(self) -> None:
+        require(self.encoder == "own", "encoder", self.encoder, "own: no other comes in two sizes")
+        for name in ("taus", "longer"):
+            require(not getattr(self, name), name, getattr(self, name), "left out; see budgets")
+        super().__post_init__()
+
+    @property
+    def subject(self) -> str:
+        """The language."""
+        return self.language.kind
+
+    @property
+    def task(self) -> LanguageTask:
+        """Task of the large model."""
+        return build_language_task(self)
+
+
 @lru_cache(maxsize=8)
-def _arms_of(study: RivalsStudy, table: str) -> tuple[Arm, ...]:
+def _arms_of(study: MethodsStudy, table: str) -> tuple[Arm, ...]:
     one = [arm for name in METHODS for arm in _both(study, name, 1.0)]
     for name in study.best:
         require(name in METHODS, "best", name, f"of {', '.join(METHODS)}")
@@ -181,7 +207,7 @@ def _arms_of(study: RivalsStudy, table: str) -> tuple[Arm, ...]:
     return possible(table, study, (*one, *more))
 
 
-def _both(study: RivalsStudy, method: str, budget: float) -> list[RivalArm]:
+def _both(study: MethodsStudy, method: str, budget: float) -> list[RivalArm]:
     """Return a method's arm at a budget, and where it has a source the one not charged with it."""
     flops, changes = budget * study.steps * study.update_flops, study.changes(method, budget)
     own = study.train_config(REFERENCE, study.first_seed)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from evidence.cells import LANGUAGE_SEEDS
+from evidence.comparison import HEADLINE_SEEDS
+from evidence.plateau import on_plateau, verdict_of
 from evidence.results import recorded_rivals
 from evidence.rivals import CONTROLS, METHODS, Saving, language_of, saving, through
 from figures.base.style import arm_look
@@ -35,6 +37,7 @@ LEDGER = {
 REGIMES = {
     "composition": "Where one skill serves every depth (composition)",
     "hierarchy": "Where each level has a skill of its own to be learnt (hierarchy)",
+    "text": "On text, past its plateau",
 }
 
 
@@ -52,8 +55,8 @@ def table(data: dict[str, Any]) -> str:
                 "rate": f"{entry['rate']:g}" + (" (end of grid)" if entry["rate_at_edge"] else ""),
                 "difference": "—" if gap is None else interval(gap, 3),
                 "n": str(entry["loss"]["n"]),
-                "verdict": "reference" if gap is None else str(entry["verdict"]),
-                "through": f"{through(entry)} of {entry['loss']['n']}",
+                "verdict": verdict_of(data, name),
+                "through": f"{through(data, name)} of {entry['loss']['n']}",
                 "saving": "—" if gap is None else saving_words(saving(data, name)),
                 "claimed": str(rival.claimed) if rival and rival.claimed else "—",
             }
@@ -148,7 +151,8 @@ def advice(records: Path) -> str:
     """Say by regime which method to take, by the studies beside ``records``; "not run" without.
 
     A method is named where its interval lies below zero, its source charged, from LANGUAGE_SEEDS
-    paired seeds on; the one of least mean first.
+    paired seeds on, on text from HEADLINE_SEEDS on and past the plateau; the one of least mean
+    first.
     """
     said = sentences([one.data for one in recorded_rivals(records.parent / "studies")])
     return plain_markdown(said) if said else "not run"
@@ -158,10 +162,11 @@ def sentences(tables: Sequence[dict[str, Any]]) -> str:
     """Return a sentence a language; "" where none has been judged."""
     found: dict[str, str] = {}
     for data in tables:
-        able = [n for n in methods(data) if data["arms"][n]["difference"]["n"] >= LANGUAGE_SEEDS]
+        language = language_of(data)
+        enough = HEADLINE_SEEDS if language == "text" else LANGUAGE_SEEDS
+        able = [n for n in methods(data) if data["arms"][n]["difference"]["n"] >= enough]
         able = [name for name in able if name not in CONTROLS]
-        if able:
-            language = language_of(data)
+        if able and not on_plateau(data):
             found.setdefault(language, f"{REGIMES.get(language, language)}: {_choice(data, able)}.")
     return " ".join(found.values())
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evidence.results import LANGUAGES, Table, own_languages, own_rivals, own_tables
-from evidence.rivals import RIVALS
+from evidence.rivals import ON_TEXT, RIVALS
 from figures.bert.table_results import TITLES
 from swe.base.files import atomic_open, plain_name, write_json
 from swe.base.options import Parser
@@ -60,7 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(prog="python -m figures.pages.studies", description=__doc__)
     parser.add_argument("results", type=Path, help="results folder of paper_repro.py")
     parser.add_argument("name", help="of the study, such as 12x64")
-    parser.add_argument("--tables", nargs="+", choices=[*TITLES, *LANGUAGES, *RIVALS], default=[])
+    parser.add_argument(
+        "--tables", nargs="+", choices=[*TITLES, *LANGUAGES, *RIVALS, ON_TEXT], default=[]
+    )
     parser.add_argument("--records", type=Path, default=Path("records/studies"))
     given = parser.parse_args(arguments)
     try:

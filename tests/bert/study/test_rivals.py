@@ -15,6 +15,7 @@ from bert.study.rival_ledger import Phase, intervals, phases
 from bert.study.rival_methods import METHODS, halvings
 from bert.study.rivals import (
     RIVAL_SCALES,
+    MethodsStudy,
     RivalArm,
     RivalsStudy,
     asked_rivals,
@@ -70,7 +71,7 @@ def flops_of_update(model: BertConfig, rows: int, tokens: int, predicted: int) -
     return 3 * rows * (model.layers * layer + head)
 
 
-def costs_by_hand(study: RivalsStudy, arm: RivalArm, updates: int) -> list[int]:
+def costs_by_hand(study: MethodsStudy, arm: RivalArm, updates: int) -> list[int]:
     """FLOPs of each phase of a run, the checks of SWE-A and SWE-M that never untie with it."""
     task = study.task
     ends = [s.until if isinstance(s.until, int) else round(s.until * updates) for s in arm.stages]

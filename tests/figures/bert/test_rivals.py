@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evidence.plateau import state
 from evidence.rivals import METHODS, RIVALS, saving
 from figures.base import style
 from figures.bert.rivals import SHIFT, _curve, draw_recorded, methods, spent
@@ -83,6 +84,24 @@ def test_the_advice_is_the_records() -> None:
     assert "Net2Net, wider hurts" in first
     assert f"none of {len(METHODS)} methods helps" in second
     assert sentences([sample("composition", seeds=4)]) == ""
+
+
+def test_on_text_what_counts_is_the_plateau() -> None:
+    """Three seeds are enough there; no part is learnt."""
+    data = sample("text", seeds=3)
+    for name, arm in data["arms"].items():
+        arm.pop("reached", None)
+        if "values" in arm:
+            arm["values"] = dict.fromkeys(arm["values"], 1.9 if name == "baseline x0.5" else 1.7)
+    state(data, {"loss": 2.3, "predictions": 9})
+    assert cells(table(data), "baseline")[5] == "3 of 3"
+    stuck = cells(table(data), "baseline, budget x0.5")
+    assert stuck[4].endswith(", stuck")
+    assert stuck[5] == "0 of 3"
+    assert sentences([data]).startswith("On text, past its plateau: ")
+    state(data, {"loss": 1.0, "predictions": 9})
+    assert cells(table(data), "LEMON")[4:6] == ["on the plateau", "0 of 3"]
+    assert sentences([data]) == ""
 
 
 def test_a_page_without_a_record_says_not_run(tmp_path: Path) -> None:

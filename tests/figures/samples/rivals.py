@@ -9,6 +9,7 @@ from typing import Any
 
 from bert.study.rivals import RIVAL_SCALES, RivalArm
 from bert.study.speedup import speed_up
+from bert.study.text_rivals import TEXT_SCALES
 from evidence.comparison import compare
 from swe.base.config import to_dict
 from tests.figures.samples.files import dump
@@ -20,8 +21,8 @@ GAINS = {"swe-f": 0.4, "always-shared": 0.3, "net2net": -0.4}
 
 
 def sample(language: str, seeds: int = 5) -> dict[str, Any]:
-    small = RIVAL_SCALES["small"][language]
-    study = replace(small, seeds=seeds, budgets=(0.5, 1.0, 2.0), best=BEST)
+    small = TEXT_SCALES["small"] if language == "text" else RIVAL_SCALES["small"][language]
+    study = replace(small, seeds=seeds, budgets=(0.5, 1.0, 2.0), best=BEST, only=())
     table = f"rivals-{language}"
     arms = [arm for arm in study.arms_of(table) if isinstance(arm, RivalArm)]
     losses = {
