@@ -8,7 +8,7 @@ from typing import Any
 
 from evidence.results import read_json, reading
 from figures.base.tables import markdown
-from figures.base.wording import plain
+from figures.base.wording import count, plain
 
 RANKS = "ranks-*.json"
 """Records of ``benchmarks/communication.py --rounds``, one a number of ranks."""
@@ -68,6 +68,27 @@ def trained(record: dict[str, Any]) -> str:
     if not cells:
         return "not run"
     return f"`{record['environment']['command']}`:\n\n{markdown(headings, cells)}"
+
+
+def prices(record: dict[str, Any]) -> str:
+    """What each verb would take on one process of a machine whose tokens a second were given."""
+    headings = {"verb": "Verb", "runs": "Runs", "updates": "Updates", "hours": "Core-hours"}
+    rows = [(row["verb"], row) for row in record["verbs"]] + [("together", record["together"])]
+    cells = [
+        {
+            "verb": verb,
+            "runs": str(row["runs"]),
+            "updates": count(row["updates"]),
+            "hours": f"{row['compute_gpu_hours']:.1f}",
+        }
+        for verb, row in rows
+    ]
+    speed = plain(record["verbs"][0]["tokens_per_second"])
+    return (
+        f"{markdown(headings, cells)}\n\nAt {speed} tokens a second of one core, probes, "
+        f"evaluations and saving left out: `{record['environment']['command']}`. Together: runs "
+        "that tables share are made once."
+    )
 
 
 def _cells(verb: str, row: dict[str, Any], bandwidths: Sequence[float]) -> dict[str, str]:

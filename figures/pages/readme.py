@@ -81,6 +81,7 @@ BLOCKS: dict[str, Callable[[Any], str]] = {
     "learned_growth": costs.fits,
     "plan": plans.plan,
     "plan-gpu": plans.trained,
+    "plan-text": plans.prices,
     "scores": bert_finetune.page,
     "squad": record_tables.squad,
     "forecasts": record_tables.forecasts,
@@ -138,7 +139,13 @@ CURVES = {"reached": plateau.table}
 """Blocks that take the curves of a study on record."""
 SPEED = "throughput-"
 """Blocks of this beginning take a throughput record."""
-MAY_LACK = ("scores", "squad", "precision", *(f"language:{kind}" for kind in LANGUAGES))
+MAY_LACK = (
+    "scores",
+    "squad",
+    "precision",
+    "plan-text",
+    *(f"language:{kind}" for kind in LANGUAGES),
+)
 """Blocks that like those of SPEED and of single studies say "not run" without a record."""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from figures.pages.plans import plan, ranks, trained
+from figures.pages.plans import plan, prices, ranks, trained
 from swe.base.errors import ResultError
 from swe.base.files import read_json, write_json
 
@@ -23,6 +23,18 @@ def test_every_verb_and_bandwidth_has_its_cell() -> None:
     low, high = record["verbs"][0]["hours"][0]
     assert bert[7] == f"{low:.0f} to {high:.0f}"
     assert first.splitlines()[-1].split(" | ")[5] == "—", "no memory of all together"
+
+
+def test_a_price_is_the_plans_hours() -> None:
+    row = {"runs": 30, "updates": 54_000, "compute_gpu_hours": 2.87, "tokens_per_second": 1e4}
+    one = row | {"verb": "table2"}
+    shared = row | {"runs": 50, "compute_gpu_hours": 4.0}
+    record = {"verbs": [one, one], "together": shared, "environment": {"command": "plan it"}}
+    table, note = prices(record).split("\n\n")
+    first, last = ([c.strip("| ") for c in table.splitlines()[n].split(" | ")] for n in (2, -1))
+    assert (first[:2], first[3]) == (["table2", "30"], "2.9")
+    assert (last[:2], last[3]) == (["together", "50"], "4.0")
+    assert "`plan it`" in note
 
 
 def timed(**changes: Any) -> dict[str, Any]:
