@@ -33,12 +33,9 @@ from typing import Any
 import swe.base.threads  # noqa: F401 - before numpy and torch load
 from bert.claims.ledger import bert_claims
 from bert.data.options import reading_of
+from bert.study.asked import LISTS, asked_methods, asked_study, asked_table
 from bert.study.commands import (
-    LISTS,
     Place,
-    asked_methods,
-    asked_study,
-    asked_table,
     language_command,
     rivals_command,
     study_command,

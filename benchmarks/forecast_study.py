@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from bert.model.prediction import TokenPrediction
-from bert.study.commands import LISTS, asked_table
+from bert.study.asked import LISTS, asked_table
 from bert.study.comparison import build_task, prepare_data
 from bert.study.language_study import LANGUAGES, asked_language, build_language_task
 from bert.study.table_arms import TABLES, baseline

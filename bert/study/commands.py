@@ -10,24 +10,24 @@ newest of its kind (``bert/current.json``, ``bert/tables/<table>.json``); a lang
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bert.data.text import Reading
 from bert.model.prediction import TokenPrediction
-from bert.study.arms import STUDIES, StudyConfig
+from bert.study.arms import StudyConfig
+from bert.study.asked import named_by, shared_settings
 from bert.study.comparison import StudyData, build_task, prepare_data, run_study
-from bert.study.language_study import LANGUAGES, LanguageStudy, build_language_task
-from bert.study.rivals import PREFIX, MethodsStudy, asked_rivals, best, build_rivals_task
-from bert.study.table_study import TableStudy, chosen_arms, table_study
+from bert.study.language_study import LanguageStudy, build_language_task
+from bert.study.rivals import PREFIX, MethodsStudy, best, build_rivals_task
+from bert.study.table_study import TableStudy, chosen_arms
 from bert.study.tables import Work, is_done, run_table
-from bert.study.text_rivals import TextRivals, asked_text_rivals, build_text_rivals
+from bert.study.text_rivals import TextRivals, build_text_rivals
 from evidence.begun import OtherCode, keyed_folder
 from evidence.plateau import told, verdict_of
-from swe.base.config import from_dict, to_dict
-from swe.base.errors import ConfigError
+from swe.base.config import to_dict
 from swe.base.files import json_digest, write_json
 from swe.base.interrupt import Stop, either, never, polite_stop
 from swe.base.lock import in_turn
@@ -35,27 +35,6 @@ from swe.base.progress import Bars
 from swe.run import loop
 from swe.run.speed import SpeedConfig
 from swe.run.task import Task
-
-GROWING = (
-    "arms",
-    "only",
-    "seeds",
-    "rates",
-    "tuning_seeds",
-    "finalists",
-    "peak_lr",
-    "taus",
-    "longer",
-    "budgets",
-    "best",
-)
-"""Fields of a study that add runs, or choose among them, and change none."""
-
-LISTS = ("arms", "only", "rates", "taus", "longer", "budgets", "best")
-"""Fields of a study with several values."""
-
-LATER = {"encoder": "own", "branch_scale": 1.0, "initial_scale": 1.0, "objective": "masked"}
-"""Fields that came when folders were named already; at these values they leave the name alone."""
 
 UNITS = {
     "train": "updates",
@@ -108,51 +87,6 @@ class Place:
         )
 
 
-def asked_study(
-    scale: str, seed: int, settings: Mapping[str, Any], text: Sequence[Path]
-) -> StudyConfig:
-    """Return the study of a scale with other settings. ConfigError for impossible values."""
-    _require_text(scale, text)
-    return study_of(scale, seed, settings)
-
-
-def study_of(scale: str, seed: int, settings: Mapping[str, Any]) -> StudyConfig:
-    """Return the study as :func:`asked_study`, without a text: to be planned, not run."""
-    study = replace(STUDIES[scale], first_seed=seed)
-    return from_dict(StudyConfig, to_dict(study) | dict(settings))
-
-
-def asked_table(
-    table: str, scale: str, seed: int, settings: Mapping[str, Any], text: Sequence[Path]
-) -> TableStudy:
-    """Return a table's study of a scale, as :func:`asked_study`."""
-    _require_text(scale, text)
-    return table_of(table, scale, seed, settings)
-
-
-def table_of(table: str, scale: str, seed: int, settings: Mapping[str, Any]) -> TableStudy:
-    """Return a table's study as :func:`asked_table`, without a text."""
-    study = replace(table_study(table, scale), first_seed=seed)
-    changed = from_dict(TableStudy, to_dict(study) | dict(settings))
-    chosen_arms(table, changed)
-    return changed
-
-
-def asked_methods(
-    kinds: Sequence[str], scale: str, seed: int, settings: Mapping[str, Any], text: Sequence[Path]
-) -> list[MethodsStudy]:
-    """Return the studies of all methods: of the languages named, or where none is, of the text
-    that is given, of all languages without one. ConfigError for impossible values."""
-    if text and not kinds:
-        return [asked_text_rivals(scale, seed, settings)]
-    return [asked_rivals(kind, scale, seed, settings) for kind in dict.fromkeys(kinds or LANGUAGES)]
-
-
-def _require_text(scale: str, text: Sequence[Path]) -> None:
-    if scale in ("gpu", "full") and not text:
-        raise ConfigError(f"--text = nothing: must be given at scale {scale} (gigabytes of it)")
-
-
 def study_command(study: StudyConfig, place: Place) -> dict[str, float]:
     """Prepare the data, train every run, compare; returns seconds by stage."""
     started = time.perf_counter()
@@ -188,11 +122,6 @@ def study_command(study: StudyConfig, place: Place) -> dict[str, float]:
     write_json(place.out / "bert" / "current.json", {"folder": out.name})
     print_comparison(comparison)
     return {"data": prepared, "bert": time.perf_counter() - started - prepared}
-
-
-def named_by(study: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a study that its folder's name is made of."""
-    return {k: v for k, v in study.items() if k not in LATER or LATER[k] != v}
 
 
 def table_command(table: str, study: TableStudy, place: Place) -> dict[str, float]:
@@ -284,14 +213,6 @@ def arms_command(
     arms_found = {name: found["arms"][name] for name in found["order"]}
     print_comparison(found | {"arms": {n: a for n, a in arms_found.items() if "loss" in a}})
     return found
-
-
-def shared_settings(study: TableStudy) -> dict[str, Any]:
-    """Return what all runs of a study have in common: its folder's name, and which tables share.
-
-    Seeds, arms and rates may grow.
-    """
-    return named_by({name: v for name, v in to_dict(study).items() if name not in GROWING})
 
 
 def _prepare(study: StudyConfig, place: Place, bars: Bars, stop: Stop) -> StudyData:

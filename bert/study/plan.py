@@ -16,7 +16,7 @@ from typing import Any
 from bert.data.masking import masked_per_row
 from bert.model.config import BertConfig
 from bert.study.arms import StudyConfig
-from bert.study.commands import shared_settings, study_of, table_of
+from bert.study.asked import shared_settings, study_of, table_of
 from bert.study.plan_model import (
     Bounds,
     Phases,

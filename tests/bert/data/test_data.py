@@ -16,7 +16,7 @@ import paper_repro
 from bert.data import __main__ as data
 from bert.data.store import TokenStore
 from bert.data.vocab import Vocabulary
-from bert.study.commands import asked_study
+from bert.study.asked import asked_study
 from bert.study.comparison import build_task, prepare_data
 from evidence.commands import settings_of
 

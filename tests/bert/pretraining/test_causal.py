@@ -21,7 +21,7 @@ from bert.model.start import digest_of
 from bert.pretraining.causal import CausalLanguageTask
 from bert.pretraining.task import MaskedLanguageTask
 from bert.study.arms import StudyConfig
-from bert.study.commands import named_by
+from bert.study.asked import named_by
 from bert.study.comparison import StudyData, build_task, prepare_data
 from swe.base.config import from_dict, to_dict
 from swe.base.errors import ConfigError

@@ -13,7 +13,8 @@ import paper_repro
 from bert import pretrain
 from bert.languages.composition import Composition
 from bert.model.config import Placement
-from bert.study.commands import GROWING, LATER, Place, language_command
+from bert.study.asked import GROWING, LATER
+from bert.study.commands import Place, language_command
 from bert.study.language_study import LanguageStudy, build_language_task
 from bert.study.tables import is_done, run_folder, run_table
 from swe.base.config import to_dict
