@@ -85,9 +85,8 @@ def prices(record: dict[str, Any]) -> str:
     ]
     speed = plain(record["verbs"][0]["tokens_per_second"])
     return (
-        f"{markdown(headings, cells)}\n\nAt {speed} tokens a second of one core, probes, "
-        f"evaluations and saving left out: `{record['environment']['command']}`. Together: runs "
-        "that tables share are made once."
+        f"{markdown(headings, cells)}\n\nAt {speed} tokens a second of one core, as given: "
+        f"`{record['environment']['command']}`. Together: runs that tables share are made once."
     )
 
 
