@@ -8,6 +8,7 @@ Scales as in `theory.studies.flows`. Statements: Yang et al., arXiv 2110.03848; 
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -178,10 +179,7 @@ def check_remark1(
         if depth > 1:
             end = float(shared_flow.rate(a, a, depth) / zas_flow.rate(a, depth))
             later.append(end / depth)
-    times = [
-        time_to_ratio(lambda t, f=flow: float(f.loss(t, [[2.0]], 256)), 1e-6)  # type: ignore[misc]
-        for flow in (zas_flow, shared_flow)
-    ]
+    times = [time_to_ratio(flow.loss, 1e-6, [[2.0]], 256) for flow in (zas_flow, shared_flow)]
     return Finding(
         Verdict.whether(worst < STEP_ROUNDING * 1e2),
         f"{count} cases, L up to 64: -R'(0)/R(0) is 2 (ZAS) and 2 L (sharing) to {worst:.1e}. It "
@@ -211,10 +209,8 @@ def check_theorem3(
         loose.append(_quotient(log_ratio, log_bound))
         survive.append(
             _largest_factor(
-                lambda f, s=sigma, n=depth, e=eta: _below(  # type: ignore[misc]
-                    _descend(descent.zas_values, s, n, f * e, 300),
-                    bounds.theorem3(when[:301], f * e),
-                ),
+                partial(_below, descent.zas_values, sigma, depth, bounds.theorem3),
+                eta,
                 limit=1.9 / eta,
             )
         )
@@ -254,10 +250,14 @@ def check_theorem4(
             loose.append(_quotient(log_ratio, log_bound))
             survive.append(
                 _largest_factor(
-                    lambda f, p=phi, n=depth, e=eta, m=least: _below(  # type: ignore[misc]
-                        _descend(descent.shared_values, p, n, f * e, 300),
-                        bounds.theorem4(when[:301], f * e, m, n),
+                    partial(
+                        _below,
+                        descent.shared_values,
+                        phi,
+                        depth,
+                        partial(bounds.theorem4, least=least, depth=depth),
                     ),
+                    eta,
                     limit=1e9,
                 )
             )
@@ -298,13 +298,22 @@ def _quotient(log_ratio: Array, log_bound: Array) -> float:
     return float(log_ratio[-1] / log_bound[-1]) if log_ratio.size > 1 else np.nan
 
 
-def _below(log_ratio: Array, bound: Array) -> bool:
-    return bool(np.all(log_ratio <= _log(bound)[: log_ratio.size] + ROOM))
+def _below(
+    run: Callable[..., Array],
+    values: Array,
+    depth: int,
+    bound: Callable[[Array, float], Array],
+    eta: float,
+) -> bool:
+    """Whether the first 300 steps at `eta` stay below bound(steps, eta)."""
+    log_ratio = _descend(run, values, depth, eta, 300)
+    log_bound = _log(bound(np.arange(301.0), eta))
+    return bool(np.all(log_ratio <= log_bound[: log_ratio.size] + ROOM))
 
 
-def _largest_factor(holds: Callable[[float], bool], limit: float) -> float:
-    """The largest power of two, up to `limit`, before `holds` first fails."""
+def _largest_factor(holds: Callable[[float], bool], eta: float, limit: float) -> float:
+    """The largest power of two, up to `limit`, before `holds` first fails at so many times eta."""
     factor = 1.0
-    while 2.0 * factor < limit and holds(2.0 * factor):
+    while 2.0 * factor < limit and holds(2.0 * factor * eta):
         factor *= 2.0
     return factor

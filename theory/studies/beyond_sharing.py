@@ -98,7 +98,7 @@ def beyond_sharing(depth: int, gap: float, d: int, eps: float) -> dict[str, Any]
         "shared": arrival(shared),
         "equal start": arrival(own),
         "identity": arrival(plain),
-        "zas": time_to_ratio(lambda t: float(zas_flow.loss(t, target, depth)), zas_goal),
+        "zas": time_to_ratio(zas_flow.loss, zas_goal, target, depth),
         "shared_floor": float(np.min(shared)),
         "floor_bound": 0.5 * min(gap, 1.0 - gap) ** 2,
         "losses": {
@@ -161,9 +161,7 @@ def guarantees(depths: list[int], gap: float, eps: float) -> dict[str, Any]:
         target, start = swe_time.problem([1.5], offset, depth)
         goal = eps * float(deep_linear.loss(start, target))
         ratio = goal / float(zas_flow.loss(0.0, target, depth))
-        exact.append(
-            time_to_ratio(lambda t, m=target, n=depth: float(zas_flow.loss(t, m, n)), ratio)  # type: ignore[misc]
-        )
+        exact.append(time_to_ratio(zas_flow.loss, ratio, target, depth))
         bounds.append(found.time)
         taus.append(found.tau)
     logs = np.log(depths)

@@ -47,12 +47,7 @@ def study(seed: int, scale: str = "small") -> dict[str, Any]:
                     ),
                 }
             )
-            zas = np.array(
-                [
-                    time_to_ratio(lambda t, m=m, n=depth: float(zas_flow.loss(t, m, n)), eps)  # type: ignore[misc]
-                    for m in targets
-                ]
-            )
+            zas = np.array([time_to_ratio(zas_flow.loss, eps, m, depth) for m in targets])
             for kick in kicks:
                 starts = np.stack([perturbed_start(rng, depth, d, kick) for _ in range(count)])
                 found = times_to_goal(targets, starts, eps, 120.0 / depth)

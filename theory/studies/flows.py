@@ -30,7 +30,7 @@ def flow_curves(seed: int, scale: str = "small") -> dict[str, Any]:
     for depth in depths:
         for method, flow in (("shared", shared_flow), ("zas", zas_flow)):
             start = float(flow.loss(0.0, target, depth))
-            last = time_to_ratio(lambda t, f=flow, n=depth: float(f.loss(t, target, n)), 1e-6)  # type: ignore[misc]
+            last = time_to_ratio(flow.loss, 1e-6, target, depth)
             time = np.concatenate([[0.0], np.geomspace(1e-3, 1.0, 160) * last])
             if method == "shared":
                 bound = bounds.theorem2(time, least, depth)
@@ -110,10 +110,7 @@ def theorem_bounds(seed: int, scale: str = "small") -> dict[str, Any]:
         for depth in depths:
             rates = flow_rates(values, depth)
             for method, flow in (("shared", shared_flow), ("zas", zas_flow)):
-                times = [
-                    time_to_ratio(lambda t, f=flow, n=depth, m=target: float(f.loss(t, m, n)), r)  # type: ignore[misc]
-                    for r in ratios
-                ]
+                times = [time_to_ratio(flow.loss, ratio, target, depth) for ratio in ratios]
                 rate = rates[method]["bound"]
                 rows.append(
                     {
@@ -167,7 +164,7 @@ def eta_slope(method: str, value: float, depth: int) -> dict[str, Any]:
         if method == "shared"
         else (zas_flow, descent.zas_values)
     )
-    time = time_to_ratio(lambda t: float(flow.loss(t, [[value]], depth)), 0.1)
+    time = time_to_ratio(flow.loss, 0.1, [[value]], depth)
     exact = float(flow.loss(time, [[value]], depth))
     counts = [200, 400, 800, 1600]
     etas = [time / n for n in counts]

@@ -18,6 +18,7 @@ log10 final loss within a seed, against the equal start (tying's own gain) and t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ FIXED = {f"swe-f {percent} %": percent / 100 for percent in (2, 5, 10, 20, 40)}
 ARMS: dict[str, Callable[[], Schedule]] = {
     "baseline": lambda: NeverShared(),
     "equal-start": lambda: EqualStart(),
-    **{name: (lambda tau=tau: SweFixed(until=tau)) for name, tau in FIXED.items()},  # type: ignore[misc]
+    **{name: partial(SweFixed, until=tau) for name, tau in FIXED.items()},
     "swe-f 10 %, 2x3": lambda: SweFixed(unit=2, until=0.1),
     "always-shared": lambda: AlwaysShared(),
     "swe-a": lambda: SweAdaptive(interval=10),

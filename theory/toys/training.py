@@ -7,6 +7,7 @@ once: shape (n, ...). `layer_weights` flattens them to (n, layers, k), tied or n
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -39,13 +40,17 @@ def train(
     optimizer = build(stack.parameters(), lr=float(rates[0]))
     swe = ShareThenUnshare(stack, optimizer, schedule, len(rates))
     untied = []
+
+    def summed(step: int) -> Tensor:
+        return losses(step).sum()
+
     for step, rate in enumerate(rates):
-        event = swe.begin_step(step, lambda now=step: losses(now).sum())  # type: ignore[misc]
+        event = swe.begin_step(step, partial(summed, step))
         if event is not None:
             untied.append(step)
         if watch is not None:
-            watch(step, stack, swe, lambda now=step: losses(now))  # type: ignore[misc]
-        losses(step).sum().backward()
+            watch(step, stack, swe, partial(losses, step))
+        summed(step).backward()
         swe.finish_gradients()
         for group in optimizer.param_groups:
             group["lr"] = float(rate)
