@@ -76,11 +76,11 @@ def test_from_text_to_scores_and_an_export_that_opens(
     table = read_json(reader / "results" / "finetune" / "sst-2" / "table.json")
     assert len(table["rows"]) == 4
     assert f"{table['selected']['mean']:.2f}" in capsys.readouterr().out
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     exec(compile(block("open", "python"), "docs/finetune.md", "exec"), names)
     model, logits = names["model"], names["logits"]
     assert type(model).__module__.startswith("transformers.models.")
-    assert logits.shape[-1] == model.config.vocab_size  # type: ignore[attr-defined]
+    assert logits.shape[-1] == model.config.vocab_size
 
 
 def test_the_next_token_from_text_to_generation(

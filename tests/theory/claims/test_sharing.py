@@ -1,5 +1,7 @@
 """The records on sharing can fail: a wrong formula, a step that is too long."""
 
+from typing import Any
+
 import pytest
 
 from tests.figures.samples.controls import odd_targets
@@ -8,10 +10,10 @@ from theory.theorems import alignment, one_step
 
 
 def test_two_factors_with_a_wrong_formula() -> None:
-    def wrong(gradients: object) -> object:
-        return 0.99 * alignment.alignment(gradients)  # type: ignore[arg-type]
+    def wrong(gradients: Any) -> Any:
+        return 0.99 * alignment.alignment(gradients)
 
-    found = sharing_claims.check_two_factors(0, "smoke", wrong)  # type: ignore[arg-type]
+    found = sharing_claims.check_two_factors(0, "smoke", wrong)
     assert found.verdict == "fails"
     assert sharing_claims.check_two_factors(0, "smoke").verdict == "holds"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import mpmath
 import numpy as np
 import pytest
@@ -196,6 +198,6 @@ def test_deviation_allowed_is_the_edge_of_the_margin() -> None:
         ("common, deviation", lambda: horizon.helping_horizon([1.0, 2.0], -1.0, 0.0, 0.0)),
     ],
 )
-def test_bad_arguments_are_refused(message: str, call: object) -> None:
+def test_bad_arguments_are_refused(message: str, call: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match=message):
-        call()  # type: ignore[operator]
+        call()

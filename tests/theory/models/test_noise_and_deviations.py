@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -196,6 +197,6 @@ def test_stiff_rates_of_finite_runs() -> None:
         ("ratio must be", lambda: noisy.stiff_rates(-1.0)),
     ],
 )
-def test_bad_arguments_are_refused(message: str, call: object) -> None:
+def test_bad_arguments_are_refused(message: str, call: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match=message):
-        call()  # type: ignore[operator]
+        call()

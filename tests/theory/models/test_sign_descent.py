@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -17,6 +18,7 @@ from theory.models.sign_descent import Rule
 from theory.studies import sign_descent as sign_descent_study
 from theory.toys.adam_claims import adam_gain
 
+LION: Any = "lion"
 RULES: tuple[Rule, ...] = ("sign", "adam")
 
 
@@ -186,7 +188,7 @@ def test_study_is_json_and_a_function_of_the_seed() -> None:
     ("words", "call"),
     [
         ("snr must be finite", lambda: sign_descent.drift(np.inf)),
-        ("rule must be", lambda: sign_descent.drift(1.0, "lion")),  # type: ignore[arg-type]
+        ("rule must be", lambda: sign_descent.drift(1.0, LION)),
         ("depth must be", lambda: sign_descent.gain_from_snr(1.0, 0)),
         ("correlation must", lambda: sign_descent.effective_depth(2, 1.5)),
         ("end must", lambda: sign_descent.steps_to_reach(1.0, 2.0, 0.1, 1.0)),

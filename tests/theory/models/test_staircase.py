@@ -1,5 +1,7 @@
 """The staircase in flow: finite differences, multiprecision, another integrator, small starts."""
 
+from collections.abc import Callable
+
 import mpmath
 import numpy as np
 import pytest
@@ -211,6 +213,6 @@ def test_layers_without_a_skill_slow_the_mean() -> None:
         ("0 to rounding", lambda: Staircase(4, 0.1).best_untie(200.0)),
     ],
 )
-def test_bad_arguments(words: str, call: object) -> None:
+def test_bad_arguments(words: str, call: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match=words):
-        call()  # type: ignore[operator]
+        call()

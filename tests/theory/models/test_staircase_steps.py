@@ -1,5 +1,8 @@
 """The staircase under noisy steps: integrators, limits, the front, and runs with real noise."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +13,7 @@ from theory.models.sign_descent import Rule, drift
 from theory.models.staircase_swe import Staircase
 from theory.numerics.domain import Array
 
+LION: Any = "lion"
 RULES: tuple[Rule, ...] = ("sign", "adam")
 
 
@@ -175,12 +179,12 @@ def test_sgd_noise_raises_the_start_of_both_alike() -> None:
         )
 
 
-def run(update: str, seed: int = 0, **changed: object) -> Array:
-    options: dict[str, object] = {"rate": 0.05, "noise": 0.0, "level": 0.1, "steps": 5000}
+def run(update: Any, seed: int = 0, **changed: Any) -> Array:
+    options: dict[str, Any] = {"rate": 0.05, "noise": 0.0, "level": 0.1, "steps": 5000}
     starts = changed.pop("starts", np.full((1, 3), 0.2))
     options |= changed
     rng = np.random.default_rng(seed)
-    return staircase_steps.simulate(rng, starts, update=update, **options)  # type: ignore[arg-type]
+    return staircase_steps.simulate(rng, starts, update=update, **options)
 
 
 def test_small_sgd_steps_follow_the_flow() -> None:
@@ -249,9 +253,9 @@ def test_runs_are_paired_and_end() -> None:
         ("noise must", lambda: staircase_steps.tied_steps(0.1, 0.5, 2, 0.0)),
         ("must be > 0", lambda: staircase_steps.untied_steps([0.1, 0.0], [0.1], 1.0)),
         ("must fall", lambda: staircase_steps.untied_steps([0.1, 0.1], [0.1, 0.2], 1.0)),
-        ("rule must", lambda: staircase_steps.tied_steps(0.1, 0.5, 2, 1.0, "lion")),  # type: ignore[arg-type]
+        ("rule must", lambda: staircase_steps.tied_steps(0.1, 0.5, 2, 1.0, LION)),
     ],
 )
-def test_bad_arguments(words: str, call: object) -> None:
+def test_bad_arguments(words: str, call: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match=words):
-        call()  # type: ignore[operator]
+        call()

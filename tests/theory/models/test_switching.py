@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy.linalg import expm
@@ -160,6 +162,6 @@ def test_commutator_written_out() -> None:
         ("ties must lie", lambda: trajectory(quartic(0)[0], [[1.0]], [0.1], [2])),
     ],
 )  # fmt: skip
-def test_bad_arguments_are_refused(message: str, call: object) -> None:
+def test_bad_arguments_are_refused(message: str, call: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match=message):
-        call()  # type: ignore[operator]
+        call()

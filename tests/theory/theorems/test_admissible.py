@@ -1,5 +1,7 @@
 """Step sizes: the two proofs as properties, the measured limits by another route."""
 
+from collections.abc import Callable
+
 import mpmath
 import numpy as np
 import pytest
@@ -211,6 +213,6 @@ def test_the_order_is_one_over_depth() -> None:
         (lambda: largest_step("theorem5", [2.0], 2), "theorem"),
     ],
 )
-def test_what_is_outside_is_refused(call: object, name: str) -> None:
+def test_what_is_outside_is_refused(call: Callable[[], object], name: str) -> None:
     with pytest.raises(ValueError, match=name):
-        call()  # type: ignore[operator]
+        call()

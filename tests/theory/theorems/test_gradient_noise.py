@@ -1,6 +1,7 @@
 """Gradient noise: closed forms against a linear recursion, differences, scalars and simulation."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -159,13 +160,13 @@ def test_study_is_json_and_reproducible() -> None:
 
 
 def test_a_wrong_formula_differs() -> None:
-    def more(*a: object, **k: object) -> float:
-        return 1.2 * noise_floor(*a, **k)  # type: ignore[arg-type]
+    def more(*a: Any, **k: Any) -> float:
+        return 1.2 * noise_floor(*a, **k)
 
-    def averaged(*a: object, tied: bool) -> float:
+    def averaged(*a: Any, tied: bool) -> float:
         """What "sharing averages L noises" suggests."""
         share = gradient_noise_study.DEPTH if tied else 1
-        return noise_floor(*a, tied=tied) / share  # type: ignore[arg-type]
+        return noise_floor(*a, tied=tied) / share
 
     assert gradient_noise_claims.check_floor(0, "smoke").verdict == "holds"
     assert gradient_noise_claims.check_floor(0, "smoke", more).verdict == "fails"
@@ -182,9 +183,9 @@ def test_a_wrong_formula_differs() -> None:
         ({"weights": np.zeros((2, 2))}, "weights"),
     ],
 )
-def test_what_is_outside_is_refused(arguments: dict[str, object], name: str) -> None:
-    given: dict[str, object] = {"weights": WEIGHTS, "eta": 0.1, "sigma": 1.0} | arguments
+def test_what_is_outside_is_refused(arguments: dict[str, Any], name: str) -> None:
+    given: dict[str, Any] = {"weights": WEIGHTS, "eta": 0.1, "sigma": 1.0} | arguments
     with pytest.raises(ValueError, match=name):
-        noise_floor(**given, tied=False)  # type: ignore[arg-type]
+        noise_floor(**given, tied=False)
     with pytest.raises(ValueError, match="d must"):
         first_order_floor(0, 0.1, 1.0)

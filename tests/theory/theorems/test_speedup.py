@@ -1,5 +1,7 @@
 """Time ratios: against multiprecision quadrature, the integrator, descent, and their own limits."""
 
+from collections.abc import Callable
+
 import mpmath
 import numpy as np
 import pytest
@@ -267,6 +269,6 @@ def test_exponents() -> None:
         (lambda: even_log10(2.0, 1), "depth"),
     ],
 )
-def test_what_is_outside_is_refused(call: object, name: str) -> None:
+def test_what_is_outside_is_refused(call: Callable[[], object], name: str) -> None:
     with pytest.raises(ValueError, match=name):
-        call()  # type: ignore[operator]
+        call()

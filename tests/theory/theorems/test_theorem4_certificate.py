@@ -142,8 +142,8 @@ def test_own_step_is_the_largest_that_a_spectrum_allows() -> None:
         (((0.5, 0.6), WAY, UP_TO_ONE, 0), "depth"),
     ],
 )
-def test_what_is_outside_is_refused(box: tuple[object, ...], name: str) -> None:
+def test_what_is_outside_is_refused(box: tuple[Any, ...], name: str) -> None:
     with pytest.raises(ValueError, match=name):
-        slack(*box)  # type: ignore[arg-type]
+        slack(*box)
     with pytest.raises(ValueError, match="depth"):
         identity(1)
