@@ -73,7 +73,7 @@ TEXT_SCALES: dict[str, TextRivals] = {
         length=16,
         rows=128,
         steps=1500,
-        rates=(5e-4, 1e-3, 2e-3),
+        rates=(1e-3, 2e-3, 4e-3),
         seeds=3,
         only=(
             "equal-start",
