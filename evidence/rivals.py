@@ -235,11 +235,11 @@ def saving(table: Mapping[str, Any], arm: str) -> Saving | None:
     )
 
 
-def through(table: Mapping[str, Any], arm: str) -> int:
+def through(table: Mapping[str, Any], arm: str) -> int | None:
     """Return how many seeds of an arm learnt every part of the language, or left the plateau of a
-    text."""
-    gone = left(table, arm)
-    return int(min(table["arms"][arm]["reached"].values())) if gone is None else gone
+    text; None on a text that has none, as it is read causally."""
+    learnt = table["arms"][arm].get("reached")
+    return int(min(learnt.values())) if learnt else left(table, arm)
 
 
 def language_of(table: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bert.languages.task import LanguageTask
 from bert.model.config import BertConfig
@@ -45,6 +45,7 @@ PREFIX = RIVALS[0].partition("-")[0] + "-"
 """Of a table's name, before the language's."""
 UNCHARGED = "uncharged"
 """Last word of the name of an arm whose source is not charged."""
+M = TypeVar("M", bound="MethodsStudy")
 BEST = 6
 """Arms that are run at several budgets, the baseline and SWE-F among them."""
 ALWAYS = (REFERENCE, "swe-f")
@@ -289,19 +290,20 @@ def best(table: Mapping[str, Any]) -> tuple[str, ...]:
     return (*there, *able[: BEST - len(ALWAYS)])
 
 
-def _all_methods(study: LanguageStudy, **changes: Any) -> RivalsStudy:
-    """Return the study of all methods in the cell of another study."""
+def in_cell(kind: type[M], study: TableStudy, **changes: Any) -> M:
+    """Return the study of all methods, of a kind, in the cell of another study."""
     own = {one.name: getattr(study, one.name) for one in fields(study)}
-    return RivalsStudy(**(own | {"only": ()} | changes))
+    return kind(**(own | {"only": ()} | changes))
 
 
 def _smoke(kind: str) -> RivalsStudy:
-    return _all_methods(LANGUAGE_SCALES["smoke"][kind], rates=(4e-3,), validation_rows=16)
+    cell = LANGUAGE_SCALES["smoke"][kind]
+    return in_cell(RivalsStudy, cell, rates=(4e-3,), validation_rows=16)
 
 
 def _small(kind: str) -> RivalsStudy:
     tuned: dict[str, Any] = {"rates": (2e-3, 4e-3, 8e-3), "tuning_seeds": 3, "finalists": 2}
-    return _all_methods(LANGUAGE_SCALES["demo"][kind], seeds=5, check=0.04, **tuned)
+    return in_cell(RivalsStudy, LANGUAGE_SCALES["demo"][kind], seeds=5, check=0.04, **tuned)
 
 
 RIVAL_SCALES: dict[str, dict[str, RivalsStudy]] = {

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from bert.pretraining.task import TextTask
 from bert.study.comparison import StudyData, build_task, planned_task
-from bert.study.rivals import MethodsStudy
-from bert.study.table_study import SCALES, TableStudy, chosen_arms
+from bert.study.rivals import MethodsStudy, in_cell
+from bert.study.table_study import SCALES, chosen_arms
 from evidence.rivals import ON_TEXT
 from swe.base.config import from_dict, require, to_dict
 
@@ -56,18 +56,13 @@ def build_text_rivals(study: TextRivals, data: StudyData) -> TextTask:
     return task
 
 
-def _all_methods(study: TableStudy, **changes: Any) -> TextRivals:
-    """Return the study of all methods in the cell of a table."""
-    own = {one.name: getattr(study, one.name) for one in fields(study)}
-    return TextRivals(**(own | changes))
-
-
 TEXT_SCALES: dict[str, TextRivals] = {
-    "smoke": _all_methods(
-        SCALES["smoke"], rates=(4e-3,), only=("equal-start", "swe-f", "identity")
+    "smoke": in_cell(
+        TextRivals, SCALES["smoke"], rates=(4e-3,), only=("equal-start", "swe-f", "identity")
     ),
     # The cheapest cell known to leave the plateau, 12 layers deep; the arms that matter.
-    "small": _all_methods(
+    "small": in_cell(
+        TextRivals,
         SCALES["small"],
         vocabulary=512,
         length=16,

@@ -49,6 +49,7 @@ def table(data: dict[str, Any]) -> str:
         if "loss" not in entry:
             continue
         gap, rival = entry.get("difference"), METHODS.get(entry["method"])
+        gone = through(data, name)
         rows.append(
             {
                 "method": _title(name, entry),
@@ -56,7 +57,7 @@ def table(data: dict[str, Any]) -> str:
                 "difference": "—" if gap is None else interval(gap, 3),
                 "n": str(entry["loss"]["n"]),
                 "verdict": verdict_of(data, name),
-                "through": f"{through(data, name)} of {entry['loss']['n']}",
+                "through": "—" if gone is None else f"{gone} of {entry['loss']['n']}",
                 "saving": "—" if gap is None else saving_words(saving(data, name)),
                 "claimed": str(rival.claimed) if rival and rival.claimed else "—",
             }

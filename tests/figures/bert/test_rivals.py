@@ -93,6 +93,7 @@ def test_on_text_what_counts_is_the_plateau() -> None:
         arm.pop("reached", None)
         if "values" in arm:
             arm["values"] = dict.fromkeys(arm["values"], 1.9 if name == "baseline x0.5" else 1.7)
+    assert cells(table(data), "LEMON")[4:6] == [data["arms"]["lemon"]["verdict"], "—"], "causal"
     state(data, {"loss": 2.3, "predictions": 9})
     assert cells(table(data), "baseline")[5] == "3 of 3"
     stuck = cells(table(data), "baseline, budget x0.5")
