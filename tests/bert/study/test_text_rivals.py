@@ -90,6 +90,7 @@ def test_impossible_studies_are_refused(settings: dict[str, Any], message: str) 
         asked_text_rivals("small", 0, settings)
 
 
+@pytest.mark.slow
 def test_the_command_compares_them_on_the_text(text: Path, tmp_path: Path) -> None:
     asked = [
         "rivals", "--scale", "smoke", "--text", str(text), "--out", str(tmp_path), "--jobs", "1",
