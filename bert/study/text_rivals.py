@@ -60,7 +60,7 @@ TEXT_SCALES: dict[str, TextRivals] = {
     "smoke": in_cell(
         TextRivals, SCALES["smoke"], rates=(4e-3,), only=("equal-start", "swe-f", "identity")
     ),
-    # The cheapest cell known to leave the plateau, 12 layers deep; the arms that matter.
+    # A cell of 12 layers that leaves the plateau in minutes; the arms that matter.
     "small": in_cell(
         TextRivals,
         SCALES["small"],
