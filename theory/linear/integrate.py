@@ -82,9 +82,9 @@ def trajectory(
     RuntimeError if the integrator gives up.
     """
     result = solve_ivp(
-        field,  # type: ignore[call-overload]
+        field,
         (0.0, float(times[-1])),
-        start,
+        np.asarray(start, dtype=np.float64),
         method="DOP853",
         t_eval=times,
         rtol=rtol,

@@ -55,6 +55,7 @@ from scipy.special import expit, logit
 from theory.models import staircase, staircase_swe
 from theory.models.sign_descent import Rule, drift
 from theory.numerics.domain import Array, as_finite
+from theory.numerics.events import Ending
 from theory.numerics.quadrature import panel_integral
 
 Update = Literal["sgd", "sign", "adamw"]
@@ -131,7 +132,6 @@ def untied_steps(starts: ArrayLike, levels: ArrayLike, noise: float, rule: Rule 
     def above(_: float, u: Array) -> float:
         return float(staircase.loss(np.exp(u))) - float(goals[-1])
 
-    above.terminal = True  # type: ignore[attr-defined]
     end = 3.0 * (staircase_swe.horizon(w0) * noise / SLOPE[rule] + w0.size + 1.0)
     found = solve_ivp(
         field,
@@ -141,7 +141,7 @@ def untied_steps(starts: ArrayLike, levels: ArrayLike, noise: float, rule: Rule 
         jac=jacobian,
         rtol=1e-7,
         atol=1e-9,
-        events=above,
+        events=Ending(above),
         dense_output=True,
     )
     if found.sol is None or not found.t_events or not len(found.t_events[0]):

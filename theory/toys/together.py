@@ -140,7 +140,7 @@ def _descend(
         tied = untie > step
         rates = peaks * ((steps - step) / steps)
         for index, value in enumerate(values):
-            own = torch.stack([layer[index].grad for layer in layers])  # type: ignore[misc]
+            own = torch.stack([_gradient(layer[index]) for layer in layers])
             g = _mean_where(tied, own)
             rate = rates.reshape(-1, *[1] * (value.dim() - 2))
             if optimiser == "sgd":
@@ -152,6 +152,11 @@ def _descend(
                 parameter.grad = None
     if seen is not None:
         seen(steps, stack)
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    assert parameter.grad is not None
+    return parameter.grad
 
 
 def _mean_where(tied: Tensor, gradients: Tensor) -> Tensor:

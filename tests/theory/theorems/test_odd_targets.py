@@ -10,6 +10,7 @@ from scipy.stats import linregress
 
 from theory.linear import deep_linear, descent, integrate, shared_flow
 from theory.linear.deep_linear import layer_gradients
+from theory.numerics.events import Ending
 from theory.studies import beyond_sharing
 from theory.theorems import controls
 from theory.theorems import odd_targets as odd
@@ -122,10 +123,15 @@ def scalar_time(weights: np.ndarray, target: float, eps: float, tied: bool) -> f
     def arrived(_: float, w: np.ndarray) -> float:
         return float(abs(np.prod(w) - target) - eps**0.5 * target)
 
-    arrived.terminal = True  # type: ignore[attr-defined]
     with np.errstate(over="ignore", invalid="ignore"):  # trial steps that are rejected
         run = solve_ivp(
-            field, (0.0, 1e7), weights, method="DOP853", rtol=1e-11, atol=1e-13, events=arrived
+            field,
+            (0.0, 1e7),
+            weights,
+            method="DOP853",
+            rtol=1e-11,
+            atol=1e-13,
+            events=Ending(arrived),
         )
     assert run.t_events is not None
     return float(run.t_events[0][0])

@@ -10,12 +10,18 @@ import pytest
 import torch
 
 from swe.predict.calibration import TAUS
+from swe.sharing.stack import SharedStack
 from theory.models import staircase as solved
 from theory.toys import cells
 from theory.toys.cells import ARMS, FITTED, FRACTIONS, RATES, UNSEEN, drawn, measure
 from theory.toys.problems import HELD
 from theory.toys.staircase import staircase
 from theory.toys.together import start_of, train_together
+
+
+def weights_of(stack: SharedStack) -> list[torch.Tensor]:
+    """Every layer's one parameter."""
+    return [weight for block in stack.blocks for weight in block.parameters()]
 
 
 def test_staircase_is_the_solved_model() -> None:
@@ -27,7 +33,8 @@ def test_staircase_is_the_solved_model() -> None:
     losses = problem.losses(stack, HELD)
     np.testing.assert_allclose(losses.detach(), solved.loss(problem.draws[..., 0]), rtol=1e-13)
     losses.sum().backward()
-    found = torch.stack([block.weight.grad[:, 0] for block in stack.blocks], dim=1)  # type: ignore[index]
+    gradients = [weight.grad for weight in weights_of(stack)]
+    found = torch.stack([grad[:, 0] for grad in gradients if grad is not None], dim=1)
     np.testing.assert_allclose(found, solved.gradient(problem.draws[..., 0]), rtol=1e-12)
     with torch.no_grad():
         drawn_losses = torch.stack([problem.losses(stack, step) for step in range(400)])
@@ -70,11 +77,11 @@ def test_what_a_tied_run_shows_is_the_layers_own_gradients() -> None:
     stack = problem.stack(start_of(problem, ARMS["equal-start"]))
     seen(1, stack)
     losses = problem.losses(stack, 1)
-    weights = [block.weight for block in stack.blocks]
+    weights = weights_of(stack)
     for network in range(2):
         own = [
             g[network].flatten()
-            for g in torch.autograd.grad(losses[network], weights, retain_graph=True)  # type: ignore[arg-type]
+            for g in torch.autograd.grad(losses[network], weights, retain_graph=True)
         ]
         cosines = [torch.cosine_similarity(a, b, dim=0) for a, b in pairwise(own)]
         expected = float(torch.stack(cosines).mean())
