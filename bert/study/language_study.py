@@ -27,7 +27,7 @@ from bert.study.table_arms import (
     swe_f,
     swe_m,
 )
-from bert.study.table_study import TableStudy
+from bert.study.table_study import TableStudy, chosen_arms
 from evidence.cells import LANGUAGE_SEEDS
 from swe.base.config import from_dict, require, require_between, to_dict
 from swe.run.run_config import TrainConfig
@@ -66,7 +66,6 @@ class LanguageStudy(TableStudy):
         build_language_task(self)
         for budget in self.longer:
             require_between("longer", budget, 0, 1000, open_low=True)
-        self.arms_of(self.language.kind)
 
     @property
     def judged_from(self) -> int:
@@ -199,7 +198,7 @@ def changed(study: S, settings: Mapping[str, Any]) -> S:
     """Return a study with other settings.
 
     A setting ``language.NAME`` changes a field of the language, any other one of the study.
-    ConfigError for impossible values.
+    ConfigError for impossible values, and for an arm that does not fit.
     """
     inner, outer = to_dict(study.language), to_dict(study)
     for name, value in settings.items():
@@ -208,4 +207,6 @@ def changed(study: S, settings: Mapping[str, Any]) -> S:
             inner[rest] = value
         else:
             outer[name] = value
-    return from_dict(type(study), outer | {"language": inner})
+    found = from_dict(type(study), outer | {"language": inner})
+    chosen_arms(found.language.kind, found)
+    return found

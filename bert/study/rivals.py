@@ -196,7 +196,8 @@ class RivalsStudy(MethodsStudy, LanguageStudy):
 
 @lru_cache(maxsize=8)
 def _arms_of(study: MethodsStudy, table: str) -> tuple[Arm, ...]:
-    one = [arm for name in METHODS for arm in _both(study, name, 1.0)]
+    wanted = [name for name in METHODS if not study.only or name in (REFERENCE, *study.only)]
+    one = [arm for name in wanted for arm in _both(study, name, 1.0)]
     for name in study.best:
         require(name in METHODS, "best", name, f"of {', '.join(METHODS)}")
     more = [

@@ -54,6 +54,12 @@ def test_every_scale_runs_a_part_of_the_methods(scale: str) -> None:
             assert study.costs_of(arm) == costs_by_hand(study, arm, arm.updates)
 
 
+def test_a_method_that_is_not_asked_for_needs_no_room() -> None:
+    """Five layers cannot be grown from half of them, nor eight updates hold stages."""
+    study = asked_text_rivals("smoke", 0, {"size": "5x32", "steps": 8, "only": ["swe-f"]})
+    assert [arm.name for arm in study.arms_of(ON_TEXT)] == ["baseline", "swe-f"]
+
+
 @pytest.mark.parametrize("objective", ["masked", "causal"])
 def test_the_planned_task_costs_what_the_runs_does(objective: str, data: StudyData) -> None:
     study = study_of(objective=objective)
@@ -80,7 +86,8 @@ def test_another_vocabulary_than_was_planned_for_is_refused(
     ("settings", "message"),
     [
         ({"pairs": "next-sentence"}, "pairs = 'next-sentence': must be none"),
-        ({"size": "5x32"}, "layers = 5: must be a multiple, to be shared in a cycle"),
+        ({"size": "5x32"}, "layers = 5: must be even, to be grown from half of them"),
+        ({"size": "5x32", "only": ["cycle"]}, "layers = 5: must be a multiple, to be shared in a"),
         ({"only": ["stack"]}, "only = 'stack': must be of baseline, equal-start"),
         ({"taus": [0.1]}, "taus"),
     ],
