@@ -25,11 +25,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import nn
 
-from bert.data.masking import MaskedBatch, mask_rows, maskable, masked_per_row
+from bert.data.masking import masked_per_row
 from bert.data.store import TokenStore
 from bert.data.vocab import read_vocabulary
 from bert.model.config import Placement
@@ -177,26 +176,14 @@ class SettingTask(MaskedLanguageTask):
     position_scale: float = 1.0
 
     @property
-    def masked(self) -> int:
-        """Predictions in a row, M."""
-        return masked_per_row(self.length, self.mask_rate)
+    def masking_rate(self) -> float:
+        """Share of a row's tokens that are hidden."""
+        return self.mask_rate
 
     def choices(self) -> dict[str, Any]:
         """Return what the run's outcome depends on beside a study's choices."""
         own = {field: getattr(self, field) for field in ("mask_rate", *SCALES)}
         return super().choices() | own
-
-    def masks(self, rows: np.ndarray, seed: int, index: int) -> MaskedBatch:
-        """Mask rows (B, S) at the rate.
-
-        The store keeps rows for a study's rate; one that has too few ordinary tokens for this one
-        (letters that the vocabulary lacks) gives its place to another of the batch.
-        """
-        enough = maskable(rows, self.vocabulary, self.mask_rate)
-        if not enough.all():
-            rows = rows.copy()
-            rows[~enough] = np.resize(rows[enough], (np.count_nonzero(~enough), rows.shape[1]))
-        return mask_rows(rows, self.vocabulary, seed, index, rate=self.mask_rate)
 
     @torch.no_grad()
     def build(self, seed: int) -> nn.Module:

@@ -19,6 +19,8 @@ from bert.data.vocab import Vocabulary
 
 # Last word of the seed, so that masks share no random stream with the order of the rows.
 _STREAM = int.from_bytes(b"mask", "big")
+RATE = 0.15
+"""BERT's share of a row's tokens that are hidden."""
 MASK_SHARE, RANDOM_SHARE = 0.8, 0.1  # of the chosen tokens; the rest keep their own token
 
 
@@ -34,7 +36,7 @@ class MaskedBatch(NamedTuple):
     labels: NDArray[np.int64]
 
 
-def masked_per_row(length: int, rate: float = 0.15) -> int:
+def masked_per_row(length: int, rate: float = RATE) -> int:
     """Return M = max(1, round(rate * length)), the number of masked tokens in a row.
 
     Raises:
@@ -46,7 +48,7 @@ def masked_per_row(length: int, rate: float = 0.15) -> int:
 
 
 def maskable(
-    rows: NDArray[np.integer], vocabulary: Vocabulary, rate: float = 0.15
+    rows: NDArray[np.integer], vocabulary: Vocabulary, rate: float = RATE
 ) -> NDArray[np.bool_]:
     """Tell which of `rows` (B, S) hold the M ordinary tokens that `mask_rows` hides; (B,).
 
@@ -63,7 +65,7 @@ def mask_rows(
     seed: int,
     step: int,
     *,
-    rate: float = 0.15,
+    rate: float = RATE,
     whole_word: bool = False,
 ) -> MaskedBatch:
     """Mask M = max(1, round(rate * S)) ordinary tokens in every row of `rows` (B, S).

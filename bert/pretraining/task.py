@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bert.data.masking import MaskedBatch, mask_rows, masked_per_row
+from bert.data.masking import RATE, MaskedBatch, mask_rows, masked_per_row
 from bert.data.order import row_order
 from bert.data.stand_ins import require_maskable, rows_to_mask
 from bert.data.store import TokenStore
@@ -74,12 +74,18 @@ class TextTask(TokenPrediction):
                     f"{self.store.manifest['per_mille']}); build one with --per-mille 20, or with "
                     "validation text of its own, --valid"
                 )
-            require_maskable(rows, self.vocabulary, f"{self.store.folder}: {name}")
+            source = f"{self.store.folder}: {name}"
+            require_maskable(rows, self.vocabulary, source, self.masking_rate)
 
     @property
     def length(self) -> int:
         """Tokens in a row."""
         return self.store.length
+
+    @property
+    def masking_rate(self) -> float:
+        """Share of a row's tokens that must be words of the vocabulary, to be hidden."""
+        return RATE
 
     @property
     def begins_with_weights(self) -> bool:
@@ -127,7 +133,7 @@ class TextTask(TokenPrediction):
         The rows depend on neither the schedule nor the objective.
         """
         order = row_order(seed, index, self.rows, len(self.store.train))
-        rows = rows_to_mask(self.store.train, order, self.vocabulary)
+        rows = self.rows_of("train", order)
         return tensors(self.masks(rows, seed, index))
 
     @torch.no_grad()
@@ -138,9 +144,7 @@ class TextTask(TokenPrediction):
         count = len(chosen)
         loss, correct, seen = 0.0, 0, 0
         for first in range(0, count, self.rows):
-            rows = rows_to_mask(
-                self.store.valid, chosen[first : first + self.rows], self.vocabulary
-            )
+            rows = self.rows_of("valid", chosen[first : first + self.rows])
             batch = {
                 name: tensor.to(device)
                 for name, tensor in tensors(self.masks(rows, VALIDATION_SEED, first)).items()
@@ -151,6 +155,11 @@ class TextTask(TokenPrediction):
             correct += int((logits.argmax(-1) == labels).sum())
             seen += labels.numel()
         return {"loss": loss / seen, "accuracy": correct / seen, "predictions": seen}
+
+    def rows_of(self, part: str, places: np.ndarray) -> np.ndarray:
+        """Return the rows (B, S) of a part of the store that are masked for these places (B,)."""
+        rows = getattr(self.store, part)
+        return rows_to_mask(rows, places, self.vocabulary, self.masking_rate)
 
     def validation_places(self) -> np.ndarray:
         """Rows of the store's validation part that are evaluated, int64."""
@@ -179,7 +188,7 @@ class MaskedLanguageTask(TextTask):
     @property
     def masked(self) -> int:
         """Predictions in a row, M."""
-        return masked_per_row(self.length)
+        return masked_per_row(self.length, self.masking_rate)
 
     def choices(self) -> dict[str, Any]:
         """Return whether whole words are masked."""
@@ -187,7 +196,8 @@ class MaskedLanguageTask(TextTask):
 
     def masks(self, rows: np.ndarray, seed: int, index: int) -> MaskedBatch:
         """Mask rows (B, S) of tokens by (seed, index), in the task's way."""
-        return mask_rows(rows, self.vocabulary, seed, index, whole_word=self.whole_word)
+        rate, whole = self.masking_rate, self.whole_word
+        return mask_rows(rows, self.vocabulary, seed, index, rate=rate, whole_word=whole)
 
 
 def tensors(batch: MaskedBatch) -> dict[str, Tensor]:

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from bert.data.blind import SMOOTHING, law_of, losses
 from bert.data.pairs import pairs_to_mask
-from bert.data.stand_ins import rows_to_mask
 from bert.model.prediction import TokenPrediction
 from bert.pretraining.next_sentence import NextSentenceTask
 from bert.pretraining.task import VALIDATION_SEED, MaskedLanguageTask
@@ -127,8 +126,8 @@ def _rows(
     task: MaskedLanguageTask, part: str, places: NDArray[np.int64], seed: int, index: int
 ) -> NDArray[np.integer]:
     """Return rows of a part as the task masks them."""
-    rows = getattr(task.store, part)
     if isinstance(task, NextSentenceTask):
+        rows = getattr(task.store, part)
         starts = getattr(task.store, f"{part}_starts")
         return pairs_to_mask(rows, starts, places, task.vocabulary, seed, index).tokens
-    return rows_to_mask(rows, places, task.vocabulary)
+    return task.rows_of(part, places)
