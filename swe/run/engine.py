@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -212,8 +213,8 @@ class Engine:
         bad = ~(torch.isfinite(loss) & torch.isfinite(norm))
         self.bad_step = torch.where((self.bad_step < 0) & bad, step, self.bad_step)
         if self.device.type == "cuda":
-            self.optimizer.found_inf = (self.bad_step >= 0).float()  # type: ignore[attr-defined]
-            self.optimizer.grad_scale = None  # type: ignore[attr-defined]
+            fused: Any = self.optimizer  # reads two attributes that torch's base class lacks
+            fused.found_inf, fused.grad_scale = (self.bad_step >= 0).float(), None
         else:
             self.raise_if_bad()
 
