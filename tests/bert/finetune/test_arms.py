@@ -208,6 +208,7 @@ def command(results: Path, glue: Path, out: Path, *more: str, task: str = "sst-2
     )
 
 
+@pytest.mark.slow
 def test_the_command_from_models_to_scores(
     results: Path, glue: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -136,6 +136,7 @@ def test_impossible_studies_are_refused(scale: str, settings: dict[str, Any], me
         asked_language("composition", scale, 0, settings)
 
 
+@pytest.mark.slow
 def test_a_table_of_a_language_stopped_and_resumed(tmp_path: Path) -> None:
     """Every hop in the table and in the curves; a stop changes no number."""
     work = (build_language_task, (STUDY,))
