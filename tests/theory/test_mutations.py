@@ -26,6 +26,11 @@ GUARDS = {
     "models.fit_quadratic.Estimate.loss_unshared": "theorems.written_out.estimates_for_the_carried_predictions",  # noqa: E501
     "models.fit_quadratic.Estimate.noise_over_bias": "theorems.written_out.estimates_for_the_carried_predictions",  # noqa: E501
     "models.fit_quadratic.general_losses": "models.fit_quadratic.without_noise_the_general_quadratic_is_the_run_itself",  # noqa: E501
+    "models.draws.delay": "models.draws.delay_written_out",
+    "models.draws.first": "models.draws.first_written_out",
+    "models.draws.flow": "models.draws.the_flow_is_one_logistic_however_tied",
+    "models.draws.learnt_at": "models.draws.learnt_at_is_the_integral",
+    "models.draws.spread": "models.draws.delay_written_out",
     "models.branch_scale.alignment": "models.branch_scale.blocks_make_up_the_hessian",
     "models.branch_scale.commutator_share": "models.branch_scale.commutator_share_of_a_block",
     "models.branch_scale.curvature_ratio": "models.branch_scale.blocks_make_up_the_hessian",

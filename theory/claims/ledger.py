@@ -8,6 +8,7 @@ from time import process_time
 from typing import Any
 
 from evidence.claim import Claim
+from theory.claims import draws as draws_claims
 from theory.claims import gradient_noise as gradient_noise_claims
 from theory.claims import quadratic as quadratic_claims
 from theory.claims import sharing as sharing_claims
@@ -88,6 +89,7 @@ CLAIMS = (
     *quadratic_claims.CLAIMS,
     *sign_descent_claims.CLAIMS,
     *staircase_claims.CLAIMS,
+    *draws_claims.CLAIMS,
     *when_claims.CLAIMS,
     *when_tuned_claims.CLAIMS,
 )

@@ -26,8 +26,8 @@ untied layers have the A draws among their own, the copies still leave first wit
 
 1/3 and more.
 
-Products within a layer, as a query's and a key's, grow by another power of their own scale; that is
-not covered, nor are Adam's steps: where noise decides their length, they are a flow in another time.
+Products within a layer, as a query's and a key's, grow by another power of their own scale: not
+covered. Nor are Adam's steps, but where noise decides their length they are a flow in another time.
 Ours; the start is that of Yang et al., arXiv 2110.03848, Algorithm 1.
 """
 
