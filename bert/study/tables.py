@@ -18,6 +18,7 @@ from typing import Any
 from bert.model.prediction import TokenPrediction
 from bert.study.carried import carried_table, gain_signs
 from bert.study.curves import curves_file, table_curves
+from bert.study.leaving import leaving
 from bert.study.paper_numbers import FINE_TUNED, MASKED_ACCURACY
 from bert.study.plateau import blind_in, stated
 from bert.study.speedup import speed_up
@@ -208,8 +209,10 @@ def write_table(table: str, study: TableStudy, out: Path) -> dict[str, Any]:
     if study.has_speedup(table):
         result["speedup"] = _speedups(arms, losses)
     state(result, blind_in(out))
+    curves = table_curves(rows, names, out)
+    result["leaving"] = leaving(result, curves) if judged else []
     write_json(out / f"{table}.json", result)
-    write_lines(out / curves_file(table), table_curves(rows, names, out))
+    write_lines(out / curves_file(table), curves)
     return result
 
 

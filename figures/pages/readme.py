@@ -3,7 +3,8 @@
 A block is what stands between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``. PAGES says which
 folder below ``records/`` fills a page; ``--pages`` picks some, ``--records`` names another folder.
 NAME is one of BLOCKS or OF_FOLDERS, claim:ID for one claim's verdict and evidence, throughput-...,
-or for a study on record study:, theory:, language:, rivals:, rivals-ledger: or reached:NAME/TABLE.
+or for a study on record study:, theory:, leaving:, language:, rivals:, rivals-ledger: or
+reached:NAME/TABLE.
 Nothing on these pages that is a number has to be typed. ``--from results`` first takes the records,
 and the pictures that the pages show, out of a results folder; it fills the pages of the default
 run.
@@ -38,6 +39,7 @@ from figures.pages import (
     foretold,
     hessian_grid,
     language_arms,
+    leaving,
     plans,
     plateau,
     precision,
@@ -130,6 +132,7 @@ PAGES = {
 STUDIES = {
     "study": study_pages.study_table,
     "theory": study_pages.theory_table,
+    "leaving": leaving.table,
     "language": study_pages.language_table,
     "rivals": rivals.table,
     "rivals-ledger": rivals.ledgers,

@@ -1,0 +1,149 @@
+"""When runs leave the plateau: the clock, the level, and what one draw foretells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bert.study.leaving import GAIN, clock, leaving, left_at, ratio
+from figures.pages.leaving import table as page
+from theory.models import draws
+
+BLIND = 4.0
+SCHEDULES: dict[str, dict[str, Any]] = {
+    "baseline": {"kind": "never-shared", "unit": 1},
+    "equal-start": {"kind": "equal-start", "unit": 1},
+    "swe-f": {"kind": "swe-f", "unit": 1, "until": 0.1},
+    "swe-f 2x2": {"kind": "swe-f", "unit": 2, "until": 0.1},
+    "slow": {"kind": "swe-f", "unit": 1, "until": 0.2},
+}
+
+
+def curve(at: float, steps: int = 1000, fold: float = 40.0) -> dict[str, Any]:
+    """A gain that grows by e every ``fold`` updates and is GAIN at update ``at``."""
+    when = list(range(100, steps + 1, 100))
+    return {"step": when, "loss": [BLIND - GAIN * math.exp((t - at) / fold) for t in when]}
+
+
+def study(times: Mapping[str, list[float]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A table and its curves, warm-up of nothing worth naming."""
+    arms = {
+        name: {"schedule": SCHEDULES[name], "budget": 1.0, "steps": 1000,
+               "rate": 0.001 if name == "slow" else 0.002}
+        for name in times
+    }  # fmt: skip
+    table = {
+        "study": {"size": "4x128", "warmup": 0.1},
+        "reference": "baseline",
+        "arms": arms,
+        "blind": {"loss": BLIND},
+    }
+    runs = [
+        {"arm": name, "seed": seed, "valid": curve(at)}
+        for name, found in times.items()
+        for seed, at in enumerate(found)
+    ]
+    return table, runs
+
+
+def test_the_clock_is_the_sum_of_rates_over_the_peak() -> None:
+    times = clock(1000, 0.1)
+    assert (len(times), times[0]) == (1001, 0.0)
+    assert times[100] == pytest.approx(sum(range(1, 101)) / 100)
+    assert times[1000] == pytest.approx(times[100] + sum(range(1, 901)) / 900)
+
+
+def test_left_is_exact_for_an_exponential_gain() -> None:
+    """And linear where the gain before is none; its own update where it begins there."""
+    assert left_at(**renamed(curve(437.0)), blind=BLIND) == pytest.approx(437.0)
+    assert left_at([10, 20], [BLIND + GAIN, BLIND - 3 * GAIN], BLIND) == pytest.approx(15.0)
+    assert left_at([10], [0.0], BLIND) == 10.0
+    assert left_at([10, 20], [BLIND, BLIND], BLIND) is None
+
+
+def renamed(found: dict[str, Any]) -> dict[str, Any]:
+    """Names of the function's arguments."""
+    return {"steps": found["step"], "losses": found["loss"]}
+
+
+def test_what_is_measured_and_foretold() -> None:
+    times = {
+        "baseline": [400.0, 420.0, 440.0],
+        "equal-start": [500.0, 460.0, 5000.0],
+        "swe-f": [510.0, 470.0, 5000.0],
+        "swe-f 2x2": [400.0, 430.0, 450.0],
+        "slow": [700.0, 710.0, 720.0],
+    }
+    rows = {row["arm"]: row for row in leaving(*study(times))}
+    assert list(rows) == ["baseline", "equal-start", "swe-f", "swe-f 2x2"]  # slow: another rate
+    assert {name: row["drawn"] for name, row in rows.items()} == {
+        "baseline": 4, "equal-start": 1, "swe-f": 1, "swe-f 2x2": 2,
+    }  # fmt: skip
+    assert {name: (row["left"], row["n"]) for name, row in rows.items()} == {
+        "baseline": (3, 3), "equal-start": (2, 3), "swe-f": (2, 3), "swe-f 2x2": (3, 3),
+    }  # fmt: skip
+    at = np.interp([400, 420, 440], np.arange(1001), clock(1000, 0.1))
+    assert rows["baseline"]["deviation"] == pytest.approx(at.std(ddof=1))
+    ends = np.interp([500, 460, 1000], np.arange(1001), clock(1000, 0.1))  # never: at the end
+    equal = rows["equal-start"]
+    assert equal["deviation"] == pytest.approx(ends.std(ddof=1))
+    assert equal["late"]["mean"] == pytest.approx((ends - at).mean() / ends.std(ddof=1))
+    assert equal["deviation_ratio"]["mean"] == pytest.approx(ends.std() / at.std())
+    assert "over_equal" not in equal
+    assert "over_equal" not in rows["swe-f 2x2"]  # another number of draws
+    tied = np.interp([510, 470, 1000], np.arange(1001), clock(1000, 0.1))
+    assert rows["swe-f"]["over_equal"]["mean"] == pytest.approx((tied - ends).mean())
+    assert equal["predicted"]["deviation_ratio"] == [
+        2.0, pytest.approx(float(draws.spread(1, 1) / draws.spread(4, 1)))
+    ]  # fmt: skip
+    assert equal["predicted"]["late"][1] == pytest.approx(math.sqrt(2) / math.pi)
+
+
+def test_the_ends_of_what_is_foretold_hold_for_every_dimension() -> None:
+    """Ratio and delay fall in d from those of d = 1 to the limits that are stated."""
+    for layers, own in ((4, 1), (12, 1), (12, 6), (24, 3)):
+        d = np.array([1, 2, 3, 5, 10, 100, 10_000])
+        ratios = draws.spread(own, d) / draws.spread(layers, d)
+        late = draws.delay(layers, own, d) / draws.spread(own, d)
+        assert np.all(np.diff(ratios) < 0)
+        assert np.all(np.diff(late) < 0)
+        assert ratios[-1] == pytest.approx((layers / own) ** 0.5, rel=1e-3)
+        assert late[-1] == pytest.approx(0.0, abs=0.02)
+
+
+def test_ratio_of_sampled_deviations_is_covered() -> None:
+    rng = np.random.default_rng(0)
+    inside = 0
+    for _ in range(400):
+        one, two = (dict(enumerate(s * rng.normal(size=8))) for s in (2.0, 1.0))
+        found = ratio(one, two)
+        assert found.low is not None
+        assert found.high is not None
+        inside += found.low < 2.0 < found.high
+    assert 0.92 < inside / 400 < 0.98
+
+
+def test_nothing_to_say() -> None:
+    table, runs = study({"baseline": [400.0, 420.0], "equal-start": [400.0, 420.0]})
+    assert leaving(table, runs) == []  # two seeds
+    table, runs = study({"baseline": [5000.0] * 3, "equal-start": [400.0] * 3})
+    assert leaving(table, runs) == []  # the baseline stays
+    table, runs = study({"baseline": [400.0, 420.0, 440.0]})
+    assert leaving(table | {"blind": None}, runs) == []
+    assert page({"leaving": []}) == "not run"
+
+
+def test_page() -> None:
+    times = {"baseline": [400.0, 420.0, 440.0], "equal-start": [500.0, 460.0, 480.0]}
+    text = page({"leaving": leaving(*study(times))})
+    head, _, baseline, equal, _, legend = text.splitlines()
+    assert head.startswith("| Arm | Layers drawn | Left, of n | Leaves after, updates |")
+    assert baseline.startswith("| baseline | 4 | 3 of 3 | ")
+    assert equal.startswith("| equal start | 1 | 3 of 3 | ")
+    assert "| 2.00 to 2.77 |" in equal
+    assert "| 0 to 0.450 |" in equal
+    assert legend.startswith("Leaves: half of the way")
