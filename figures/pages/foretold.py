@@ -22,6 +22,7 @@ HEADINGS = {
     "sign": "Forecast (of the known runs most like it)",
     "change": "Loss, times, 80 %",
     "until": "Share until",
+    "rehearsed": "In the rehearsal itself, times",
     "right": "Such a forecast is right, kinds known, kind unknown",
     "came": "Came",
     "moved": "Loss, times",
@@ -56,6 +57,7 @@ def _row(path: Path, studies: Path) -> dict[str, str]:
             "change": f"{10 ** said['change']:.2f} ({10 ** said['low']:.2f} to "
             f"{10 ** said['high']:.2f})",
             "until": f"{said['until']:.0%}",
+            "rehearsed": rehearsed(found["measured"]["long"]),
             "right": f"{said['right']:.0%}, {said['right_unseen']:.0%}",
         }
     source = studies / path.stem / f"{found['table']}.json"
@@ -64,6 +66,17 @@ def _row(path: Path, studies: Path) -> dict[str, str]:
         return row | NOT_RUN
     with reading(source):
         return row | came(data)
+
+
+def rehearsed(ends: Mapping[str, float]) -> str:
+    """Return the best tau's loss over the better control's in the longer rehearsal, and the tau.
+
+    ``ends``: decades of the loss by arm, as a forecast's record has them.
+    """
+    tied = {arm: end for arm, end in ends.items() if arm.startswith(f"{ARM} ")}
+    best = min(tied, key=lambda arm: tied[arm])
+    change = tied[best] - min(ends["baseline"], ends[START])
+    return f"{10**change:.3f}, until {float(best.removeprefix(f'{ARM} ')):.0%}"
 
 
 def came(data: Mapping[str, Any]) -> dict[str, str]:

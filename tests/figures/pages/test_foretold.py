@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from evidence.comparison import compare
-from figures.pages.foretold import NOT_RUN, came, table
+from figures.pages.foretold import NOT_RUN, came, rehearsed, table
 from swe.base.files import write_json
 
+LONG = {"baseline": 0.3, "equal-start": 0.4, "swe-f 0.1": 0.5, "swe-f 0.4": 0.6, "always-shared": 0}
 STUDY = {"size": "6x32", "placement": "pre", "tau": 0.4}
 
 
@@ -43,6 +44,14 @@ def test_hurts_and_no_gain_are_by_the_interval() -> None:
     assert came(compared(baseline=[2.0, 2.1, 2.2])) == NOT_RUN
 
 
+def test_the_rehearsal_is_judged_as_the_study_is() -> None:
+    """Of the arms that untie, the best against the better control."""
+    assert rehearsed(LONG) == f"{10**0.2:.3f}, until 10%"
+    assert (
+        rehearsed(LONG | {"swe-f 0.4": 0.2, "equal-start": 0.25}) == f"{10**-0.05:.3f}, until 40%"
+    )
+
+
 def test_a_forecast_stands_before_its_study(tmp_path: Path) -> None:
     records = tmp_path / "forecast"
     assert table(records) == "not run"
@@ -54,7 +63,7 @@ def test_a_forecast_stands_before_its_study(tmp_path: Path) -> None:
         "table": "composition",
         "study": STUDY,
         "forecast": said,
-        "measured": {"updates": 1000},
+        "measured": {"updates": 1000, "long": LONG},
         "environment": {"commit": "c" * 40},
     }
     write_json(records / "studies" / "mine.json", record)
