@@ -1,21 +1,22 @@
 """When do runs leave the plateau, by the number of layers that were drawn? STAIR-DRAW at scale.
 
-``theory.models.draws``: where every layer can learn the first skill, A drawn layers copied to L
-leave later than L drawn ones and more unevenly, and tying them changes nothing. Neither the
-dimension d of the skill nor the e-fold of its gain is known of a model, so what is compared needs
-neither:
+``theory.models.draws`` and ``noisy_draws``: where every layer can learn the first skill, A drawn
+layers copied to L leave later than L drawn ones and more unevenly, and tying them can only delay
+that. Neither the dimension d of the skill nor the noise is known of a model, so what stands beside
+the runs is what holds for any of them:
 
-* the standard deviation over seeds, over the baseline's: from sqrt(L / A), d large, to
-  sqrt(psi'(A / 2) / psi'(L / 2)), d = 1;
-* the mean delay over the baseline in the arm's own standard deviations: from 0, d large, to
-  (psi(L / 2) - psi(A / 2) - log(L / A)) / sqrt(psi'(A / 2)), d = 1;
-* an arm that ties against the equal start of as many drawn layers: 0.
+* the standard deviation over seeds, over the baseline's: 1, noise alone, to
+  sqrt(psi'(A / 2) / psi'(L / 2)), no noise and d = 1, of layers that are never tied;
+* the mean delay over the baseline, in e-folds of the gain: 0 to psi(L / 2) - psi(A / 2) -
+  log(L / A) never tied, and log(L / A) more tied to the end;
+* the delay over the equal start of as many drawn layers: 0 to as much as always-shared has.
 
 A run has left here when its held-out loss is half of ``evidence.plateau.MARGIN`` below the best
-blind loss, where its gain still grows. Time is the sum of rates over the peak, "updates at the
-peak rate": the rate falls over a run, and a flow's clock with it. Between two evaluations the gain
-grows exponentially. A run that never leaves counts as at its end, so that delays are bounds from
-below. Arms of another rate than the baseline's are left out.
+blind loss, where its gain still grows; the e-fold is that of the baseline's gain over the FOLDS
+before. Time is the sum of rates over the peak, "updates at the peak rate": the rate falls over a
+run, and a flow's clock with it. Between two evaluations the gain grows exponentially. A run that
+never leaves counts as at its end, so that delays are bounds from below. Arms of another rate than
+the baseline's are left out.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ from theory.models import draws
 
 GAIN = MARGIN / 2
 """Nats below the best blind loss."""
+FOLDS = 4.0
+"""Times that the gain grows while its e-fold is measured."""
 LEAST = 3
 """Seeds from which a standard deviation is stated."""
 
@@ -49,57 +52,83 @@ def clock(steps: int, warmup: float) -> np.ndarray:
     return np.concatenate([[0.0], np.cumsum(each)])
 
 
-def left_at(steps: Sequence[int], losses: Sequence[float], blind: float) -> float | None:
-    """Return the update at which the gain over ``blind`` is GAIN, None if it never is."""
+def left_at(
+    steps: Sequence[int], losses: Sequence[float], blind: float, level: float = GAIN
+) -> float | None:
+    """Return the update at which the gain over ``blind`` is ``level``, None if it never is."""
     gains = [blind - loss for loss in losses]
     for (step, gain), (later, higher) in pairwise(zip(steps, gains, strict=True)):
-        if gain < GAIN <= higher:
+        if gain < level <= higher:
             if gain <= 0.0:
-                share = (GAIN - gain) / (higher - gain)
+                share = (level - gain) / (higher - gain)
             else:
-                share = math.log(GAIN / gain) / math.log(higher / gain)
+                share = math.log(level / gain) / math.log(higher / gain)
             return step + share * (later - step)
-    return float(steps[0]) if gains and gains[0] >= GAIN else None
+    return float(steps[0]) if gains and gains[0] >= level else None
 
 
-def leaving(table: Mapping[str, Any], curves: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return, by arm of the baseline's rate and budget, when it leaves and what was foretold.
+def leaving(table: Mapping[str, Any], curves: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return {"fold": updates of an e-fold, "arms": a row for each arm of the baseline's rate and
+    budget}; times are updates at the peak rate, delays e-folds, intervals of 95 %.
 
-    ``table``, ``curves``: as ``bert.study.tables`` writes them. [] without a blind loss, without
-    LEAST seeds of the baseline, or where none of these leaves.
+    ``table``, ``curves``: as ``bert.study.tables`` writes them. {} without a blind loss, without
+    LEAST seeds of the baseline, or where one of these does not leave.
     """
     if not table.get("blind"):
-        return []
-    study, blind = table["study"], float(table["blind"]["loss"])
-    arms: dict[str, dict[int, float | None]] = {}
-    base = table["arms"][table["reference"]]
+        return {}
+    study, base = table["study"], table["arms"][table["reference"]]
+    arms: dict[str, list[Mapping[str, Any]]] = {}
     for run in curves:
         arm = table["arms"][run["arm"]]
         if (arm.get("rate"), arm["budget"]) == (base.get("rate"), base["budget"]):
-            left = left_at(run["valid"]["step"], run["valid"]["loss"], blind)
-            arms.setdefault(run["arm"], {})[int(run["seed"])] = left
-    own = arms.get(REFERENCE, {})
-    if len(own) < LEAST or all(left is None for left in own.values()):
-        return []
-    steps = int(base["steps"])
-    times, layers = clock(steps, float(study["warmup"])), int(study["size"].partition("x")[0])
+            arms.setdefault(run["arm"], []).append(run)
+    arms = {name: runs for name, runs in arms.items() if len(runs) >= LEAST}
+    steps, layers = int(base["steps"]), int(study["size"].partition("x")[0])
+    times = clock(steps, float(study["warmup"]))
 
-    def at_peak(found: Mapping[int, float | None]) -> dict[int, float]:
-        known = {seed: steps if left is None else left for seed, left in found.items()}
-        return {s: float(np.interp(t, np.arange(steps + 1), times)) for s, t in known.items()}
+    def at(runs: Sequence[Mapping[str, Any]], level: float = GAIN) -> dict[int, float | None]:
+        found: dict[int, float | None] = {}
+        for run in runs:
+            valid = run["valid"]
+            left = left_at(valid["step"], valid["loss"], float(table["blind"]["loss"]), level)
+            known = None if left is None else float(np.interp(left, np.arange(steps + 1), times))
+            found[int(run["seed"])] = known
+        return found
 
+    own, early = at(arms.get(REFERENCE, ())), at(arms.get(REFERENCE, ()), GAIN / FOLDS)
+    folds = [
+        (left - first) / math.log(FOLDS)
+        for left, first in zip(own.values(), early.values(), strict=True)
+        if left is not None and first is not None
+    ]
+    if len(folds) < max(LEAST, len(own)):
+        return {}
+    fold = math.fsum(folds) / len(folds)
     drawn = {name: _drawn(table["arms"][name]["schedule"], layers) for name in arms}
-    at = {name: at_peak(found) for name, found in arms.items() if len(found) >= LEAST}
+    ends = {
+        name: {s: times[-1] if t is None else t for s, t in at(arms[name]).items()} for name in arms
+    }
     equal = {
-        drawn[name]: at[name]
-        for name in at
+        drawn[name]: name
+        for name in arms
         if table["arms"][name]["schedule"]["kind"] == EqualStart.kind
     }
-    return [
-        _row(name, layers, drawn[name], found, at[REFERENCE], equal.get(drawn[name]))
-        | {"left": sum(time is not None for time in arms[name].values())}
-        for name, found in at.items()
-    ]
+    rows = []
+    for name, found in ends.items():
+        row = {
+            "arm": name,
+            "drawn": drawn[name],
+            "n": len(found),
+            "left": sum(time is not None for time in at(arms[name]).values()),
+            "at": asdict(Interval.of(list(found.values()))),
+            "deviation": _deviation(found),
+        }
+        if name != REFERENCE:
+            row |= _beside(found, ends[REFERENCE], fold, layers, drawn[name])
+            if (control := equal.get(drawn[name], name)) != name:
+                row["over_equal"] = asdict(_late(found, ends[control], fold))
+        rows.append(row)
+    return {"fold": fold, "arms": rows}
 
 
 def _drawn(schedule: Mapping[str, Any], layers: int) -> int:
@@ -108,42 +137,27 @@ def _drawn(schedule: Mapping[str, Any], layers: int) -> int:
     return layers if own else int(schedule["unit"])
 
 
-def _row(
-    name: str,
-    layers: int,
-    own: int,
-    found: Mapping[int, float],
-    base: Mapping[int, float],
-    equal: Mapping[int, float] | None,
+def _beside(
+    found: Mapping[int, float], base: Mapping[int, float], fold: float, layers: int, own: int
 ) -> dict[str, Any]:
-    """Return an arm's row; times in updates at the peak rate, intervals of 95 %."""
-    shared = sorted(found.keys() & base.keys())
-    own_spread = _deviation(found)
-    row: dict[str, Any] = {
-        "arm": name,
-        "drawn": own,
-        "n": len(found),
-        "at": asdict(Interval.of(list(found.values()))),
-        "deviation": own_spread,
-    }
-    if name == REFERENCE or not own_spread or not _deviation(base) or len(shared) < LEAST:
-        return row
-    late = Interval.of([(found[s] - base[s]) / own_spread for s in shared])
-    row |= {
+    """Return what is measured over the baseline, and the ends between which it was foretold."""
+    late = float(draws.delay(layers, own, 1))
+    widest = float(draws.spread(own, 1) / draws.spread(layers, 1))
+    return {
         "deviation_ratio": asdict(ratio(found, base)),
-        "late": asdict(late),
-        "predicted": {
-            "deviation_ratio": [
-                math.sqrt(layers / own),
-                float(draws.spread(own, 1) / draws.spread(layers, 1)),
-            ],
-            "late": [0.0, float(draws.delay(layers, own, 1) / draws.spread(own, 1))],
+        "late": asdict(_late(found, base, fold)),
+        "foretold": {
+            "deviation_ratio": [1.0, widest],
+            "late_untied": [0.0, late],
+            "late_tied": [0.0, late + math.log(layers / own)],
         },
     }
-    if equal is not None and equal is not found:
-        both = sorted(found.keys() & equal.keys())
-        row["over_equal"] = asdict(Interval.of([found[s] - equal[s] for s in both]))
-    return row
+
+
+def _late(found: Mapping[int, float], base: Mapping[int, float], fold: float) -> Interval:
+    """Return the paired delay in e-folds."""
+    shared = sorted(found.keys() & base.keys())
+    return Interval.of([(found[seed] - base[seed]) / fold for seed in shared])
 
 
 def _deviation(found: Mapping[int, float]) -> float:

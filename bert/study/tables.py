@@ -210,7 +210,7 @@ def write_table(table: str, study: TableStudy, out: Path) -> dict[str, Any]:
         result["speedup"] = _speedups(arms, losses)
     state(result, blind_in(out))
     curves = table_curves(rows, names, out)
-    result["leaving"] = leaving(result, curves) if judged else []
+    result["leaving"] = leaving(result, curves) if judged else {}
     write_json(out / f"{table}.json", result)
     write_lines(out / curves_file(table), curves)
     return result

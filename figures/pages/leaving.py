@@ -15,41 +15,44 @@ COLUMNS = {
     "drawn": "Layers drawn",
     "left": "Left, of n",
     "at": "Leaves after, updates",
-    "deviation": "Deviation over seeds",
-    "ratio": "Over the baseline’s, 95 %",
+    "ratio": "Deviation over seeds, times the baseline’s",
     "ratio_foretold": "Foretold",
-    "late": "Later, in own deviations, 95 %",
+    "late": "Later, e-folds",
     "late_foretold": "Foretold",
-    "equal": "Minus the equal start, updates, 95 %",
+    "equal": "Later than the equal start, e-folds",
+    "equal_foretold": "Foretold",
 }
-LEGEND = (
-    "Leaves: half of the way to where a run counts as having left. Updates: at the peak rate, a "
-    "falling rate's as many as they are worth; a run that never leaves counts as at its end. "
-    "Foretold: for skills of many dimensions and of one; minus the equal start: 0. Arms of the "
-    "baseline's rate."
-)
 
 
 def table(data: Mapping[str, Any]) -> str:
-    """Return a study's arms as markdown; "not run" where none left or too few seeds are there."""
-    if not data.get("leaving"):
+    """Return a study's arms as markdown; "not run" where too few leave."""
+    found = data.get("leaving")
+    if not found:
         return "not run"
-    return f"{markdown(COLUMNS, [_cells(row) for row in data['leaving']])}\n\n{LEGEND}"
+    legend = (
+        "Leaves: half of the way to where a run counts as having left. Updates: at the peak rate, "
+        "a falling rate's as many as they are worth; a run that never leaves counts as at its end. "
+        f"An e-fold of the baseline's gain takes {plain(found['fold'])} of them. Intervals of "
+        "95 %. Foretold: over all noises and dimensions of the skill; the deviation of layers "
+        "that are never tied. Arms of the baseline's rate."
+    )
+    return f"{markdown(COLUMNS, [_cells(row) for row in found['arms']])}\n\n{legend}"
 
 
 def _cells(row: Mapping[str, Any]) -> dict[str, str]:
-    foretold = row.get("predicted")
+    foretold = row.get("foretold", {})
+    tied = "over_equal" in row
     return {
         "arm": arm_look(row["arm"]).label,
         "drawn": str(row["drawn"]),
         "left": f"{row['left']} of {row['n']}",
         "at": count(round(row["at"]["mean"])),
-        "deviation": count(round(row["deviation"])),
         "ratio": _both(row.get("deviation_ratio")),
-        "ratio_foretold": _range(foretold and foretold["deviation_ratio"]),
-        "late": "—" if foretold is None else interval(row["late"], 2),
-        "late_foretold": _range(foretold and foretold["late"]),
-        "equal": "—" if "over_equal" not in row else interval(row["over_equal"], 0),
+        "ratio_foretold": "—" if tied else _range(foretold.get("deviation_ratio")),
+        "late": "—" if "late" not in row else interval(row["late"], 2),
+        "late_foretold": _range(foretold.get("late_tied" if tied else "late_untied")),
+        "equal": interval(row["over_equal"], 2) if tied else "—",
+        "equal_foretold": _range(foretold["late_tied"]) if tied else "—",
     }
 
 

@@ -26,6 +26,10 @@ GUARDS = {
     "models.fit_quadratic.Estimate.loss_unshared": "theorems.written_out.estimates_for_the_carried_predictions",  # noqa: E501
     "models.fit_quadratic.Estimate.noise_over_bias": "theorems.written_out.estimates_for_the_carried_predictions",  # noqa: E501
     "models.fit_quadratic.general_losses": "models.fit_quadratic.without_noise_the_general_quadratic_is_the_run_itself",  # noqa: E501
+    "models.noisy_draws.delay": "models.noisy_draws.without_noise_it_is_the_plain_draw",
+    "models.noisy_draws.deviation": "models.noisy_draws.deviation_is_the_plain_spread_without_noise",  # noqa: E501
+    "models.noisy_draws.expected_log": "models.noisy_draws.expected_log_of_one_chi_square_and_of_equal_ones",  # noqa: E501
+    "models.noisy_draws.simulate": "models.noisy_draws.without_noise_the_simulation_is_the_logistic",  # noqa: E501
     "models.draws.delay": "models.draws.delay_written_out",
     "models.draws.first": "models.draws.first_written_out",
     "models.draws.flow": "models.draws.the_flow_is_one_logistic_however_tied",
@@ -276,6 +280,7 @@ GUARDS = {
 """Public function below theory: the test that sees it 1 % off, as "file.test" without "test_"."""
 
 EXCEPTIONS = {
+    "models.noisy_draws.parts": "returns pairs: checked as they are written",
     "linear.targets.random_target": "draws random targets",
     "models.staircase.log_squares": "returns a path: checked through the times on it",
     "models.staircase_swe.untied": "returns a path: checked through the times on it",

@@ -11,7 +11,7 @@ import pytest
 
 from bert.study.leaving import GAIN, clock, leaving, left_at, ratio
 from figures.pages.leaving import table as page
-from theory.models import draws
+from theory.models import draws, noisy_draws
 
 BLIND = 4.0
 SCHEDULES: dict[str, dict[str, Any]] = {
@@ -78,7 +78,8 @@ def test_what_is_measured_and_foretold() -> None:
         "swe-f 2x2": [400.0, 430.0, 450.0],
         "slow": [700.0, 710.0, 720.0],
     }
-    rows = {row["arm"]: row for row in leaving(*study(times))}
+    found = leaving(*study(times))
+    rows = {row["arm"]: row for row in found["arms"]}
     assert list(rows) == ["baseline", "equal-start", "swe-f", "swe-f 2x2"]  # slow: another rate
     assert {name: row["drawn"] for name, row in rows.items()} == {
         "baseline": 4, "equal-start": 1, "swe-f": 1, "swe-f 2x2": 2,
@@ -86,33 +87,41 @@ def test_what_is_measured_and_foretold() -> None:
     assert {name: (row["left"], row["n"]) for name, row in rows.items()} == {
         "baseline": (3, 3), "equal-start": (2, 3), "swe-f": (2, 3), "swe-f 2x2": (3, 3),
     }  # fmt: skip
-    at = np.interp([400, 420, 440], np.arange(1001), clock(1000, 0.1))
-    assert rows["baseline"]["deviation"] == pytest.approx(at.std(ddof=1))
-    ends = np.interp([500, 460, 1000], np.arange(1001), clock(1000, 0.1))  # never: at the end
-    equal = rows["equal-start"]
-    assert equal["deviation"] == pytest.approx(ends.std(ddof=1))
-    assert equal["late"]["mean"] == pytest.approx((ends - at).mean() / ends.std(ddof=1))
-    assert equal["deviation_ratio"]["mean"] == pytest.approx(ends.std() / at.std())
+
+    def at_peak(*updates: float) -> np.ndarray:
+        return np.interp(updates, np.arange(1001), clock(1000, 0.1))
+
+    base, ends = at_peak(400, 420, 440), at_peak(500, 460, 1000)  # never: at the end
+    early = at_peak(*(np.array([400, 420, 440]) - 40 * math.log(4)))
+    fold = (base - early).mean() / math.log(4)
+    assert found["fold"] == pytest.approx(fold)
+    assert rows["baseline"]["deviation"] == pytest.approx(base.std(ddof=1))
+    assert "late" not in rows["baseline"]
+    equal, tied = rows["equal-start"], at_peak(510, 470, 1000)
+    assert equal["late"]["mean"] == pytest.approx((ends - base).mean() / fold)
+    assert equal["deviation_ratio"]["mean"] == pytest.approx(ends.std() / base.std())
     assert "over_equal" not in equal
     assert "over_equal" not in rows["swe-f 2x2"]  # another number of draws
-    tied = np.interp([510, 470, 1000], np.arange(1001), clock(1000, 0.1))
-    assert rows["swe-f"]["over_equal"]["mean"] == pytest.approx((tied - ends).mean())
-    assert equal["predicted"]["deviation_ratio"] == [
-        2.0, pytest.approx(float(draws.spread(1, 1) / draws.spread(4, 1)))
-    ]  # fmt: skip
-    assert equal["predicted"]["late"][1] == pytest.approx(math.sqrt(2) / math.pi)
+    assert rows["swe-f"]["over_equal"]["mean"] == pytest.approx((tied - ends).mean() / fold)
+    assert equal["foretold"] == {
+        "deviation_ratio": [1.0, pytest.approx(float(draws.spread(1, 1) / draws.spread(4, 1)))],
+        "late_untied": [0.0, pytest.approx(1.0)],  # psi(2) - psi(1/2) - log 4
+        "late_tied": [0.0, pytest.approx(1.0 + math.log(4))],
+    }
 
 
-def test_the_ends_of_what_is_foretold_hold_for_every_dimension() -> None:
-    """Ratio and delay fall in d from those of d = 1 to the limits that are stated."""
-    for layers, own in ((4, 1), (12, 1), (12, 6), (24, 3)):
-        d = np.array([1, 2, 3, 5, 10, 100, 10_000])
-        ratios = draws.spread(own, d) / draws.spread(layers, d)
-        late = draws.delay(layers, own, d) / draws.spread(own, d)
-        assert np.all(np.diff(ratios) < 0)
-        assert np.all(np.diff(late) < 0)
-        assert ratios[-1] == pytest.approx((layers / own) ** 0.5, rel=1e-3)
-        assert late[-1] == pytest.approx(0.0, abs=0.02)
+@pytest.mark.parametrize(("layers", "own"), [(4, 1), (12, 1), (12, 6)])
+def test_what_is_foretold_holds_for_every_dimension_and_noise(layers: int, own: int) -> None:
+    late = float(draws.delay(layers, own, 1))
+    for d in (1, 2, 5):
+        for noise in (0.0, 0.1, 1.0, 100.0):
+            delays = [noisy_draws.delay(layers, own, d, noise, kept) for kept in (1.0, 0.3, 0.0)]
+            assert delays == sorted(delays)
+            assert -1e-9 <= delays[0] <= late + 1e-9
+            assert delays[2] <= late + math.log(layers / own) + 1e-9
+        assert draws.spread(own, d) / draws.spread(layers, d) <= (
+            draws.spread(own, 1) / draws.spread(layers, 1)
+        ) * (1 + 1e-12)
 
 
 def test_ratio_of_sampled_deviations_is_covered() -> None:
@@ -129,21 +138,26 @@ def test_ratio_of_sampled_deviations_is_covered() -> None:
 
 def test_nothing_to_say() -> None:
     table, runs = study({"baseline": [400.0, 420.0], "equal-start": [400.0, 420.0]})
-    assert leaving(table, runs) == []  # two seeds
-    table, runs = study({"baseline": [5000.0] * 3, "equal-start": [400.0] * 3})
-    assert leaving(table, runs) == []  # the baseline stays
+    assert leaving(table, runs) == {}  # two seeds
+    table, runs = study({"baseline": [400.0, 420.0, 5000.0], "equal-start": [400.0] * 3})
+    assert leaving(table, runs) == {}  # a baseline stays: no clock
     table, runs = study({"baseline": [400.0, 420.0, 440.0]})
-    assert leaving(table | {"blind": None}, runs) == []
-    assert page({"leaving": []}) == "not run"
+    assert leaving(table | {"blind": None}, runs) == {}
+    assert page({"leaving": {}}) == "not run"
 
 
 def test_page() -> None:
-    times = {"baseline": [400.0, 420.0, 440.0], "equal-start": [500.0, 460.0, 480.0]}
+    times = {
+        "baseline": [400.0, 420.0, 440.0],
+        "equal-start": [500.0, 460.0, 480.0],
+        "swe-f": [500.0, 470.0, 480.0],
+    }
     text = page({"leaving": leaving(*study(times))})
-    head, _, baseline, equal, _, legend = text.splitlines()
+    head, _, baseline, equal, tied, _, legend = text.splitlines()
     assert head.startswith("| Arm | Layers drawn | Left, of n | Leaves after, updates |")
     assert baseline.startswith("| baseline | 4 | 3 of 3 | ")
     assert equal.startswith("| equal start | 1 | 3 of 3 | ")
-    assert "| 2.00 to 2.77 |" in equal
-    assert "| 0 to 0.450 |" in equal
+    assert "| 1.00 to 2.77 |" in equal
+    assert "| 0 to 1.00 | — | — |" in equal
+    assert tied.endswith("| 0 to 2.39 |")
     assert legend.startswith("Leaves: half of the way")
