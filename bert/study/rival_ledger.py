@@ -1,22 +1,21 @@
 """What the runs of a comparison took: updates, FLOPs, and reference seconds.
 
-Reference seconds are the median seconds of an update of each phase, times its updates. A phase is
-told by the size of its model and its distinct blocks; its median is over the intervals between
-logged rows of all runs that had such a phase, whichever arm's and seed's, so that what else a
-machine did while one arm ran does not decide. Left out are a run's first interval, those with a
-growth or an untie, and evaluations: saving and growing itself, a fit too, are not charged. The
-seconds are those of a process with one thread, by the wall clock; the table's environment names
-the device.
+Reference seconds are the seconds of an update of each phase, times its updates. A phase is told by
+the size of its model and its distinct blocks. Its seconds are the first decile over the intervals
+between logged rows of all runs of the study that had such a phase, whichever arm's, rate's and
+seed's: what else a machine did only adds, and a study of hours runs beside much. Left out are a
+run's first interval, those with a growth or an untie, and evaluations: saving and growing itself, a
+fit too, are not charged. The seconds are those of a process with one thread, by the wall clock; the
+table's environment names the device.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from swe.base.config import from_dict
@@ -106,8 +105,13 @@ def intervals(folder: Path) -> Iterator[tuple[str, float]]:
                 yield phase.model, (row["seconds"] - before["seconds"]) / (end - first)
 
 
+def undisturbed(seconds: Sequence[float]) -> float:
+    """Return the first decile: of ten or fewer the least."""
+    return sorted(seconds)[(len(seconds) - 1) // 10]
+
+
 def ledger(rows: Mapping[str, dict[str, Any]], out: Path) -> dict[str, Any]:
-    """Add "phases" and "reference_seconds" to the rows of arms that have run; return the medians.
+    """Add "phases" and "reference_seconds" to the rows of arms that have run; return the seconds.
 
     ``rows``: of a table in the study's folder ``out``. Both are means over its seeds; seconds are
     None where a phase was too short to be timed by any run.
@@ -118,11 +122,10 @@ def ledger(rows: Mapping[str, dict[str, Any]], out: Path) -> dict[str, Any]:
         if "folders" in row
     }
     samples: dict[str, list[float]] = {}
-    for each in folders.values():
-        for folder in each:
-            for model, seconds in intervals(folder):
-                samples.setdefault(model, []).append(seconds)
-    medians = {model: median(values) for model, values in sorted(samples.items())}
+    for summary in sorted((out / "runs").glob("*/summary.json")):
+        for model, seconds in intervals(summary.parent):
+            samples.setdefault(model, []).append(seconds)
+    least = {model: undisturbed(values) for model, values in sorted(samples.items())}
     for arm, each in folders.items():
         updates: dict[str, float] = {}
         for folder in each:
@@ -130,9 +133,9 @@ def ledger(rows: Mapping[str, dict[str, Any]], out: Path) -> dict[str, Any]:
                 updates[phase.model] = updates.get(phase.model, 0) + phase.updates / len(each)
         rows[arm] |= {
             "phases": updates,
-            "reference_seconds": math.fsum(medians[m] * n for m, n in updates.items())
-            if updates.keys() <= medians.keys()
+            "reference_seconds": math.fsum(least[m] * n for m, n in updates.items())
+            if updates.keys() <= least.keys()
             else None,
         }
     counts = {model: len(values) for model, values in sorted(samples.items())}
-    return {"update_seconds": medians, "update_intervals": counts}
+    return {"update_seconds": least, "update_intervals": counts}

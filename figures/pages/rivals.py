@@ -102,7 +102,7 @@ def ledgers(data: dict[str, Any]) -> str:
         for model, seconds in data["update_seconds"].items()
     )
     return (
-        f"{markdown(LEDGER, rows)}\n\nMedian of an update, one thread on "
+        f"{markdown(LEDGER, rows)}\n\nAn update in its least disturbed tenth, one thread on "
         f"{data['environment']['device']}, over intervals between logged rows: {times}. "
         f"{price(data)}"
     )

@@ -11,7 +11,7 @@ import pytest
 
 import paper_repro
 from bert.model.config import BertConfig
-from bert.study.rival_ledger import Phase, intervals, phases
+from bert.study.rival_ledger import Phase, intervals, phases, undisturbed
 from bert.study.rival_methods import METHODS, halvings
 from bert.study.rivals import (
     RIVAL_SCALES,
@@ -319,6 +319,13 @@ def test_the_runs_cost_what_was_planned(ran: Path) -> None:
         "1x32, 1 block", "4x32, 1 block", "4x32, 4 blocks",
     ]  # fmt: skip
     assert "1x32, 1 block" not in table["update_seconds"], "one update has no interval"
+
+
+def test_what_else_a_machine_did_does_not_count() -> None:
+    """Nine tenths of the intervals may be of a busy machine."""
+    assert undisturbed([1.0]) == 1.0
+    assert undisturbed([9.0, 8.0, 1.0, 7.0]) == 1.0
+    assert undisturbed([1.0, 1.1, *[50.0] * 18]) == 1.1
 
 
 def test_the_seconds_of_sub_models_are_their_own(tmp_path: Path) -> None:
