@@ -41,6 +41,8 @@ GAIN = MARGIN / 2
 """Nats below the best blind loss."""
 FOLDS = 4.0
 """Times that the gain grows while its e-fold is measured."""
+NEVER_TIED = (NeverShared.kind, EqualStart.kind, ShamUntie.kind)
+"""Kinds of schedules."""
 LEAST = 3
 """Seeds from which a standard deviation is stated."""
 
@@ -67,12 +69,15 @@ def left_at(
     return float(steps[0]) if gains and gains[0] >= level else None
 
 
-def leaving(table: Mapping[str, Any], curves: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def leaving(
+    table: Mapping[str, Any], curves: Sequence[Mapping[str, Any]], layers: int
+) -> dict[str, Any]:
     """Return {"fold": updates of an e-fold, "arms": a row for each arm of the baseline's rate and
     budget}; times are updates at the peak rate, delays e-folds, intervals of 95 %.
 
-    ``table``, ``curves``: as ``bert.study.tables`` writes them. {} without a blind loss, without
-    LEAST seeds of the baseline, or where one of these does not leave.
+    ``table``, ``curves``: as ``bert.study.tables`` writes them, of models of ``layers`` layers. {}
+    without a blind loss, without LEAST seeds of the baseline, where one of these does not leave, or
+    all leave at once.
     """
     if not table.get("blind"):
         return {}
@@ -83,7 +88,7 @@ def leaving(table: Mapping[str, Any], curves: Sequence[Mapping[str, Any]]) -> di
         if (arm.get("rate"), arm["budget"]) == (base.get("rate"), base["budget"]):
             arms.setdefault(run["arm"], []).append(run)
     arms = {name: runs for name, runs in arms.items() if len(runs) >= LEAST}
-    steps, layers = int(base["steps"]), int(study["size"].partition("x")[0])
+    steps = int(base["steps"])
     times = clock(steps, float(study["warmup"]))
 
     def at(runs: Sequence[Mapping[str, Any]], level: float = GAIN) -> dict[int, float | None]:
@@ -108,16 +113,16 @@ def leaving(table: Mapping[str, Any], curves: Sequence[Mapping[str, Any]]) -> di
     ends = {
         name: {s: times[-1] if t is None else t for s, t in at(arms[name]).items()} for name in arms
     }
-    equal = {
-        drawn[name]: name
-        for name in arms
-        if table["arms"][name]["schedule"]["kind"] == EqualStart.kind
-    }
+    if not _deviation(ends[REFERENCE]):
+        return {}
+    kinds = {name: table["arms"][name]["schedule"]["kind"] for name in arms}
+    equal = {drawn[name]: name for name in arms if kinds[name] == EqualStart.kind}
     rows = []
     for name, found in ends.items():
         row = {
             "arm": name,
             "drawn": drawn[name],
+            "tied": kinds[name] not in NEVER_TIED,
             "n": len(found),
             "left": sum(time is not None for time in at(arms[name]).values()),
             "at": asdict(Interval.of(list(found.values()))),
@@ -133,8 +138,8 @@ def leaving(table: Mapping[str, Any], curves: Sequence[Mapping[str, Any]]) -> di
 
 def _drawn(schedule: Mapping[str, Any], layers: int) -> int:
     """Return how many layers are drawn, each for itself."""
-    own = schedule["kind"] in (NeverShared.kind, ShamUntie.kind)
-    return layers if own else int(schedule["unit"])
+    each = schedule["kind"] in NEVER_TIED and schedule["kind"] != EqualStart.kind
+    return layers if each else int(schedule["unit"])
 
 
 def _beside(

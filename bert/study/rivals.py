@@ -156,6 +156,10 @@ class MethodsStudy(TableStudy, ABC):
         """Always: the baselines' budgets are what it is read off."""
         return True
 
+    def by_draws(self, table: str) -> bool:
+        """Never: methods grow, drop and factor."""
+        return False
+
     def beside(
         self, arms: Sequence[Arm], rows: Mapping[str, dict[str, Any]], out: Path
     ) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def swe_f(study: StudyConfig, tau: float | None = None, unit: int | None = None)
     """Return SWE-F; the study's tau and unit unless given, and then named by them."""
     name = "swe-f"
     if unit is not None and unit != study.unit:
-        name += f" {unit}x{_depth(study) // unit}"
+        name += f" {unit}x{depth(study) // unit}"
     if tau is not None and tau != study.tau:
         name += f" tau {percent(tau)}"
     schedule = SweFixed(unit=unit or study.unit, until=study.tau if tau is None else tau)
@@ -97,7 +97,8 @@ def swe_a(study: StudyConfig) -> Arm:
     return Arm(name="swe-a", schedule=schedule)
 
 
-def _depth(study: StudyConfig) -> int:
+def depth(study: StudyConfig) -> int:
+    """Return the number of a study's layers."""
     return study.shape(6).layers
 
 
@@ -109,7 +110,7 @@ def equal_start(study: StudyConfig) -> Arm:
 def always_shared(study: StudyConfig, unit: int | None = None) -> Arm:
     """Return the arm that never unties; the study's unit unless given."""
     unit = unit or study.unit
-    name = "always-shared" + ("" if unit == study.unit else f" {unit}x{_depth(study) // unit}")
+    name = "always-shared" + ("" if unit == study.unit else f" {unit}x{depth(study) // unit}")
     return Arm(name=name, schedule=AlwaysShared(unit=unit))
 
 
@@ -131,7 +132,7 @@ def units(depth: int) -> tuple[int, ...]:
 
 def coarse_units(study: StudyConfig) -> list[int]:
     """Return the coarsest unit that still shares, [] when it is the study's own."""
-    return [unit for unit in units(_depth(study))[:1] if unit != study.unit]
+    return [unit for unit in units(depth(study))[:1] if unit != study.unit]
 
 
 def table_arms(table: str, study: StudyConfig) -> tuple[Arm, ...]:
@@ -162,7 +163,7 @@ def table_arms(table: str, study: StudyConfig) -> tuple[Arm, ...]:
         ],
         "table4": lambda: [
             equal_start(study),
-            *(swe_f(study, unit=unit) for unit in units(_depth(study))),
+            *(swe_f(study, unit=unit) for unit in units(depth(study))),
         ],
         "speedup": lambda: [
             *(baseline(b) for b in BUDGETS if b != 1),
@@ -199,7 +200,7 @@ def possible(table: str, study: StudyConfig, arms: tuple[Arm, ...]) -> tuple[Arm
     if len(set(names)) != len(names):
         raise ConfigError(f"table {table}: two arms of one name in {names}")
     for arm in arms:
-        arm.schedule.validate(_depth(study), arm.steps(study))
+        arm.schedule.validate(depth(study), arm.steps(study))
     return arms
 
 

@@ -87,6 +87,11 @@ class TableStudy(StudyConfig):
         """Whether the table says which budget of the baseline ends at an arm's loss."""
         return table == "speedup"
 
+    def by_draws(self, table: str) -> bool:
+        """Whether the table's arms differ in how many layers are drawn and how long they are tied
+        alone, so that ``bert.study.leaving`` foretells when they leave a plateau."""
+        return True
+
     def beside(
         self, arms: Sequence[Arm], rows: Mapping[str, dict[str, Any]], out: Path
     ) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def table(data: Mapping[str, Any]) -> str:
 
 def _cells(row: Mapping[str, Any]) -> dict[str, str]:
     foretold = row.get("foretold", {})
-    tied = "over_equal" in row
+    tied, beside = row["tied"], "over_equal" in row
     return {
         "arm": arm_look(row["arm"]).label,
         "drawn": str(row["drawn"]),
@@ -51,8 +51,8 @@ def _cells(row: Mapping[str, Any]) -> dict[str, str]:
         "ratio_foretold": "—" if tied else _range(foretold.get("deviation_ratio")),
         "late": "—" if "late" not in row else interval(row["late"], 2),
         "late_foretold": _range(foretold.get("late_tied" if tied else "late_untied")),
-        "equal": interval(row["over_equal"], 2) if tied else "—",
-        "equal_foretold": _range(foretold["late_tied"]) if tied else "—",
+        "equal": interval(row["over_equal"], 2) if beside else "—",
+        "equal_foretold": _range(foretold["late_tied"]) if beside else "—",
     }
 
 

@@ -37,7 +37,7 @@ def study(times: Mapping[str, list[float]]) -> tuple[dict[str, Any], list[dict[s
         for name in times
     }  # fmt: skip
     table = {
-        "study": {"size": "4x128", "warmup": 0.1},
+        "study": {"warmup": 0.1},
         "reference": "baseline",
         "arms": arms,
         "blind": {"loss": BLIND},
@@ -78,12 +78,13 @@ def test_what_is_measured_and_foretold() -> None:
         "swe-f 2x2": [400.0, 430.0, 450.0],
         "slow": [700.0, 710.0, 720.0],
     }
-    found = leaving(*study(times))
+    found = leaving(*study(times), 4)
     rows = {row["arm"]: row for row in found["arms"]}
     assert list(rows) == ["baseline", "equal-start", "swe-f", "swe-f 2x2"]  # slow: another rate
     assert {name: row["drawn"] for name, row in rows.items()} == {
         "baseline": 4, "equal-start": 1, "swe-f": 1, "swe-f 2x2": 2,
     }  # fmt: skip
+    assert [row["tied"] for row in found["arms"]] == [False, False, True, True]
     assert {name: (row["left"], row["n"]) for name, row in rows.items()} == {
         "baseline": (3, 3), "equal-start": (2, 3), "swe-f": (2, 3), "swe-f 2x2": (3, 3),
     }  # fmt: skip
@@ -138,11 +139,13 @@ def test_ratio_of_sampled_deviations_is_covered() -> None:
 
 def test_nothing_to_say() -> None:
     table, runs = study({"baseline": [400.0, 420.0], "equal-start": [400.0, 420.0]})
-    assert leaving(table, runs) == {}  # two seeds
+    assert leaving(table, runs, 4) == {}  # two seeds
     table, runs = study({"baseline": [400.0, 420.0, 5000.0], "equal-start": [400.0] * 3})
-    assert leaving(table, runs) == {}  # a baseline stays: no clock
+    assert leaving(table, runs, 4) == {}  # a baseline stays: no clock
     table, runs = study({"baseline": [400.0, 420.0, 440.0]})
-    assert leaving(table | {"blind": None}, runs) == {}
+    assert leaving(table | {"blind": None}, runs, 4) == {}
+    table, runs = study({"baseline": [400.0] * 3, "equal-start": [400.0, 420.0, 440.0]})
+    assert leaving(table, runs, 4) == {}  # no spread to measure by
     assert page({"leaving": {}}) == "not run"
 
 
@@ -152,7 +155,7 @@ def test_page() -> None:
         "equal-start": [500.0, 460.0, 480.0],
         "swe-f": [500.0, 470.0, 480.0],
     }
-    text = page({"leaving": leaving(*study(times))})
+    text = page({"leaving": leaving(*study(times), 4)})
     head, _, baseline, equal, tied, _, legend = text.splitlines()
     assert head.startswith("| Arm | Layers drawn | Left, of n | Leaves after, updates |")
     assert baseline.startswith("| baseline | 4 | 3 of 3 | ")
