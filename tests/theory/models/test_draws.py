@@ -67,7 +67,7 @@ def test_delay_written_out() -> None:
     assert float(draws.spread(2, 1)) == pytest.approx(np.pi / 6**0.5, rel=1e-12)
 
 
-def test_delay_falls_in_draws_and_dimension_and_is_bounded_in_depth() -> None:
+def test_delay_falls_in_draws_and_dimension_bounded_in_depth() -> None:
     by_draws = draws.delay(12, [1, 2, 3, 4, 6, 12], 1)
     by_dimension = draws.delay(12, 1, [1, 2, 3, 4, 6, 12])
     assert np.all(np.diff(by_draws) < 0)
