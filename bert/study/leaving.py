@@ -92,15 +92,16 @@ def leaving(
     times = clock(steps, float(study["warmup"]))
 
     def at(runs: Sequence[Mapping[str, Any]], level: float = GAIN) -> dict[int, float | None]:
-        found: dict[int, float | None] = {}
+        reached: dict[int, float | None] = {}
         for run in runs:
             valid = run["valid"]
             left = left_at(valid["step"], valid["loss"], float(table["blind"]["loss"]), level)
             known = None if left is None else float(np.interp(left, np.arange(steps + 1), times))
-            found[int(run["seed"])] = known
-        return found
+            reached[int(run["seed"])] = known
+        return reached
 
-    own, early = at(arms.get(REFERENCE, ())), at(arms.get(REFERENCE, ()), GAIN / FOLDS)
+    found = {name: at(runs) for name, runs in arms.items()}
+    own, early = found.get(REFERENCE, {}), at(arms.get(REFERENCE, ()), GAIN / FOLDS)
     folds = [
         (left - first) / math.log(FOLDS)
         for left, first in zip(own.values(), early.values(), strict=True)
@@ -111,27 +112,28 @@ def leaving(
     fold = math.fsum(folds) / len(folds)
     drawn = {name: _drawn(table["arms"][name]["schedule"], layers) for name in arms}
     ends = {
-        name: {s: times[-1] if t is None else t for s, t in at(arms[name]).items()} for name in arms
+        name: {seed: times[-1] if time is None else time for seed, time in reached.items()}
+        for name, reached in found.items()
     }
     if not _deviation(ends[REFERENCE]):
         return {}
     kinds = {name: table["arms"][name]["schedule"]["kind"] for name in arms}
     equal = {drawn[name]: name for name in arms if kinds[name] == EqualStart.kind}
     rows = []
-    for name, found in ends.items():
+    for name, known in ends.items():
         row = {
             "arm": name,
             "drawn": drawn[name],
             "tied": kinds[name] not in NEVER_TIED,
-            "n": len(found),
-            "left": sum(time is not None for time in at(arms[name]).values()),
-            "at": asdict(Interval.of(list(found.values()))),
-            "deviation": _deviation(found),
+            "n": len(known),
+            "left": sum(time is not None for time in found[name].values()),
+            "at": asdict(Interval.of(list(known.values()))),
+            "deviation": _deviation(known),
         }
         if name != REFERENCE:
-            row |= _beside(found, ends[REFERENCE], fold, layers, drawn[name])
+            row |= _beside(known, ends[REFERENCE], fold, layers, drawn[name])
             if (control := equal.get(drawn[name], name)) != name:
-                row["over_equal"] = asdict(_late(found, ends[control], fold))
+                row["over_equal"] = asdict(_late(known, ends[control], fold))
         rows.append(row)
     return {"fold": fold, "arms": rows}
 

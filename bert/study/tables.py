@@ -182,6 +182,13 @@ def write_table(table: str, study: TableStudy, out: Path) -> dict[str, Any]:
                 {"difference": entry["difference"]} if "difference" in entry else {}
             )
     names = [arm.name for arm in arms]
+    begun = [
+        folder
+        for arm in arms
+        for rate in study.rates
+        for seed in (*study.tuning, *study.headline_seeds)
+        if (folder := run_folder(out, arm.name, rate, seed)).is_dir()
+    ]
     result = {
         "table": table,
         "study": to_dict(study),
@@ -193,14 +200,8 @@ def write_table(table: str, study: TableStudy, out: Path) -> dict[str, Any]:
             for a in arms
         ),
         "paper": _paper(table, study),
-        "environment": _environment(out),
-        "commits": {
-            folder.name: commits_of(folder)
-            for arm in arms
-            for rate in study.rates
-            for seed in (*study.tuning, *study.headline_seeds)
-            if (folder := run_folder(out, arm.name, rate, seed)).is_dir()
-        },
+        "environment": _environment(begun),
+        "commits": {folder.name: commits_of(folder) for folder in begun},
     }
     judged = study.seeds >= study.judged_from
     result["carried"] = carried_table(rows, out) if judged else []
@@ -300,9 +301,9 @@ def _speedups(arms: Sequence[Arm], losses: dict[str, dict[int, float]]) -> dict[
     return out
 
 
-def _environment(out: Path) -> dict[str, Any] | None:
-    """Return the environment of the run that was begun last, None before there is one."""
-    found: list[dict[str, Any]] = [
-        read_json(path) for path in sorted((out / "runs").glob("*/environment.json"))
-    ]
+def _environment(folders: Sequence[Path]) -> dict[str, Any] | None:
+    """Return the environment of the one of these runs that was begun last, None before there is
+    one: other tables of the study have runs of their own beside them."""
+    paths = [folder / "environment.json" for folder in folders]
+    found: list[dict[str, Any]] = [read_json(path) for path in paths if path.exists()]
     return max(found, key=lambda environment: str(environment["time"]), default=None)
