@@ -27,7 +27,6 @@ GUARDS = {
     "models.fit_quadratic.Estimate.noise_over_bias": "theorems.written_out.estimates_for_the_carried_predictions",  # noqa: E501
     "models.fit_quadratic.general_losses": "models.fit_quadratic.without_noise_the_general_quadratic_is_the_run_itself",  # noqa: E501
     "models.noisy_draws.delay": "models.noisy_draws.without_noise_it_is_the_plain_draw",
-    "models.noisy_draws.deviation": "models.noisy_draws.deviation_is_the_plain_spread_without_noise",  # noqa: E501
     "models.noisy_draws.expected_log": "models.noisy_draws.expected_log_of_one_chi_square_and_of_equal_ones",  # noqa: E501
     "models.noisy_draws.simulate": "models.noisy_draws.without_noise_the_simulation_is_the_logistic",  # noqa: E501
     "models.draws.delay": "models.draws.delay_written_out",

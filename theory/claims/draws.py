@@ -110,7 +110,7 @@ CLAIMS = (
     ),
     Claim(
         "STAIR-DRAW-NOISE",
-        "The same under gradient noise: tying only delays the skill, on every path of the noise. "
+        "The same under gradient noise: tying only delays the skill, in distribution. "
         "The equal start forgets its draw as noise grows; SWE is later the longer it is tied, and "
         "always-shared later than L draws by up to log(L / A) e-folds more than without noise",
         "ours (theory.models.noisy_draws)",

@@ -15,10 +15,12 @@ with independent chi^2; A = L is the baseline. In e-folds of s, the skill is lea
 
     later than the baseline's by  psi(L d / 2) + log(2 (1 + r)) - E log(..)             (`delay`).
 
-TYING ONLY DELAYS, on every path of the noise and from every start: q falls in tau, and nothing else
-depends on it. So the equal start (q = 1) is before SWE at every tau, and SWE before always-shared
-(q = 0), which is later than the baseline by delay(r = 0) + log(1 + r) - log(1 + r A / L): up to
-log(L / A) more, as untied layers have L noises for draws and tied ones the mean of L / A. For
+TYING ONLY DELAYS, from every start, in distribution: q falls in tau and nothing else depends on it,
+so s at a larger tau is stochastically smaller. (Not on every path: noise after tau may undo noise
+before it. Always-shared, q = 0, is later on every path, as it has the mean's part of s alone.) So
+the equal start (q = 1) is before SWE at every tau, and SWE before always-shared, which is later
+than the baseline by delay(r = 0) + log(1 + r) - log(1 + r A / L): up to log(L / A) more than
+without noise, as untied layers have L noises for draws and tied ones the mean of L / A. For
 r -> infinity the equal start is the baseline: noise makes it forget its start. Without noise all of
 them are one run (`theory.models.draws`).
 
@@ -82,16 +84,6 @@ def delay(layers: int, own: int, dimension: int, noise: float, kept: float = 1.0
     """Mean delay over the baseline under the same noise, in e-folds of the gain. As `parts`."""
     each = expected_log([(1.0 + noise, float(layers * dimension))])
     return each - expected_log(parts(layers, own, dimension, noise, kept))
-
-
-def deviation(
-    layers: int, own: int, dimension: int, noise: float, kept: float, count: int, seed: int
-) -> float:
-    """Standard deviation over starts of when the skill is learnt, e-folds, from `count` samples."""
-    rng = np.random.default_rng([seed, 92])
-    of = parts(layers, own, dimension, noise, kept)
-    s = sum(c * rng.chisquare(k, count) for c, k in of if k > 0.0)
-    return float(np.log(s).std(ddof=1))
 
 
 def simulate(

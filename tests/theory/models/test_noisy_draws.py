@@ -79,14 +79,7 @@ def test_without_noise_the_simulation_is_the_logistic() -> None:
     weights = np.array([[[3e-3], [4e-3]], [[1e-2], [0.0]]])
     found = noisy_draws.simulate(weights, [0, 1], 0.0, 1e-3, 0.1, 0)
     expected = draws.learnt_at((weights**2).sum((1, 2)), 0.1)
-    np.testing.assert_allclose(found, expected, rtol=4e-3)
-
-
-def test_deviation_is_the_plain_spread_without_noise() -> None:
-    found = noisy_draws.deviation(12, 2, 1, 0.0, 1.0, 400_000, 0)
-    assert found == pytest.approx(float(draws.spread(2, 1)), rel=5e-3)
-    forgot = noisy_draws.deviation(12, 1, 1, 1e4, 1.0, 400_000, 0)
-    assert forgot == pytest.approx(float(draws.spread(12, 1)), rel=5e-3)
+    np.testing.assert_allclose(found, expected, rtol=4e-3)  # Euler: some rates times the step
 
 
 def test_refusals() -> None:
