@@ -26,6 +26,9 @@ GUARDS = {
     "models.fit_quadratic.Estimate.loss_unshared": "theorems.written_out.estimates_for_the_carried_predictions",  # noqa: E501
     "models.fit_quadratic.Estimate.noise_over_bias": "theorems.written_out.estimates_for_the_carried_predictions",  # noqa: E501
     "models.fit_quadratic.general_losses": "models.fit_quadratic.without_noise_the_general_quadratic_is_the_run_itself",  # noqa: E501
+    "models.grown_draws.break_even": "models.grown_draws.break_even_written_out",
+    "models.grown_draws.delay": "models.grown_draws.copies_lose_the_draw_alone",
+    "models.grown_draws.simulate": "models.grown_draws.a_simulation_without_noise_is_the_logistic",
     "models.noisy_draws.delay": "models.noisy_draws.without_noise_it_is_the_plain_draw",
     "models.noisy_draws.expected_log": "models.noisy_draws.expected_log_of_one_chi_square_and_of_equal_ones",  # noqa: E501
     "models.noisy_draws.simulate": "models.noisy_draws.without_noise_the_simulation_is_the_logistic",  # noqa: E501
@@ -279,6 +282,8 @@ GUARDS = {
 """Public function below theory: the test that sees it 1 % off, as "file.test" without "test_"."""
 
 EXCEPTIONS = {
+    "models.grown_draws.parts": "returns pairs: checked as they are written",
+    "models.noisy_draws.moved": "a random step: checked through simulate",
     "models.noisy_draws.parts": "returns pairs: checked as they are written",
     "linear.targets.random_target": "draws random targets",
     "models.staircase.log_squares": "returns a path: checked through the times on it",

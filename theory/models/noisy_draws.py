@@ -100,10 +100,15 @@ def simulate(
     mean = (groups[:, None] == groups[None, :]) / (groups[:, None] == groups[None, :]).sum(1)
     found, now = np.full(len(u), np.nan), 0.0
     while np.any(np.isnan(found)):
-        s = (u**2).sum((1, 2))
-        found = np.where(np.isnan(found) & (s >= share), now, found)
-        drift = 2.0 * (1.0 - np.minimum(s, 1.0))[:, None, None] * u
-        kick = np.sqrt(4.0 * noise * step) * rng.normal(size=u.shape)
-        u = u + np.einsum("lm,nmd->nld", mean, step * drift + kick)
+        found = np.where(np.isnan(found) & ((u**2).sum((1, 2)) >= share), now, found)
+        u = moved(u, mean, noise, step, rng)
         now += step
     return found
+
+
+def moved(u: Array, mean: Array, noise: float, step: float, rng: np.random.Generator) -> Array:
+    """Return runs' weights (runs, L, d) a step of `simulate` later; `mean` (L, L) over groups."""
+    s = (u**2).sum((1, 2))
+    drift = 2.0 * (1.0 - np.minimum(s, 1.0))[:, None, None] * u
+    kick = np.sqrt(4.0 * noise * step) * rng.normal(size=u.shape)
+    return np.asarray(u + np.einsum("lm,nmd->nld", mean, step * drift + kick))
