@@ -1,17 +1,15 @@
-r"""A first skill that every layer can learn, of a stack that is grown: copies, or zeros.
+r"""A first skill that every layer can learn, of a grown stack: copies, or zeros.
 
 `theory.models.noisy_draws` with a source of A layers, each with a draw and a noise of its own, that
-becomes L = m A layers at tau, while s << 1: by m copies of each (stacking, interpolation), or with
-L - A layers whose u is zero, so that the function stays (identity layers). r and q as there. With
-independent chi^2 in units of sigma^2 e^{2 lambda t} (`parts`),
+becomes L = m A layers at tau, while s << 1: every layer m - 1 times more, with a share c of its
+|u|^2. r and q as there. With independent chi^2 in units of sigma^2 e^{2 lambda t} (`parts`),
 
-    copies:  s = (m (1 + r (1 - q)) + r q) chi^2_{A d} + r q chi^2_{(L - A) d},
-    zeros:   s = (1 + r) chi^2_{A d} + r q chi^2_{(L - A) d}.
+    s = (w (1 + r (1 - q)) + r q) chi^2_{A d} + r q chi^2_{(L - A) d},    w = 1 + (m - 1) c.
 
-COPIES lose the draw alone, whatever the noise. E s is the baseline's at every q, and E log sum_i
-c_i chi^2_i is Schur-concave in c, so that the delay over L drawn layers rises from the equal
-start's at q = 1 to psi(L d / 2) - psi(A d / 2) - log m at q = 0, the one without noise; 1.27 at
-most.
+COPIES, c = 1 (stacking, interpolation), lose the draw alone, whatever the noise. E s is the
+baseline's at every q, and E log sum_i c_i chi^2_i is Schur-concave in c, so that the delay over L
+drawn layers rises from the equal start's at q = 1 to psi(L d / 2) - psi(A d / 2) - log m at q = 0,
+the one without noise; 1.27 at most.
 
 GROWN IS BEFORE TIED. A drawn layers that stand for m each, tied until tau (`noisy_draws.parts`),
 have the weight m + r, which is less by r (m - 1) (1 - q), and the same q: later than copies that
@@ -19,8 +17,10 @@ are grown at tau, in distribution, and by log(1 + r) - log(1 + r / m), up to log
 source makes its noise once a layer and hands it to every copy; tying averages m noises. And an
 update of the source costs A / L.
 
-ZEROS stay zero in flow: later than copies by log m without noise or at q = 0, unbounded in L; with
-noise they draw late.
+LAYERS THAT ADD ZERO keep the function and are later than copies by log m - log w at q = 0. If u_l
+is zero itself, c = 0: by log m, unbounded in L. Identity layers are copies with one of two factors
+at zero. In s = sum_l a_l b_l, a' = 2 g b and b' = 2 g a, all grows with (a + b) / 2, which u is
+where a = b; a = 0 leaves u / 2: c = 1 / 4 (`ONE_FACTOR`), later than copies by less than log 4.
 
 By compute: N e-folds of the source cost N A / L, so that a source gains N (1 - A / L) - delay
 e-folds, something from N = delay / (1 - A / L) on (`break_even`), if growth is before the skill.
@@ -34,38 +34,43 @@ from numpy.typing import ArrayLike
 from theory.models import noisy_draws
 from theory.numerics.domain import Array
 
+ONE_FACTOR = 0.25
+"""Share of a copy that has one of two equal factors at zero."""
+
 
 def parts(
-    layers: int, own: int, dimension: int, noise: float, kept: float, copied: bool = True
+    layers: int, own: int, dimension: int, noise: float, kept: float, share: float = 1.0
 ) -> noisy_draws.Parts:
     """The two chi^2 of s, in units of sigma^2 e^{2 lambda t}.
 
     `own`: layers of the source; `noise`: r >= 0; `kept`: q in [0, 1], 1 grown at once, 0 as the
-    skill comes. ValueError as `noisy_draws.parts`.
+    skill comes; `share`: c in [0, 1]. ValueError for others and as `noisy_draws.parts`.
     """
     _, rest = noisy_draws.parts(layers, own, dimension, noise, kept)
-    copies = layers / own if copied else 1.0
-    drawn = copies * (1.0 + noise * (1.0 - kept)) + noise * kept
+    if not (0.0 <= share <= 1.0):
+        raise ValueError("share must be in [0, 1]")
+    weight = 1.0 + (layers / own - 1.0) * share
+    drawn = weight * (1.0 + noise * (1.0 - kept)) + noise * kept
     return [(drawn, float(own * dimension)), rest]
 
 
 def delay(
-    layers: int, own: int, dimension: int, noise: float, kept: float = 0.0, copied: bool = True
+    layers: int, own: int, dimension: int, noise: float, kept: float = 0.0, share: float = 1.0
 ) -> float:
     """Mean delay over a baseline of all layers under the same noise, in e-folds of the gain, by
     updates. As `parts`."""
     each = noisy_draws.expected_log([(1.0 + noise, float(layers * dimension))])
-    return each - noisy_draws.expected_log(parts(layers, own, dimension, noise, kept, copied))
+    return each - noisy_draws.expected_log(parts(layers, own, dimension, noise, kept, share))
 
 
 def break_even(
-    layers: int, own: int, dimension: int, noise: float = 0.0, copied: bool = True
+    layers: int, own: int, dimension: int, noise: float = 0.0, share: float = 1.0
 ) -> float:
     """E-folds for which a source must train for the skill to come earlier by compute, growth as
     the skill comes (`kept` = 0). ValueError as `parts`, and unless own < layers."""
     if own >= layers:
         raise ValueError("own must be less than layers")
-    return delay(layers, own, dimension, noise, 0.0, copied) / (1.0 - own / layers)
+    return delay(layers, own, dimension, noise, 0.0, share) / (1.0 - own / layers)
 
 
 def simulate(
@@ -74,22 +79,22 @@ def simulate(
     when: float,
     noise: float,
     step: float,
-    share: float,
+    learnt: float,
     seed: int,
-    copied: bool = True,
+    share: float = 1.0,
 ) -> Array:
-    """As `noisy_draws.simulate`, of sources (runs, A, d) that grow to `copies` A layers at `when`.
+    """Times at which s = `learnt`, as `noisy_draws.simulate`, of sources (runs, A, d) that grow to
+    `copies` A layers at `when`.
 
-    ValueError for one that has learnt `share` by then.
+    ValueError for one that has learnt it by then.
     """
     u = np.array(weights, dtype=np.float64)
     rng = np.random.default_rng([seed, 95])
     apart = np.eye(u.shape[1])
     for _ in range(round(when / step)):
         u = noisy_draws.moved(u, apart, noise, step, rng)
-    if np.any((u**2).sum((1, 2)) >= share):
+    if np.any((u**2).sum((1, 2)) >= learnt):
         raise ValueError("the skill is learnt before the growth")
-    added = [u if copied else np.zeros_like(u)] * (copies - 1)
-    grown = np.concatenate([u, *added], axis=1)
-    later = noisy_draws.simulate(grown, range(grown.shape[1]), noise, step, share, seed)
+    grown = np.concatenate([u, *[share**0.5 * u] * (copies - 1)], axis=1)
+    later = noisy_draws.simulate(grown, range(grown.shape[1]), noise, step, learnt, seed)
     return np.asarray(round(when / step) * step + later)
