@@ -1,57 +1,50 @@
-"""When do runs leave the plateau, by the number of layers that were drawn? STAIR-DRAW at scale.
+"""When do runs leave the plateau, by how they begin? STAIR-DRAW and STAIR-GROW at scale.
 
-``theory.models.draws`` and ``noisy_draws``: where every layer can learn the first skill, A drawn
-layers copied to L leave later than L drawn ones and more unevenly, and tying them can only delay
-that. Neither the dimension d of the skill nor the noise is known of a model, so what stands beside
-the runs is what holds for any of them:
+``theory.models.draws``, ``noisy_draws`` and ``grown_draws``: where every layer can learn the first
+skill, A drawn layers copied to L leave later than L drawn ones and more unevenly, and tying them
+can only delay that; a stack of A layers that grows to L before it leaves as copies do, at less
+compute. Neither the dimension d of the skill nor the noise is known of a model, so what stands
+beside the runs is what holds for any of them:
 
 * the standard deviation over seeds, over the baseline's: 1, noise alone, to
   sqrt(psi'(A / 2) / psi'(L / 2)), no noise and d = 1, of layers that are never tied;
-* the mean delay over the baseline, in e-folds of the gain: 0 to psi(L / 2) - psi(A / 2) -
-  log(L / A) never tied, and log(L / A) more tied to the end;
-* the delay over the equal start of as many drawn layers: 0 to as much as always-shared has.
+* the mean delay over the baseline, in e-folds of the gain, by updates: 0 to psi(L / 2) - psi(A / 2)
+  - log(L / A), copied at once or grown; log(L / A) more tied to the end, and with layers that add
+  zero what ``grown_draws`` says;
+* the delay over the equal start of as many drawn layers: 0 to the most over the baseline;
+* the compute saved by then: what that delay leaves of it, by what the arm's updates cost.
 
 A run has left here when its held-out loss is half of ``evidence.plateau.MARGIN`` below the best
 blind loss, where its gain still grows; the e-fold is that of the baseline's gain over the FOLDS
 before. Time is the sum of rates over the peak, "updates at the peak rate": the rate falls over a
 run, and a flow's clock with it. Between two evaluations the gain grows exponentially. A run that
-never leaves counts as at its end, so that delays are bounds from below. Arms of another rate than
-the baseline's are left out.
+never leaves counts as at its end, so that delays are bounds from below. Arms of another rate or
+budget than the baseline's are left out.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from bert.study.beginning import Beginning
 from bert.study.table_arms import REFERENCE
 from evidence.comparison import Interval
 from evidence.plateau import MARGIN
-from swe.run.optimizer import OptimizerConfig
-from swe.sharing.schedule import EqualStart, NeverShared, ShamUntie
-from theory.models import draws
+from theory.models import draws, grown_draws
 
 GAIN = MARGIN / 2
 """Nats below the best blind loss."""
 FOLDS = 4.0
 """Times that the gain grows while its e-fold is measured."""
-NEVER_TIED = (NeverShared.kind, EqualStart.kind, ShamUntie.kind)
-"""Kinds of schedules."""
 LEAST = 3
 """Seeds from which a standard deviation is stated."""
-
-
-def clock(steps: int, warmup: float) -> np.ndarray:
-    """Return the updates at the peak rate that a run has had after 0, 1, .., ``steps`` updates."""
-    rates = OptimizerConfig(peak_lr=1.0, warmup=warmup)
-    each = [rates.learning_rate(step, steps) for step in range(steps)]
-    return np.concatenate([[0.0], np.cumsum(each)])
 
 
 def left_at(
@@ -69,96 +62,137 @@ def left_at(
     return float(steps[0]) if gains and gains[0] >= level else None
 
 
+@dataclass(frozen=True)
+class Left:
+    """An arm's runs."""
+
+    begins: Beginning
+    clock: np.ndarray
+    """Updates at the peak rate after 0, 1, .. updates."""
+    runs: Sequence[Mapping[str, Any]]
+    """Lines of ``bert.study.curves``."""
+    blind: float
+
+    def updates(self, level: float = GAIN) -> dict[int, float | None]:
+        """Return {seed: update at which the run has left, None if it never does}."""
+        return {
+            int(run["seed"]): left_at(run["valid"]["step"], run["valid"]["loss"], self.blind, level)
+            for run in self.runs
+        }
+
+    def at(self, level: float = GAIN) -> dict[int, float]:
+        """Return the same in updates at the peak rate; the end for a run that never leaves."""
+        steps = np.arange(len(self.clock))
+        return {
+            seed: float(self.clock[-1] if update is None else np.interp(update, steps, self.clock))
+            for seed, update in self.updates(level).items()
+        }
+
+    def cost(self, at: float) -> float:
+        """Return what a run has cost after so many updates at the peak rate."""
+        steps = np.arange(len(self.clock))
+        return float(np.interp(np.interp(at, self.clock, steps), steps, self.begins.spent()))
+
+
 def leaving(
-    table: Mapping[str, Any], curves: Sequence[Mapping[str, Any]], layers: int
+    table: Mapping[str, Any],
+    curves: Sequence[Mapping[str, Any]],
+    beginnings: Mapping[str, Beginning],
 ) -> dict[str, Any]:
     """Return {"fold": updates of an e-fold, "arms": a row for each arm of the baseline's rate and
     budget}; times are updates at the peak rate, delays e-folds, intervals of 95 %.
 
-    ``table``, ``curves``: as ``bert.study.tables`` writes them, of models of ``layers`` layers. {}
+    ``table``, ``curves``: as ``bert.study.tables`` writes them; ``beginnings``: of its arms. {}
     without a blind loss, without LEAST seeds of the baseline, where one of these does not leave, or
     all leave at once.
     """
-    if not table.get("blind"):
+    arms = _comparable(table, curves, beginnings)
+    base = arms.get(REFERENCE)
+    if base is None or None in base.updates().values():
         return {}
-    study, base = table["study"], table["arms"][table["reference"]]
-    arms: dict[str, list[Mapping[str, Any]]] = {}
-    for run in curves:
-        arm = table["arms"][run["arm"]]
-        if (arm.get("rate"), arm["budget"]) == (base.get("rate"), base["budget"]):
-            arms.setdefault(run["arm"], []).append(run)
-    arms = {name: runs for name, runs in arms.items() if len(runs) >= LEAST}
-    steps = int(base["steps"])
-    times = clock(steps, float(study["warmup"]))
-
-    def at(runs: Sequence[Mapping[str, Any]], level: float = GAIN) -> dict[int, float | None]:
-        reached: dict[int, float | None] = {}
-        for run in runs:
-            valid = run["valid"]
-            left = left_at(valid["step"], valid["loss"], float(table["blind"]["loss"]), level)
-            known = None if left is None else float(np.interp(left, np.arange(steps + 1), times))
-            reached[int(run["seed"])] = known
-        return reached
-
-    found = {name: at(runs) for name, runs in arms.items()}
-    own, early = found.get(REFERENCE, {}), at(arms.get(REFERENCE, ()), GAIN / FOLDS)
-    folds = [
-        (left - first) / math.log(FOLDS)
-        for left, first in zip(own.values(), early.values(), strict=True)
-        if left is not None and first is not None
-    ]
-    if len(folds) < max(LEAST, len(own)):
+    own, early = base.at(), base.at(GAIN / FOLDS)
+    fold = math.fsum(own[seed] - early[seed] for seed in own) / len(own) / math.log(FOLDS)
+    if not _deviation(own):
         return {}
-    fold = math.fsum(folds) / len(folds)
-    drawn = {name: _drawn(table["arms"][name]["schedule"], layers) for name in arms}
-    ends = {
-        name: {seed: times[-1] if time is None else time for seed, time in reached.items()}
-        for name, reached in found.items()
-    }
-    if not _deviation(ends[REFERENCE]):
-        return {}
-    kinds = {name: table["arms"][name]["schedule"]["kind"] for name in arms}
-    equal = {drawn[name]: name for name in arms if kinds[name] == EqualStart.kind}
+    equal = {arm.begins.drawn: arm.at() for arm in arms.values() if arm.begins.equal}
+    staged = any(len(arm.begins.phases) > 1 for arm in arms.values())
     rows = []
-    for name, known in ends.items():
-        row = {
+    for name, arm in arms.items():
+        of, known = arm.begins, arm.at()
+        row: dict[str, Any] = {
             "arm": name,
-            "drawn": drawn[name],
-            "tied": kinds[name] not in NEVER_TIED,
+            "drawn": of.drawn,
+            "tied": of.tied,
+            "grown": of.grown,
             "n": len(known),
-            "left": sum(time is not None for time in found[name].values()),
+            "left": sum(update is not None for update in arm.updates().values()),
             "at": asdict(Interval.of(list(known.values()))),
             "deviation": _deviation(known),
         }
         if name != REFERENCE:
-            row |= _beside(known, ends[REFERENCE], fold, layers, drawn[name])
-            if (control := equal.get(drawn[name], name)) != name:
-                row["over_equal"] = asdict(_late(known, ends[control], fold))
+            row["deviation_ratio"] = asdict(ratio(known, own))
+            row["late"] = asdict(_late(known, own, fold))
+            row["foretold"] = _foretold(of)
+            if of.drawn in equal and not of.equal:
+                row["over_equal"] = asdict(_late(known, equal[of.drawn], fold))
+            if staged:
+                row["saved"] = asdict(Interval.of(_saved(arm, known, base, own)))
+                row["foretold"] |= _saving_foretold(arm, base, fold)
         rows.append(row)
     return {"fold": fold, "arms": rows}
 
 
-def _drawn(schedule: Mapping[str, Any], layers: int) -> int:
-    """Return how many layers are drawn, each for itself."""
-    each = schedule["kind"] in NEVER_TIED and schedule["kind"] != EqualStart.kind
-    return layers if each else int(schedule["unit"])
-
-
-def _beside(
-    found: Mapping[int, float], base: Mapping[int, float], fold: float, layers: int, own: int
-) -> dict[str, Any]:
-    """Return what is measured over the baseline, and the ends between which it was foretold."""
-    late = float(draws.delay(layers, own, 1))
-    widest = float(draws.spread(own, 1) / draws.spread(layers, 1))
+def _comparable(
+    table: Mapping[str, Any],
+    curves: Sequence[Mapping[str, Any]],
+    beginnings: Mapping[str, Beginning],
+) -> dict[str, Left]:
+    """Return the arms of the reference's rate and budget that have LEAST seeds; {} where no blind
+    loss is known."""
+    if not table.get("blind"):
+        return {}
+    base = table["arms"][table["reference"]]
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for run in curves:
+        arm = table["arms"][run["arm"]]
+        if (arm.get("rate"), arm["budget"]) == (base.get("rate"), base["budget"]):
+            found.setdefault(run["arm"], []).append(run)
+    warmup, blind = float(table["study"]["warmup"]), float(table["blind"]["loss"])
     return {
-        "deviation_ratio": asdict(ratio(found, base)),
-        "late": asdict(_late(found, base, fold)),
-        "foretold": {
-            "deviation_ratio": [1.0, widest],
-            "late_untied": [0.0, late],
-            "late_tied": [0.0, late + math.log(layers / own)],
-        },
+        name: Left(beginnings[name], beginnings[name].clock(warmup), runs, blind)
+        for name, runs in found.items()
+        if len(runs) >= LEAST
     }
+
+
+def _foretold(of: Beginning) -> dict[str, list[float]]:
+    """Return the ends between which an arm's row was foretold; {} where the theory is silent."""
+    if of.drawn is None:
+        return {}
+    if of.tied:
+        late = float(draws.delay(of.layers, of.drawn, 1)) + math.log(of.layers / of.drawn)
+        return {"late": [0.0, late]}
+    share = grown_draws.ONE_FACTOR if of.grown == "zeros" else 1.0
+    late = grown_draws.delay(of.layers, of.drawn, 1, 0.0, share=share)
+    widest = float(draws.spread(of.drawn, 1) / draws.spread(of.layers, 1))
+    return {"late": [0.0, late], "deviation_ratio": [1.0, widest]}
+
+
+def _saving_foretold(arm: Left, base: Left, fold: float) -> dict[str, list[float]]:
+    """Return the same of the mean saving, from when the baseline left."""
+    own, found = base.at(), []
+    for late in reversed(_foretold(arm.begins).get("late", [])):
+        then = {seed: at + late * fold for seed, at in own.items()}
+        found.append(float(np.mean(_saved(arm, then, base, own))))
+    return {"saved": found} if found else {}
+
+
+def _saved(
+    arm: Left, found: Mapping[int, float], base: Left, own: Mapping[int, float]
+) -> list[float]:
+    """Return the share of the baseline's cost that the arm has left over, by seeds of both."""
+    shared = sorted(found.keys() & own.keys())
+    return [1.0 - arm.cost(found[seed]) / base.cost(own[seed]) for seed in shared]
 
 
 def _late(found: Mapping[int, float], base: Mapping[int, float], fold: float) -> Interval:

@@ -16,12 +16,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bert.languages.task import LanguageTask
 from bert.model.config import BertConfig
 from bert.model.prediction import TokenPrediction
+from bert.study.beginning import Beginning, beginning
 from bert.study.language_study import (
     LANGUAGE_SCALES,
     LANGUAGES,
@@ -33,7 +35,7 @@ from bert.study.language_study import (
 from bert.study.rival_costs import costs, planned
 from bert.study.rival_ledger import ledger
 from bert.study.rival_methods import METHODS, OF_ONE_MODEL, Room
-from bert.study.table_arms import REFERENCE, Arm, possible
+from bert.study.table_arms import REFERENCE, Arm, depth, possible
 from bert.study.table_study import TableStudy
 from evidence.rivals import RIVALS
 from swe.base.config import require, require_between, require_count
@@ -156,9 +158,17 @@ class MethodsStudy(TableStudy, ABC):
         """Always: the baselines' budgets are what it is read off."""
         return True
 
-    def by_draws(self, table: str) -> bool:
-        """Never: methods grow, drop and factor."""
-        return False
+    def beginning(self, arm: Arm) -> Beginning:
+        """As for a table, at what the phases cost; nothing is foretold of a method that does more
+        than grow and tie."""
+        assert isinstance(arm, RivalArm)
+        ends = [0, *ends_of(arm.stages, arm.updates), arm.updates]
+        prices = tuple(
+            flops / (end - first) / self.update_flops
+            for flops, (first, end) in zip(self.costs_of(arm), pairwise(ends), strict=True)
+        )
+        found = beginning(arm.schedule, depth(self), arm.updates, arm.stages, prices)
+        return replace(found, drawn=None) if arm.more else found
 
     def beside(
         self, arms: Sequence[Arm], rows: Mapping[str, dict[str, Any]], out: Path

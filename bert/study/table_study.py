@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bert.study.arms import StudyConfig
-from bert.study.table_arms import REFERENCE, Arm, table_arms
+from bert.study.beginning import Beginning, beginning
+from bert.study.table_arms import REFERENCE, Arm, depth, table_arms
 from swe.base.config import require, require_between, require_count
 from swe.base.errors import ConfigError
 from swe.run.optimizer import OptimizerConfig
@@ -87,10 +88,10 @@ class TableStudy(StudyConfig):
         """Whether the table says which budget of the baseline ends at an arm's loss."""
         return table == "speedup"
 
-    def by_draws(self, table: str) -> bool:
-        """Whether the table's arms differ in how many layers are drawn and how long they are tied
-        alone, so that ``bert.study.leaving`` foretells when they leave a plateau."""
-        return True
+    def beginning(self, arm: Arm) -> Beginning:
+        """Return how an arm begins, so that ``bert.study.leaving`` foretells when it leaves a
+        plateau."""
+        return beginning(arm.schedule, depth(self), arm.steps(self))
 
     def beside(
         self, arms: Sequence[Arm], rows: Mapping[str, dict[str, Any]], out: Path

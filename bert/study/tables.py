@@ -22,7 +22,7 @@ from bert.study.leaving import leaving
 from bert.study.paper_numbers import FINE_TUNED, MASKED_ACCURACY
 from bert.study.plateau import blind_in, stated
 from bert.study.speedup import speed_up
-from bert.study.table_arms import REFERENCE, Arm, depth
+from bert.study.table_arms import REFERENCE, Arm
 from bert.study.table_study import TableStudy, best_rate, best_rates, chosen_arms
 from evidence.cells import demonstration
 from evidence.comparison import compare
@@ -211,8 +211,10 @@ def write_table(table: str, study: TableStudy, out: Path) -> dict[str, Any]:
         result["speedup"] = _speedups(arms, losses)
     state(result, blind_in(out))
     curves = table_curves(rows, names, out)
-    if judged and study.by_draws(table):
-        result["leaving"] = leaving(result, curves, depth(study))
+    if judged:
+        result["leaving"] = leaving(
+            result, curves, {arm.name: study.beginning(arm) for arm in arms}
+        )
     write_json(out / f"{table}.json", result)
     write_lines(out / curves_file(table), curves)
     return result

@@ -22,6 +22,8 @@ COLUMNS = {
     "equal": "Later than the equal start, e-folds",
     "equal_foretold": "Foretold",
 }
+SAVED = {"saved": "Compute saved by then, %", "saved_foretold": "Foretold"}
+"""Where arms' updates differ in what they cost."""
 
 
 def table(data: Mapping[str, Any]) -> str:
@@ -36,24 +38,30 @@ def table(data: Mapping[str, Any]) -> str:
         "95 %. Foretold: over all noises and dimensions of the skill; the deviation of layers "
         "that are never tied. Arms of the baseline's rate."
     )
-    return f"{markdown(COLUMNS, [_cells(row) for row in found['arms']])}\n\n{legend}"
+    columns = COLUMNS | (SAVED if any("saved" in row for row in found["arms"]) else {})
+    return f"{markdown(columns, [_cells(row) for row in found['arms']])}\n\n{legend}"
 
 
 def _cells(row: Mapping[str, Any]) -> dict[str, str]:
     foretold = row.get("foretold", {})
-    tied, beside = row["tied"], "over_equal" in row
     return {
         "arm": arm_look(row["arm"]).label,
-        "drawn": str(row["drawn"]),
+        "drawn": "—" if row["drawn"] is None else str(row["drawn"]),
         "left": f"{row['left']} of {row['n']}",
         "at": count(round(row["at"]["mean"])),
         "ratio": _both(row.get("deviation_ratio")),
-        "ratio_foretold": "—" if tied else _range(foretold.get("deviation_ratio")),
+        "ratio_foretold": _range(foretold.get("deviation_ratio")),
         "late": "—" if "late" not in row else interval(row["late"], 2),
-        "late_foretold": _range(foretold.get("late_tied" if tied else "late_untied")),
-        "equal": interval(row["over_equal"], 2) if beside else "—",
-        "equal_foretold": _range(foretold["late_tied"]) if beside else "—",
+        "late_foretold": _range(foretold.get("late")),
+        "equal": "—" if "over_equal" not in row else interval(row["over_equal"], 2),
+        "equal_foretold": _range(foretold.get("late") if "over_equal" in row else None),
+        "saved": "—" if "saved" not in row else interval(_percent(row["saved"]), 0),
+        "saved_foretold": _range(foretold.get("saved"), 100.0),
     }
+
+
+def _percent(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value if name == "n" else 100.0 * value for name, value in found.items()}
 
 
 def _both(found: Mapping[str, Any] | None) -> str:
@@ -63,5 +71,5 @@ def _both(found: Mapping[str, Any] | None) -> str:
     return f"{plain(found['mean'])} [{plain(found['low'])}, {plain(found['high'])}]"
 
 
-def _range(ends: Sequence[float] | None) -> str:
-    return "—" if ends is None else " to ".join(plain(end) for end in ends)
+def _range(ends: Sequence[float] | None, times: float = 1.0) -> str:
+    return "—" if ends is None else " to ".join(plain(times * end) for end in ends)

@@ -10,6 +10,7 @@ from typing import Any
 from evidence.claim import Claim
 from theory.claims import draws as draws_claims
 from theory.claims import gradient_noise as gradient_noise_claims
+from theory.claims import grown_draws as grown_draws_claims
 from theory.claims import quadratic as quadratic_claims
 from theory.claims import sharing as sharing_claims
 from theory.claims import sharper as sharper_claims
@@ -90,6 +91,7 @@ CLAIMS = (
     *sign_descent_claims.CLAIMS,
     *staircase_claims.CLAIMS,
     *draws_claims.CLAIMS,
+    *grown_draws_claims.CLAIMS,
     *when_claims.CLAIMS,
     *when_tuned_claims.CLAIMS,
 )

@@ -9,18 +9,39 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bert.study.leaving import GAIN, clock, leaving, left_at, ratio
+from bert.study.beginning import Beginning, beginning
+from bert.study.leaving import GAIN, leaving, left_at, ratio
 from figures.pages.leaving import table as page
-from theory.models import draws, noisy_draws
+from swe.sharing.schedule import AlwaysShared, EqualStart, NeverShared, Schedule, SweFixed
+from swe.transforms.growth import METHODS, Growth
+from swe.transforms.same import Keep
+from swe.transforms.stage import Stage
+from theory.models import draws, grown_draws, noisy_draws
 
 BLIND = 4.0
-SCHEDULES: dict[str, dict[str, Any]] = {
-    "baseline": {"kind": "never-shared", "unit": 1},
-    "equal-start": {"kind": "equal-start", "unit": 1},
-    "swe-f": {"kind": "swe-f", "unit": 1, "until": 0.1},
-    "swe-f 2x2": {"kind": "swe-f", "unit": 2, "until": 0.1},
-    "slow": {"kind": "swe-f", "unit": 1, "until": 0.2},
+STEPS = 1000
+SCHEDULES: dict[str, Schedule] = {
+    "baseline": NeverShared(),
+    "equal-start": EqualStart(),
+    "swe-f": SweFixed(until=0.1),
+    "swe-f 2x2": SweFixed(unit=2, until=0.1),
+    "slow": SweFixed(until=0.2),
 }
+STAGES = {
+    "stacking": (Stage(until=0.3, depth=2, growth=METHODS["stacking"]),),
+    "identity": (Stage(until=0.3, depth=2, growth=METHODS["identity"]),),
+}
+
+
+def clock(steps: int, warmup: float) -> np.ndarray:
+    return beginning(NeverShared(), 4, steps).clock(warmup)
+
+
+def begun(name: str) -> Beginning:
+    """Of four layers; a stage of two costs half."""
+    stages = STAGES.get(name, ())
+    prices = (0.5, 1.0) if stages else (1.0,)
+    return beginning(SCHEDULES.get(name, NeverShared()), 4, STEPS, stages, prices)
 
 
 def curve(at: float, steps: int = 1000, fold: float = 40.0) -> dict[str, Any]:
@@ -29,13 +50,11 @@ def curve(at: float, steps: int = 1000, fold: float = 40.0) -> dict[str, Any]:
     return {"step": when, "loss": [BLIND - GAIN * math.exp((t - at) / fold) for t in when]}
 
 
-def study(times: Mapping[str, list[float]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A table and its curves, warm-up of nothing worth naming."""
-    arms = {
-        name: {"schedule": SCHEDULES[name], "budget": 1.0, "steps": 1000,
-               "rate": 0.001 if name == "slow" else 0.002}
-        for name in times
-    }  # fmt: skip
+def study(
+    times: Mapping[str, list[float]],
+) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Beginning]]:
+    """A table, its curves, and how its arms begin."""
+    arms = {name: {"budget": 1.0, "rate": 0.001 if name == "slow" else 0.002} for name in times}
     table = {
         "study": {"warmup": 0.1},
         "reference": "baseline",
@@ -47,7 +66,7 @@ def study(times: Mapping[str, list[float]]) -> tuple[dict[str, Any], list[dict[s
         for name, found in times.items()
         for seed, at in enumerate(found)
     ]
-    return table, runs
+    return table, runs, {name: begun(name) for name in times}
 
 
 def test_the_clock_is_the_sum_of_rates_over_the_peak() -> None:
@@ -78,7 +97,7 @@ def test_what_is_measured_and_foretold() -> None:
         "swe-f 2x2": [400.0, 430.0, 450.0],
         "slow": [700.0, 710.0, 720.0],
     }
-    found = leaving(*study(times), 4)
+    found = leaving(*study(times))
     rows = {row["arm"]: row for row in found["arms"]}
     assert list(rows) == ["baseline", "equal-start", "swe-f", "swe-f 2x2"]  # slow: another rate
     assert {name: row["drawn"] for name, row in rows.items()} == {
@@ -106,9 +125,57 @@ def test_what_is_measured_and_foretold() -> None:
     assert rows["swe-f"]["over_equal"]["mean"] == pytest.approx((tied - ends).mean() / fold)
     assert equal["foretold"] == {
         "deviation_ratio": [1.0, pytest.approx(float(draws.spread(1, 1) / draws.spread(4, 1)))],
-        "late_untied": [0.0, pytest.approx(1.0)],  # psi(2) - psi(1/2) - log 4
-        "late_tied": [0.0, pytest.approx(1.0 + math.log(4))],
+        "late": [0.0, pytest.approx(1.0)],  # psi(2) - psi(1/2) - log 4
     }
+    assert rows["swe-f"]["foretold"] == {"late": [0.0, pytest.approx(1.0 + math.log(4))]}
+    assert not any("saved" in row for row in found["arms"])
+
+
+def test_growth_is_foretold_and_what_it_saves() -> None:
+    """Two of four layers until update 300, at half the price, left when the baseline does."""
+    base = [400.0, 420.0, 440.0]
+    found = leaving(*study({"baseline": base, "stacking": base, "identity": base}))
+    stacking, identity = found["arms"][1:]
+    assert (stacking["drawn"], stacking["grown"], stacking["tied"]) == (2, "copies", False)
+    assert identity["grown"] == "zeros"
+    saved = float(np.mean([150 / at for at in base]))
+    assert stacking["late"]["mean"] == 0.0
+    assert stacking["saved"]["mean"] == pytest.approx(saved)
+    most = float(draws.delay(4, 2, 1))
+    assert stacking["foretold"]["late"] == [0.0, pytest.approx(most)]
+    more = grown_draws.delay(4, 2, 1, 0.0, share=grown_draws.ONE_FACTOR)
+    assert identity["foretold"]["late"] == [0.0, pytest.approx(more)]
+    assert more > most
+    times = clock(STEPS, 0.1)
+    then = np.interp(np.interp(base, range(1001), times) + most * found["fold"], times, range(1001))
+    least = 1.0 - float(np.mean((then - 150) / base))
+    assert stacking["foretold"]["saved"] == [pytest.approx(least), pytest.approx(saved)]
+    assert "| Compute saved by then, % | Foretold |" in page({"leaving": found})
+
+
+def test_beginnings() -> None:
+    """What is tied or drawn after the growth, and where the theory is silent."""
+
+    def of(schedule: Schedule, *stages: Stage) -> Beginning:
+        return beginning(schedule, 4, 100, stages, (1.0,) * (len(stages) + 1))
+
+    one = Stage(until=0.1, depth=1, growth=METHODS["stacking"])
+    assert of(SweFixed(until=0.1), one).tied is False  # untied as it is grown
+    assert of(SweFixed(until=0.2), one).tied is True
+    assert of(AlwaysShared(unit=2)).drawn == 2
+    assert of(EqualStart()).equal
+    assert not of(NeverShared(), one).equal
+    two = Stage(until=0.3, depth=2, growth=METHODS["interpolation"])
+    both = of(NeverShared(), one, two)
+    assert (both.drawn, both.grown, both.phases) == (1, "copies", ((10, 1.0), (20, 1.0), (70, 1.0)))
+    zeros = Stage(until=0.3, depth=2, growth=METHODS["identity"])
+    for stages in (
+        (one, zeros),  # first copies, then zeros
+        (Stage(until=0.3, depth=2, widths={"hidden": 8}, growth=Growth(depth="stack")),),
+        (Stage(until=0.3, depth=4, trained=2, growth=Keep()),),
+    ):
+        silent = of(NeverShared(), *stages)
+        assert (silent.drawn, silent.grown) == (None, None)
 
 
 @pytest.mark.parametrize(("layers", "own"), [(4, 1), (12, 1), (12, 6)])
@@ -138,14 +205,14 @@ def test_ratio_of_sampled_deviations_is_covered() -> None:
 
 
 def test_nothing_to_say() -> None:
-    table, runs = study({"baseline": [400.0, 420.0], "equal-start": [400.0, 420.0]})
-    assert leaving(table, runs, 4) == {}  # two seeds
-    table, runs = study({"baseline": [400.0, 420.0, 5000.0], "equal-start": [400.0] * 3})
-    assert leaving(table, runs, 4) == {}  # a baseline stays: no clock
-    table, runs = study({"baseline": [400.0, 420.0, 440.0]})
-    assert leaving(table | {"blind": None}, runs, 4) == {}
-    table, runs = study({"baseline": [400.0] * 3, "equal-start": [400.0, 420.0, 440.0]})
-    assert leaving(table, runs, 4) == {}  # no spread to measure by
+    two = study({"baseline": [400.0, 420.0], "equal-start": [400.0, 420.0]})
+    assert leaving(*two) == {}  # two seeds
+    stays = study({"baseline": [400.0, 420.0, 5000.0], "equal-start": [400.0] * 3})
+    assert leaving(*stays) == {}  # a baseline stays: no clock
+    table, runs, arms = study({"baseline": [400.0, 420.0, 440.0]})
+    assert leaving(table | {"blind": None}, runs, arms) == {}
+    at_once = study({"baseline": [400.0] * 3, "equal-start": [400.0, 420.0, 440.0]})
+    assert leaving(*at_once) == {}  # no spread to measure by
     assert page({"leaving": {}}) == "not run"
 
 
@@ -155,7 +222,7 @@ def test_page() -> None:
         "equal-start": [500.0, 460.0, 480.0],
         "swe-f": [500.0, 470.0, 480.0],
     }
-    text = page({"leaving": leaving(*study(times), 4)})
+    text = page({"leaving": leaving(*study(times))})
     head, _, baseline, equal, tied, _, legend = text.splitlines()
     assert head.startswith("| Arm | Layers drawn | Left, of n | Leaves after, updates |")
     assert baseline.startswith("| baseline | 4 | 3 of 3 | ")
