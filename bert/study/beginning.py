@@ -9,7 +9,14 @@ from typing import Literal
 import numpy as np
 
 from swe.run.optimizer import OptimizerConfig
-from swe.sharing.schedule import EqualStart, NeverShared, Schedule, ShamUntie, SweFixed
+from swe.sharing.schedule import (
+    AlwaysShared,
+    EqualStart,
+    NeverShared,
+    Schedule,
+    ShamUntie,
+    SweFixed,
+)
 from swe.transforms.growth import Growth
 from swe.transforms.stage import Stage, ends_of
 
@@ -28,6 +35,9 @@ class Beginning:
     """Layers drawn, each for itself; None: an arm that the theory says nothing of."""
     tied: bool
     """Whether layers of that model are tied at first."""
+    until: int | None
+    """Update at which they are let go, all at once, its run's end if never; None where it is not
+    known before the run, or nothing is tied."""
     grown: Grown | None
     """What is added to a smaller stack; None: nothing."""
     phases: tuple[tuple[int, float], ...]
@@ -66,6 +76,10 @@ def beginning(
     never = isinstance(schedule, (NeverShared, EqualStart, ShamUntie))
     each = never and not isinstance(schedule, EqualStart)
     over = isinstance(schedule, SweFixed) and schedule.tau(steps) <= ends[-2]
+    tied = not (never or over)
+    until = None
+    if tied and isinstance(schedule, (SweFixed, AlwaysShared)):
+        until = schedule.tau(steps) if isinstance(schedule, SweFixed) else steps
     grown = _grown(stages)
     drawn: int | None = layers if each else schedule.unit
     if stages:
@@ -73,7 +87,8 @@ def beginning(
     return Beginning(
         layers=layers,
         drawn=drawn,
-        tied=not (never or over),
+        tied=tied,
+        until=until,
         grown=grown,
         phases=tuple(
             (end - first, price) for (first, end), price in zip(pairwise(ends), prices, strict=True)

@@ -12,6 +12,9 @@ beside the runs is what holds for any of them:
   - log(L / A), copied at once or grown; log(L / A) more tied to the end, and with layers that add
   zero what ``grown_draws`` says;
 * the delay over the equal start of as many drawn layers: 0 to the most over the baseline;
+* the same told from the two ends, equal start and always-shared, if the table has both: the mean
+  gap between them says how much noise there is, for each of DIMENSIONS, and that with tau, in
+  e-folds, how late SWE-F is;
 * the compute saved by then: what that delay leaves of it, by what the arm's updates cost.
 
 A run has left here when its held-out loss is half of ``evidence.plateau.MARGIN`` below the best
@@ -37,12 +40,14 @@ from bert.study.beginning import Beginning
 from bert.study.table_arms import REFERENCE
 from evidence.comparison import Interval
 from evidence.plateau import MARGIN
-from theory.models import draws, grown_draws
+from theory.models import draws, grown_draws, noisy_draws
 
 GAIN = MARGIN / 2
 """Nats below the best blind loss."""
 FOLDS = 4.0
 """Times that the gain grows while its e-fold is measured."""
+DIMENSIONS = (1, 2, 4, 8)
+"""Of the skill."""
 LEAST = 3
 """Seeds from which a standard deviation is stated."""
 
@@ -135,6 +140,7 @@ def leaving(
             row["foretold"] = _foretold(of)
             if of.drawn in equal and not of.equal:
                 row["over_equal"] = asdict(_late(known, equal[of.drawn], fold))
+                row["foretold"] |= _between(arm, arms, equal[of.drawn], fold)
             if staged:
                 row["saved"] = asdict(Interval.of(_saved(arm, known, base, own)))
                 row["foretold"] |= _saving_foretold(arm, base, fold)
@@ -176,6 +182,30 @@ def _foretold(of: Beginning) -> dict[str, list[float]]:
     late = grown_draws.delay(of.layers, of.drawn, 1, 0.0, share=share)
     widest = float(draws.spread(of.drawn, 1) / draws.spread(of.layers, 1))
     return {"late": [0.0, late], "deviation_ratio": [1.0, widest]}
+
+
+def _between(
+    arm: Left, arms: Mapping[str, Left], equal: Mapping[int, float], fold: float
+) -> dict[str, list[float]]:
+    """Return the ends between which SWE-F's delay over the equal start lies, told from that of
+    always-shared; {} where there is none, or no noise gives it."""
+    of = arm.begins
+    always = [
+        _late(other.at(), equal, fold).mean
+        for other in arms.values()
+        if other.begins.until == len(other.clock) - 1 and other.begins.drawn == of.drawn
+    ]
+    if of.drawn is None or not of.until or of.until == len(arm.clock) - 1 or not always:
+        return {}
+    kept, found = math.exp(-arm.clock[of.until] / fold), []
+    for d in DIMENSIONS:
+        try:
+            noise = noisy_draws.noise_of(of.layers, of.drawn, d, always[0])
+        except ValueError:
+            return {}
+        late, own = (noisy_draws.delay(of.layers, of.drawn, d, noise, q) for q in (kept, 1.0))
+        found.append(late - own)
+    return {"over_equal": [min(found), max(found)]}
 
 
 def _saving_foretold(arm: Left, base: Left, fold: float) -> dict[str, list[float]]:

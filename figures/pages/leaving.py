@@ -21,9 +21,13 @@ COLUMNS = {
     "late_foretold": "Foretold",
     "equal": "Later than the equal start, e-folds",
     "equal_foretold": "Foretold",
+    "between": "Told from the ends",
+    "saved": "Compute saved by then, %",
+    "saved_foretold": "Foretold",
 }
-SAVED = {"saved": "Compute saved by then, %", "saved_foretold": "Foretold"}
-"""Where arms' updates differ in what they cost."""
+OPTIONAL = ("between", "saved", "saved_foretold")
+"""Columns that a table has whose arms do."""
+NONE = "—"
 
 
 def table(data: Mapping[str, Any]) -> str:
@@ -31,31 +35,39 @@ def table(data: Mapping[str, Any]) -> str:
     found = data.get("leaving")
     if not found:
         return "not run"
+    rows = [_cells(row) for row in found["arms"]]
+    empty = [name for name in OPTIONAL if all(row[name] == NONE for row in rows)]
+    columns = {name: title for name, title in COLUMNS.items() if name not in empty}
+    ends = (
+        ""
+        if "between" in empty
+        else (" Told from the ends: by the gap between the equal start and always shared.")
+    )
     legend = (
         "Leaves: half of the way to where a run counts as having left. Updates: at the peak rate, "
         "a falling rate's as many as they are worth; a run that never leaves counts as at its end. "
         f"An e-fold of the baseline's gain takes {plain(found['fold'])} of them. Intervals of "
         "95 %. Foretold: over all noises and dimensions of the skill; the deviation of layers "
-        "that are never tied. Arms of the baseline's rate."
+        f"that are never tied.{ends} Arms of the baseline's rate."
     )
-    columns = COLUMNS | (SAVED if any("saved" in row for row in found["arms"]) else {})
-    return f"{markdown(columns, [_cells(row) for row in found['arms']])}\n\n{legend}"
+    return f"{markdown(columns, rows)}\n\n{legend}"
 
 
 def _cells(row: Mapping[str, Any]) -> dict[str, str]:
     foretold = row.get("foretold", {})
     return {
         "arm": arm_look(row["arm"]).label,
-        "drawn": "—" if row["drawn"] is None else str(row["drawn"]),
+        "drawn": NONE if row["drawn"] is None else str(row["drawn"]),
         "left": f"{row['left']} of {row['n']}",
         "at": count(round(row["at"]["mean"])),
         "ratio": _both(row.get("deviation_ratio")),
         "ratio_foretold": _range(foretold.get("deviation_ratio")),
-        "late": "—" if "late" not in row else interval(row["late"], 2),
+        "late": NONE if "late" not in row else interval(row["late"], 2),
         "late_foretold": _range(foretold.get("late")),
-        "equal": "—" if "over_equal" not in row else interval(row["over_equal"], 2),
+        "equal": NONE if "over_equal" not in row else interval(row["over_equal"], 2),
         "equal_foretold": _range(foretold.get("late") if "over_equal" in row else None),
-        "saved": "—" if "saved" not in row else interval(_percent(row["saved"]), 0),
+        "between": _range(foretold.get("over_equal")),
+        "saved": NONE if "saved" not in row else interval(_percent(row["saved"]), 0),
         "saved_foretold": _range(foretold.get("saved"), 100.0),
     }
 
@@ -67,9 +79,9 @@ def _percent(found: Mapping[str, Any]) -> dict[str, Any]:
 def _both(found: Mapping[str, Any] | None) -> str:
     """An unsigned ratio with its interval."""
     if found is None:
-        return "—"
+        return NONE
     return f"{plain(found['mean'])} [{plain(found['low'])}, {plain(found['high'])}]"
 
 
 def _range(ends: Sequence[float] | None, times: float = 1.0) -> str:
-    return "—" if ends is None else " to ".join(plain(times * end) for end in ends)
+    return NONE if ends is None else " to ".join(plain(times * end) for end in ends)

@@ -31,6 +31,7 @@ GUARDS = {
     "models.grown_draws.simulate": "models.grown_draws.a_simulation_without_noise_is_the_logistic",
     "models.noisy_draws.delay": "models.noisy_draws.without_noise_it_is_the_plain_draw",
     "models.noisy_draws.expected_log": "models.noisy_draws.expected_log_of_one_chi_square_and_of_equal_ones",  # noqa: E501
+    "models.noisy_draws.noise_of": "models.noisy_draws.the_noise_is_told_from_the_ends",
     "models.noisy_draws.simulate": "models.noisy_draws.without_noise_the_simulation_is_the_logistic",  # noqa: E501
     "models.draws.delay": "models.draws.delay_written_out",
     "models.draws.first": "models.draws.first_written_out",

@@ -36,12 +36,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.integrate import quad
+from scipy.optimize import brentq
 
 from theory.models import draws
 from theory.numerics.domain import Array, as_finite
 
 Parts = list[tuple[float, float]]
 """Weights and degrees of freedom of independent chi^2."""
+LARGEST = 12.0
+"""|log r| up to which a noise is looked for."""
 
 
 def parts(layers: int, own: int, dimension: int, noise: float, kept: float) -> Parts:
@@ -84,6 +87,26 @@ def delay(layers: int, own: int, dimension: int, noise: float, kept: float = 1.0
     """Mean delay over the baseline under the same noise, in e-folds of the gain. As `parts`."""
     each = expected_log([(1.0 + noise, float(layers * dimension))])
     return each - expected_log(parts(layers, own, dimension, noise, kept))
+
+
+def noise_of(layers: int, own: int, dimension: int, gap: float) -> float:
+    """The noise r at which always-shared is `gap` e-folds later than the equal start.
+
+    It grows with r, from 0 to `delay` at r -> infinity, q = 0. ValueError for another gap, up to
+    LARGEST, and as `parts`; also unless own < layers.
+    """
+    if own >= layers:
+        raise ValueError("own must be less than layers")
+
+    def over(log_noise: float) -> float:
+        tied, untied = (delay(layers, own, dimension, float(np.exp(log_noise)), q) for q in (0, 1))
+        return tied - untied - gap
+
+    ends = (-LARGEST, LARGEST)
+    low, high = (over(end) for end in ends)
+    if not low < 0.0 < high:
+        raise ValueError(f"gap must be in ({low + gap:g}, {high + gap:g})")
+    return float(np.exp(brentq(over, *ends, xtol=1e-10)))
 
 
 def simulate(

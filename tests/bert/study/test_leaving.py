@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bert.study.beginning import Beginning, beginning
-from bert.study.leaving import GAIN, leaving, left_at, ratio
+from bert.study.leaving import DIMENSIONS, GAIN, leaving, left_at, ratio
 from figures.pages.leaving import table as page
 from swe.sharing.schedule import AlwaysShared, EqualStart, NeverShared, Schedule, SweFixed
 from swe.transforms.growth import METHODS, Growth
@@ -26,6 +26,8 @@ SCHEDULES: dict[str, Schedule] = {
     "swe-f": SweFixed(until=0.1),
     "swe-f 2x2": SweFixed(unit=2, until=0.1),
     "slow": SweFixed(until=0.2),
+    "late": SweFixed(until=0.4),
+    "always": AlwaysShared(),
 }
 STAGES = {
     "stacking": (Stage(until=0.3, depth=2, growth=METHODS["stacking"]),),
@@ -131,6 +133,33 @@ def test_what_is_measured_and_foretold() -> None:
     assert not any("saved" in row for row in found["arms"])
 
 
+def test_delays_between_the_ends() -> None:
+    """The noise that sets always-shared where it is says where SWE-F lies, by its tau."""
+    times = {
+        "baseline": [400.0, 420.0, 440.0],
+        "equal-start": [410.0, 420.0, 450.0],
+        "always": [450.0, 460.0, 490.0],
+        "swe-f": [420.0, 430.0, 460.0],
+        "late": [445.0, 455.0, 485.0],
+    }
+    found = leaving(*study(times))
+    rows = {row["arm"]: row for row in found["arms"]}
+    gap = rows["always"]["over_equal"]["mean"]
+    assert "over_equal" not in rows["always"]["foretold"]
+    for name, tau in (("swe-f", 100), ("late", 400)):
+        kept = math.exp(-clock(STEPS, 0.1)[tau] / found["fold"])
+        told = []
+        for d in DIMENSIONS:
+            noise = noisy_draws.noise_of(4, 1, d, gap)
+            late = [noisy_draws.delay(4, 1, d, noise, q) for q in (kept, 1.0)]
+            told.append(late[0] - late[1])
+        assert rows[name]["foretold"]["over_equal"] == pytest.approx([min(told), max(told)])
+        assert 0 < min(told) <= max(told) <= gap
+    assert "| Told from the ends |" in page({"leaving": found})
+    swapped = leaving(*study(times | {"always": [400.0, 410.0, 440.0]}))
+    assert not any("over_equal" in row.get("foretold", {}) for row in swapped["arms"])
+
+
 def test_growth_is_foretold_and_what_it_saves() -> None:
     """Two of four layers until update 300, at half the price, left when the baseline does."""
     base = [400.0, 420.0, 440.0]
@@ -167,6 +196,8 @@ def test_beginnings() -> None:
     assert not of(NeverShared(), one).equal
     two = Stage(until=0.3, depth=2, growth=METHODS["interpolation"])
     both = of(NeverShared(), one, two)
+    assert [of(AlwaysShared()).until, of(SweFixed(until=0.2)).until] == [100, 20]
+    assert [of(NeverShared()).until, of(SweFixed(until=0.1), one).until] == [None, None]
     assert (both.drawn, both.grown, both.phases) == (1, "copies", ((10, 1.0), (20, 1.0), (70, 1.0)))
     zeros = Stage(until=0.3, depth=2, growth=METHODS["identity"])
     for stages in (

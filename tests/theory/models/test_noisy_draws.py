@@ -50,6 +50,12 @@ def test_noise_makes_the_equal_start_forget_and_tied_layers_not() -> None:
     assert tied[-1] == pytest.approx(tied[0] + math.log(12), abs=1e-4)
 
 
+@pytest.mark.parametrize(("own", "d", "noise"), [(1, 1, 0.3), (3, 2, 4.0), (6, 1, 50.0)])
+def test_the_noise_is_told_from_the_ends(own: int, d: int, noise: float) -> None:
+    tied, untied = (noisy_draws.delay(12, own, d, noise, q) for q in (0.0, 1.0))
+    assert noisy_draws.noise_of(12, own, d, tied - untied) == pytest.approx(noise, rel=1e-6)
+
+
 @pytest.mark.parametrize("own", [1, 2, 6])
 def test_tying_only_delays(own: int) -> None:
     delays = [noisy_draws.delay(12, own, 1, 0.7, q) for q in (1.0, 0.8, 0.3, 0.01, 0.0)]
@@ -87,6 +93,11 @@ def test_refusals() -> None:
         noisy_draws.delay(12, 5, 1, 0.1)
     with pytest.raises(ValueError, match="noise must be finite"):
         noisy_draws.delay(12, 1, 1, -0.1)
+    for gap in (-0.1, 0.0, 3.7):  # log 12 and 1.18 at most
+        with pytest.raises(ValueError, match="gap must be in"):
+            noisy_draws.noise_of(12, 1, 1, gap)
+    with pytest.raises(ValueError, match="own must be less"):
+        noisy_draws.noise_of(12, 12, 1, 0.5)
     with pytest.raises(ValueError, match="kept must be in"):
         noisy_draws.parts(12, 1, 1, 0.1, 1.5)
     with pytest.raises(ValueError, match="weights must be"):
