@@ -100,8 +100,6 @@ def test_what_has_no_record_says_so_and_nothing_else_does(name: str, pattern: st
 
 def test_taking_records_from_results(tmp_path: Path) -> None:
     results, records = tmp_path / "results", tmp_path / "records"
-    page = tmp_path / "README.md"
-    page.write_text("![a picture](docs/images/one.png)\n")
     for name, text in {
         "claims.json": "[1]",
         "times.json": "{}",
@@ -112,11 +110,15 @@ def test_taking_records_from_results(tmp_path: Path) -> None:
         "theory/x.json": '{"config": {"scale": "small"}, "data": {"caption_numbers": {"a": 2}}}',
     }.items():
         write_text(results / name, text)
-    readme.take(results, records, [page])
+    readme.take(results, records)
     assert (records / "comparison.json").read_text() == "[2]"
+    texts = {tmp_path / "README.md": "![a picture](docs/images/one.png)\n"}
+    readme.take_pictures(results, texts)
     assert (tmp_path / "docs" / "images" / "one.png").read_text() == "picture"
     figures = json.loads((records / "figures.json").read_text())
     assert list(figures["results"]) == ["theory/x"]
     (results / "times.json").unlink()
     with pytest.raises(ValueError, match=r"times\.json is missing"):
-        readme.take(results, records, [page])
+        readme.take(results, records)
+    with pytest.raises(ValueError, match=r"two\.png is missing"):
+        readme.take_pictures(results, {tmp_path / "README.md": "![](docs/images/two.png)"})

@@ -13,7 +13,7 @@ run.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -201,8 +201,8 @@ def _filled(name: str, content: str) -> str:
     return f"<!-- begin: {name} -->\n\n{content}\n\n<!-- end: {name} -->"
 
 
-def take(results: Path, records: Path, pages: Sequence[Path]) -> None:
-    """Copy the records and the pages' pictures from a results folder of ``paper_repro.py``.
+def take(results: Path, records: Path) -> None:
+    """Copy the records from a results folder of ``paper_repro.py``.
 
     The figures' data go into ``figures.json``, which ``paper_repro.py check`` compares with.
     Raises ValueError naming the file that is missing.
@@ -215,15 +215,28 @@ def take(results: Path, records: Path, pages: Sequence[Path]) -> None:
         records / "comparison.json": results / (comparison or "bert/current.json"),
     }
     pairs |= {records / f"{t.table}.json": t.path for t in own_languages(results)}
-    for page in pages:
-        for picture in PICTURE.findall(page.read_text(encoding="utf-8")):
-            pairs[page.parent / picture] = results / "figures" / Path(picture).name
+    _copy(pairs)
+    write_json(records / "figures.json", figure_data(results))
+
+
+def take_pictures(results: Path, texts: Mapping[Path, str]) -> None:
+    """Copy the pictures that pages with these texts show. ValueError naming a missing one."""
+    _copy(
+        {
+            page.parent / picture: results / "figures" / Path(picture).name
+            for page, text in texts.items()
+            for picture in PICTURE.findall(text)
+        }
+    )
+
+
+def _copy(pairs: Mapping[Path, Path]) -> None:
+    """From values to keys."""
     for target, source in pairs.items():
         if not source.exists():
             raise ValueError(f"{source} is missing")
         with atomic_open(target) as stream:
             stream.write(source.read_bytes())
-    write_json(records / "figures.json", figure_data(results))
 
 
 def _records(page: Path) -> Path:
@@ -246,14 +259,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         folders = [given.records or _records(page) for page in pages]
         if taking:
-            take(given.results, given.records or Path("records/default"), pages)
-        texts = [
-            render(page.read_text(encoding="utf-8"), folder)
+            take(given.results, given.records or Path("records/default"))
+        texts = {
+            page: render(page.read_text(encoding="utf-8"), folder)
             for page, folder in zip(pages, folders, strict=True)
-        ]
+        }
+        if taking:
+            take_pictures(given.results, texts)
     except (ValueError, OSError) as error:
         parser.exit(1, f"figures.pages.readme: {error}\n")
-    for page, text in zip(pages, texts, strict=True):
+    for page, text in texts.items():
         write_text(page, text)
 
 
