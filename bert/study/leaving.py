@@ -15,6 +15,8 @@ beside the runs is what holds for any of them:
 * the same told from the two ends, equal start and always-shared, if the table has both: the mean
   gap between them says how much noise there is, for each of DIMENSIONS, and that with tau, in
   e-folds, how late SWE-F is;
+* what Adam's steps make up for (``adam_draws``), where one layer is drawn, in e-folds: by the mean
+  correlation of adjacent layers' gradients while all are tied, and how long that is;
 * the compute saved by then: what that delay leaves of it, by what the arm's updates cost.
 
 A run has left here when its held-out loss is half of ``evidence.plateau.MARGIN`` below the best
@@ -40,7 +42,7 @@ from bert.study.beginning import Beginning
 from bert.study.table_arms import REFERENCE
 from evidence.comparison import Interval
 from evidence.plateau import MARGIN
-from theory.models import draws, grown_draws, noisy_draws
+from theory.models import adam_draws, draws, grown_draws, noisy_draws
 
 GAIN = MARGIN / 2
 """Nats below the best blind loss."""
@@ -141,6 +143,9 @@ def leaving(
             if of.drawn in equal and not of.equal:
                 row["over_equal"] = asdict(_late(known, equal[of.drawn], fold))
                 row["foretold"] |= _between(arm, arms, equal[of.drawn], fold)
+            if of.tied and of.drawn == 1 and (gained := _hastened(arm, fold)):
+                row["hastened"] = asdict(Interval.of([gain for gain, _ in gained]))
+                row["correlation"] = math.fsum(c for _, c in gained) / len(gained)
             if staged:
                 row["saved"] = asdict(Interval.of(_saved(arm, known, base, own)))
                 row["foretold"] |= _saving_foretold(arm, base, fold)
@@ -182,6 +187,29 @@ def _foretold(of: Beginning) -> dict[str, list[float]]:
     late = grown_draws.delay(of.layers, of.drawn, 1, 0.0, share=share)
     widest = float(draws.spread(of.drawn, 1) / draws.spread(of.layers, 1))
     return {"late": [0.0, late], "deviation_ratio": [1.0, widest]}
+
+
+def _hastened(arm: Left, fold: float) -> list[tuple[float, float]]:
+    """Return (e-folds that steps of one length gain by the tie, correlation in it) for each run; []
+    where one was not probed while it was tied."""
+    found = []
+    for run, left in zip(arm.runs, arm.updates().values(), strict=True):
+        last = len(arm.clock) - 1
+        until = min(last if left is None else left, *(run["untied"] or [last]), last)
+        probe = run["probe"]
+        seen = [
+            c
+            for step, each in zip(probe["step"], probe["correlations"], strict=True)
+            for c in each
+            if step <= until
+        ]
+        if not seen:
+            return []
+        correlation = min(max(math.fsum(seen) / len(seen), 0.0), 1.0)
+        kappa = adam_draws.hastening(arm.begins.layers, correlation)
+        tied = float(np.interp(until, np.arange(last + 1), arm.clock)) / fold
+        found.append(((kappa - 1.0) * tied, correlation))
+    return found
 
 
 def _between(

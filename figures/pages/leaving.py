@@ -22,10 +22,12 @@ COLUMNS = {
     "equal": "Later than the equal start, e-folds",
     "equal_foretold": "Foretold",
     "between": "Told from the ends",
+    "correlation": "Correlation while tied",
+    "hastened": "Adam’s steps make up for, e-folds",
     "saved": "Compute saved by then, %",
     "saved_foretold": "Foretold",
 }
-OPTIONAL = ("between", "saved", "saved_foretold")
+OPTIONAL = ("between", "correlation", "hastened", "saved", "saved_foretold")
 """Columns that a table has whose arms do."""
 NONE = "—"
 
@@ -67,6 +69,8 @@ def _cells(row: Mapping[str, Any]) -> dict[str, str]:
         "equal": NONE if "over_equal" not in row else interval(row["over_equal"], 2),
         "equal_foretold": _range(foretold.get("late") if "over_equal" in row else None),
         "between": _range(foretold.get("over_equal")),
+        "correlation": plain(row["correlation"]) if "correlation" in row else NONE,
+        "hastened": interval(row["hastened"], 2) if "hastened" in row else NONE,
         "saved": NONE if "saved" not in row else interval(_percent(row["saved"]), 0),
         "saved_foretold": _range(foretold.get("saved"), 100.0),
     }

@@ -26,6 +26,10 @@ GUARDS = {
     "models.fit_quadratic.Estimate.loss_unshared": "theorems.written_out.estimates_for_the_carried_predictions",  # noqa: E501
     "models.fit_quadratic.Estimate.noise_over_bias": "theorems.written_out.estimates_for_the_carried_predictions",  # noqa: E501
     "models.fit_quadratic.general_losses": "models.fit_quadratic.without_noise_the_general_quadratic_is_the_run_itself",  # noqa: E501
+    "models.adam_draws.delay": "models.adam_draws.one_noise_for_all_copies_makes_tying_nothing",
+    "models.adam_draws.hastening": "models.adam_draws.kappa_is_the_rms_of_one_copy_over_that_of_the_mean",  # noqa: E501
+    "models.adam_draws.pays_from": "models.adam_draws.pays_from_written_out",
+    "models.adam_draws.simulate": "models.adam_draws.without_noise_the_simulation_is_the_logistic",
     "models.grown_draws.break_even": "models.grown_draws.break_even_written_out",
     "models.grown_draws.delay": "models.grown_draws.copies_lose_the_draw_alone",
     "models.grown_draws.simulate": "models.grown_draws.a_simulation_without_noise_is_the_logistic",
@@ -283,6 +287,7 @@ GUARDS = {
 """Public function below theory: the test that sees it 1 % off, as "file.test" without "test_"."""
 
 EXCEPTIONS = {
+    "models.adam_draws.parts": "returns pairs: checked as they are written",
     "models.grown_draws.parts": "returns pairs: checked as they are written",
     "models.noisy_draws.moved": "a random step: checked through simulate",
     "models.noisy_draws.parts": "returns pairs: checked as they are written",

@@ -8,6 +8,7 @@ from time import process_time
 from typing import Any
 
 from evidence.claim import Claim
+from theory.claims import adam_draws as adam_draws_claims
 from theory.claims import draws as draws_claims
 from theory.claims import gradient_noise as gradient_noise_claims
 from theory.claims import grown_draws as grown_draws_claims
@@ -91,6 +92,7 @@ CLAIMS = (
     *sign_descent_claims.CLAIMS,
     *staircase_claims.CLAIMS,
     *draws_claims.CLAIMS,
+    *adam_draws_claims.CLAIMS,
     *grown_draws_claims.CLAIMS,
     *when_claims.CLAIMS,
     *when_tuned_claims.CLAIMS,

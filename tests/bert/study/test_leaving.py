@@ -16,7 +16,7 @@ from swe.sharing.schedule import AlwaysShared, EqualStart, NeverShared, Schedule
 from swe.transforms.growth import METHODS, Growth
 from swe.transforms.same import Keep
 from swe.transforms.stage import Stage
-from theory.models import draws, grown_draws, noisy_draws
+from theory.models import adam_draws, draws, grown_draws, noisy_draws
 
 BLIND = 4.0
 STEPS = 1000
@@ -29,6 +29,7 @@ SCHEDULES: dict[str, Schedule] = {
     "late": SweFixed(until=0.4),
     "always": AlwaysShared(),
 }
+UNTIED = {"swe-f": [100], "swe-f 2x2": [100], "slow": [200], "late": [400]}
 STAGES = {
     "stacking": (Stage(until=0.3, depth=2, growth=METHODS["stacking"]),),
     "identity": (Stage(until=0.3, depth=2, growth=METHODS["identity"]),),
@@ -64,7 +65,13 @@ def study(
         "blind": {"loss": BLIND},
     }
     runs = [
-        {"arm": name, "seed": seed, "valid": curve(at)}
+        {
+            "arm": name,
+            "seed": seed,
+            "valid": curve(at),
+            "untied": UNTIED.get(name, []),
+            "probe": {"step": [0, 80, 300, 500], "correlations": [[0.9, 0.7], [0.5], [0.2], [0.1]]},
+        }
         for name, found in times.items()
         for seed, at in enumerate(found)
     ]
@@ -158,6 +165,22 @@ def test_delays_between_the_ends() -> None:
     assert "| Told from the ends |" in page({"leaving": found})
     swapped = leaving(*study(times | {"always": [400.0, 410.0, 440.0]}))
     assert not any("over_equal" in row.get("foretold", {}) for row in swapped["arms"])
+
+
+def test_what_steps_of_one_length_make_up_for() -> None:
+    """By the correlation before the untie, or before it left, where one layer is drawn."""
+    base = [400.0, 420.0, 440.0]
+    found = leaving(*study(dict.fromkeys(("baseline", "swe-f", "swe-f 2x2", "always"), base)))
+    rows = {row["arm"]: row for row in found["arms"]}
+    assert [name for name, row in rows.items() if "hastened" in row] == ["swe-f", "always"]
+    times = clock(STEPS, 0.1) / found["fold"]
+    assert rows["swe-f"]["correlation"] == pytest.approx(0.7)
+    gained = (adam_draws.hastening(4, 0.7) - 1) * times[100]
+    assert rows["swe-f"]["hastened"]["mean"] == pytest.approx(gained)
+    assert rows["always"]["correlation"] == pytest.approx(0.575)  # 500 is after it left
+    gained = (adam_draws.hastening(4, 0.575) - 1) * times[[400, 420, 440]].mean()
+    assert rows["always"]["hastened"]["mean"] == pytest.approx(gained)
+    assert "| Correlation while tied |" in page({"leaving": found})
 
 
 def test_growth_is_foretold_and_what_it_saves() -> None:
@@ -260,5 +283,5 @@ def test_page() -> None:
     assert equal.startswith("| equal start | 1 | 3 of 3 | ")
     assert "| 1.00 to 2.77 |" in equal
     assert "| 0 to 1.00 | — | — |" in equal
-    assert tied.endswith("| 0 to 2.39 |")
+    assert "| +0.07 \\[−0.24, +0.39\\] | 0 to 2.39 | 0.700 |" in tied
     assert legend.startswith("Leaves: half of the way")
