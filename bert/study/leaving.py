@@ -143,7 +143,8 @@ def leaving(
             if of.drawn in equal and not of.equal:
                 row["over_equal"] = asdict(_late(known, equal[of.drawn], fold))
                 row["foretold"] |= _between(arm, arms, equal[of.drawn], fold)
-            if of.tied and of.drawn == 1 and (gained := _hastened(arm, fold)):
+            tied_at_once = of.tied and of.grown is None and of.drawn == 1
+            if tied_at_once and (gained := _hastened(arm, fold)):
                 row["hastened"] = asdict(Interval.of([gain for gain, _ in gained]))
                 row["correlation"] = math.fsum(c for _, c in gained) / len(gained)
             if staged:

@@ -10,6 +10,7 @@ from figures.base.drawing import Found
 from figures.base.tables import write_csv
 from figures.bert import correlations as bert_correlations
 from figures.bert import dispersion as bert_dispersion
+from figures.bert import leaving as bert_leaving
 from figures.bert import loss as bert_loss
 from figures.bert import speedup as bert_speedup
 from figures.bert import sweeps as bert_sweeps
@@ -41,6 +42,8 @@ def draw_tables(out: Path, results: Sequence[Table]) -> list[str]:
             drawn.append(result.figure())
         if bert_sweeps.draw(out, result):
             drawn.append(result.figure(bert_sweeps.PART))
+        if bert_leaving.draw(out, result):
+            drawn.append(result.figure(bert_leaving.PART))
         if result.path in fullest:
             drawn += _curves(out, result)
         with reading(result.path):
