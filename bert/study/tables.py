@@ -212,9 +212,8 @@ def write_table(table: str, study: TableStudy, out: Path) -> dict[str, Any]:
     state(result, blind_in(out))
     curves = table_curves(rows, names, out)
     if judged:
-        result["leaving"] = leaving(
-            result, curves, {arm.name: study.beginning(arm) for arm in arms}
-        )
+        known = {arm.name: study.beginning(arm) for arm in arms} if result.get("blind") else {}
+        result["leaving"] = leaving(result, curves, known)
     write_json(out / f"{table}.json", result)
     write_lines(out / curves_file(table), curves)
     return result

@@ -101,19 +101,15 @@ def simulate(
     u = np.array(weights, dtype=np.float64)
     groups = np.asarray(tied)
     same = (groups[:, None] == groups[None, :]).astype(np.float64)
-    root = np.linalg.cholesky(
-        (1.0 - correlation) * np.eye(len(groups)) + correlation * same + 1e-14 * np.eye(len(groups))
-    )
+    correlations = (1.0 - correlation) * np.eye(len(groups)) + correlation * same
+    # Singular at a correlation of 1: what is added is of the order of rounding.
+    root = np.linalg.cholesky(correlations + 1e-14 * np.eye(len(groups)))
     mean = same / same.sum(1)
-    spread = np.sqrt(np.einsum("lm,mk->lk", mean, root) ** 2 @ np.ones(len(groups)))
-    together = mean / spread[:, None]
+    together = mean / np.linalg.norm(mean @ root, axis=1)[:, None]
     found, now = np.full(len(u), np.nan), 0.0
     while np.any(np.isnan(found)):
-        s = (u**2).sum((1, 2))
-        found = np.where(np.isnan(found) & (s >= learnt), now, found)
-        drift = 2.0 * (1.0 - np.minimum(s, 1.0))[:, None, None] * u
-        each = np.einsum("lm,nmd->nld", root, rng.normal(size=u.shape))
-        moved = step * drift + np.sqrt(4.0 * noise * step) * each
-        u = u + (np.einsum("lm,nmd->nld", together, moved) if now < when else moved)
+        found = np.where(np.isnan(found) & ((u**2).sum((1, 2)) >= learnt), now, found)
+        maps = together if now < when else np.eye(len(groups))
+        u = noisy_draws.moved(u, maps, noise, step, rng, root)
         now += step
     return found

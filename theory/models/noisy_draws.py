@@ -129,9 +129,20 @@ def simulate(
     return found
 
 
-def moved(u: Array, mean: Array, noise: float, step: float, rng: np.random.Generator) -> Array:
-    """Return runs' weights (runs, L, d) a step of `simulate` later; `mean` (L, L) over groups."""
+def moved(
+    u: Array,
+    mean: Array,
+    noise: float,
+    step: float,
+    rng: np.random.Generator,
+    root: Array | None = None,
+) -> Array:
+    """Return runs' weights (runs, L, d) a step of `simulate` later; `mean` (L, L) over groups;
+    `root` (L, L): a root of the correlation of layers' noises, None for independent ones."""
     s = (u**2).sum((1, 2))
     drift = 2.0 * (1.0 - np.minimum(s, 1.0))[:, None, None] * u
-    kick = np.sqrt(4.0 * noise * step) * rng.normal(size=u.shape)
+    each = rng.normal(size=u.shape)
+    if root is not None:
+        each = np.einsum("lm,nmd->nld", root, each)
+    kick = np.sqrt(4.0 * noise * step) * each
     return np.asarray(u + np.einsum("lm,nmd->nld", mean, step * drift + kick))
