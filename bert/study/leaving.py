@@ -17,7 +17,8 @@ beside the runs is what holds for any of them:
   e-folds, how late SWE-F is;
 * what Adam's steps make up for (``adam_draws``), where one layer is drawn, in e-folds: by the mean
   correlation of adjacent layers' gradients while all are tied, and how long that is;
-* the compute saved by then: what that delay leaves of it, by what the arm's updates cost.
+* the compute saved by then: what that delay leaves of it, by what the arm's updates cost;
+* what the delay costs at the end, if the table has baselines of other budgets (``shift``).
 
 A run has left here when its held-out loss is half of ``evidence.plateau.MARGIN`` below the best
 blind loss, where its gain still grows; the e-fold is that of the baseline's gain over the FOLDS
@@ -39,6 +40,7 @@ import numpy as np
 from scipy import stats
 
 from bert.study.beginning import Beginning
+from bert.study.shift import Baselines, baselines, shifted
 from bert.study.table_arms import REFERENCE
 from evidence.comparison import Interval
 from evidence.plateau import MARGIN
@@ -107,7 +109,8 @@ def leaving(
     beginnings: Mapping[str, Beginning],
 ) -> dict[str, Any]:
     """Return {"fold": updates of an e-fold, "arms": a row for each arm of the baseline's rate and
-    budget}; times are updates at the peak rate, delays e-folds, intervals of 95 %.
+    budget, "curve": as ``shift.Baselines`` has it, or None}; times are updates at the peak rate,
+    delays e-folds, intervals of 95 %.
 
     ``table``, ``curves``: as ``bert.study.tables`` writes them; ``beginnings``: of its arms. {}
     without a blind loss, without LEAST seeds of the baseline, where one of these does not leave, or
@@ -123,6 +126,7 @@ def leaving(
         return {}
     equal = {arm.begins.drawn: arm.at() for arm in arms.values() if arm.begins.equal}
     staged = any(len(arm.begins.phases) > 1 for arm in arms.values())
+    others = baselines(table, beginnings)
     rows = []
     for name, arm in arms.items():
         of, known = arm.begins, arm.at()
@@ -150,8 +154,13 @@ def leaving(
             if staged:
                 row["saved"] = asdict(Interval.of(_saved(arm, known, base, own)))
                 row["foretold"] |= _saving_foretold(arm, base, fold)
+            if others is not None:
+                late = {seed: at - own[seed] for seed, at in known.items() if seed in own}
+                values = table["arms"][name]["values"]
+                row |= shifted(others, values, late, float(arm.clock[-1]))
+                row["foretold"] |= _gap_foretold(arm, others, fold)
         rows.append(row)
-    return {"fold": fold, "arms": rows}
+    return {"fold": fold, "arms": rows, "curve": others and others.curve()}
 
 
 def _comparable(
@@ -244,6 +253,15 @@ def _saving_foretold(arm: Left, base: Left, fold: float) -> dict[str, list[float
         then = {seed: at + late * fold for seed, at in own.items()}
         found.append(float(np.mean(_saved(arm, then, base, own))))
     return {"saved": found} if found else {}
+
+
+def _gap_foretold(arm: Left, others: Baselines, fold: float) -> dict[str, list[float]]:
+    """Return the same of the mean gap at the end, nats; {} outside of the budgets."""
+    found = []
+    for late in _foretold(arm.begins).get("late", []):
+        gaps = others.over(dict.fromkeys(others.losses, late * fold), float(arm.clock[-1]))
+        found += [math.fsum(gaps.values()) / len(gaps)] if len(gaps) == len(others.losses) else []
+    return {"gap": found} if len(found) == 2 else {}
 
 
 def _saved(

@@ -3,7 +3,7 @@
 A block is what stands between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``. PAGES says which
 folder below ``records/`` fills a page; ``--pages`` picks some, ``--records`` names another folder.
 NAME is one of BLOCKS or OF_FOLDERS, claim:ID for one claim's verdict and evidence, throughput-...,
-or for a study on record study:, theory:, leaving:, language:, rivals:, rivals-ledger: or
+or for a study on record study:, theory:, leaving:, shift:, language:, rivals:, rivals-ledger: or
 reached:NAME/TABLE.
 Nothing on these pages that is a number has to be typed. ``--from results`` first takes the records,
 and the pictures that the pages show, out of a results folder; it fills the pages of the default
@@ -45,6 +45,7 @@ from figures.pages import (
     precision,
     record_tables,
     rivals,
+    shift,
     study_pages,
     throughput,
 )
@@ -133,6 +134,7 @@ STUDIES = {
     "study": study_pages.study_table,
     "theory": study_pages.theory_table,
     "leaving": leaving.table,
+    "shift": shift.table,
     "language": study_pages.language_table,
     "rivals": rivals.table,
     "rivals-ledger": rivals.ledgers,

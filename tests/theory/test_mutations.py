@@ -33,6 +33,11 @@ GUARDS = {
     "models.grown_draws.break_even": "models.grown_draws.break_even_written_out",
     "models.grown_draws.delay": "models.grown_draws.copies_lose_the_draw_alone",
     "models.grown_draws.simulate": "models.grown_draws.a_simulation_without_noise_is_the_logistic",
+    "models.shift.descend": "models.shift.small_steps_are_the_flow",
+    "models.shift.in_a_row": "models.shift.skills_in_a_row_add_their_waits",
+    "models.shift.learnt_at": "models.shift.later_skills_cost_copies_a_draw_each",
+    "models.shift.power_gap": "models.shift.power_gap_is_that_of_the_law",
+    "models.shift.told": "models.shift.told_is_exact_at_budgets_and_monotone_between",
     "models.noisy_draws.delay": "models.noisy_draws.without_noise_it_is_the_plain_draw",
     "models.noisy_draws.expected_log": "models.noisy_draws.expected_log_of_one_chi_square_and_of_equal_ones",  # noqa: E501
     "models.noisy_draws.noise_of": "models.noisy_draws.the_noise_is_told_from_the_ends",

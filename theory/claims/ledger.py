@@ -15,6 +15,7 @@ from theory.claims import grown_draws as grown_draws_claims
 from theory.claims import quadratic as quadratic_claims
 from theory.claims import sharing as sharing_claims
 from theory.claims import sharper as sharper_claims
+from theory.claims import shift as shift_claims
 from theory.claims import sign_descent as sign_descent_claims
 from theory.claims import speedup as speedup_claims
 from theory.claims import staircase as staircase_claims
@@ -94,6 +95,7 @@ CLAIMS = (
     *draws_claims.CLAIMS,
     *adam_draws_claims.CLAIMS,
     *grown_draws_claims.CLAIMS,
+    *shift_claims.CLAIMS,
     *when_claims.CLAIMS,
     *when_tuned_claims.CLAIMS,
 )
