@@ -109,8 +109,8 @@ def leaving(
     beginnings: Mapping[str, Beginning],
 ) -> dict[str, Any]:
     """Return {"fold": updates of an e-fold, "arms": a row for each arm of the baseline's rate and
-    budget, "curve": as ``shift.Baselines`` has it, or None}; times are updates at the peak rate,
-    delays e-folds, intervals of 95 %.
+    budget}, with other budgets also their clocks, "budgets", and "curve" as ``shift.Baselines``
+    has it; times are updates at the peak rate, delays e-folds, intervals of 95 %.
 
     ``table``, ``curves``: as ``bert.study.tables`` writes them; ``beginnings``: of its arms. {}
     without a blind loss, without LEAST seeds of the baseline, where one of these does not leave, or
@@ -138,6 +138,7 @@ def leaving(
             "n": len(known),
             "left": sum(update is not None for update in arm.updates().values()),
             "at": asdict(Interval.of(list(known.values()))),
+            "end": float(arm.clock[-1]),
             "deviation": _deviation(known),
         }
         if name != REFERENCE:
@@ -160,7 +161,8 @@ def leaving(
                 row |= shifted(others, values, late, float(arm.clock[-1]))
                 row["foretold"] |= _gap_foretold(arm, others, fold)
         rows.append(row)
-    return {"fold": fold, "arms": rows, "curve": others and others.curve()}
+    drawn = {"budgets": list(others.clocks), "curve": others.curve()} if others else {}
+    return {"fold": fold, "arms": rows} | drawn
 
 
 def _comparable(

@@ -119,7 +119,8 @@ class TableStudy(StudyConfig):
 
 
 def chosen_arms(table: str, study: TableStudy) -> tuple[Arm, ...]:
-    """Return the table's arms, or those of them that ``study.only`` names and the reference.
+    """Return the table's arms, or those of them that ``study.only`` names and the reference, of
+    the table that reads budgets off it at all of its budgets.
 
     Raises ConfigError for a name that the table does not have.
     """
@@ -127,7 +128,10 @@ def chosen_arms(table: str, study: TableStudy) -> tuple[Arm, ...]:
     names = [arm.name for arm in arms]
     for name in study.only:
         require(name in names, "only", name, f"of {table}'s {', '.join(names)}")
-    return tuple(arm for arm in arms if study.keeps(arm))
+    budgets = study.has_speedup(table)
+    return tuple(
+        arm for arm in arms if study.keeps(arm) or (budgets and arm.name.startswith(REFERENCE))
+    )
 
 
 def best_rates(losses: dict[float, float]) -> list[float]:

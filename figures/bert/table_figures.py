@@ -12,6 +12,7 @@ from figures.bert import correlations as bert_correlations
 from figures.bert import dispersion as bert_dispersion
 from figures.bert import leaving as bert_leaving
 from figures.bert import loss as bert_loss
+from figures.bert import shift as bert_shift
 from figures.bert import speedup as bert_speedup
 from figures.bert import sweeps as bert_sweeps
 from figures.bert import tables as bert_tables
@@ -44,6 +45,8 @@ def draw_tables(out: Path, results: Sequence[Table]) -> list[str]:
             drawn.append(result.figure(bert_sweeps.PART))
         if bert_leaving.draw(out, result):
             drawn.append(result.figure(bert_leaving.PART))
+        if bert_shift.draw(out, result):
+            drawn.append(result.figure(bert_shift.PART))
         if result.path in fullest:
             drawn += _curves(out, result)
         with reading(result.path):

@@ -178,6 +178,9 @@ def test_a_table_can_be_cut_to_some_arms() -> None:
     assert chosen_arms("headline", STUDY) == table_arms("headline", STUDY)
     with pytest.raises(ConfigError, match=r"only = 'swe-m': must be of headline's baseline"):
         chosen_arms("headline", replace(STUDY, only=("swe-m",)))
+    assert [arm.name for arm in chosen_arms("speedup", study)] == [
+        "baseline", "baseline x0.5", "baseline x0.7", "baseline x2", "equal-start", "swe-f",
+    ]  # fmt: skip
 
 
 def test_the_rate_with_the_least_mean_loss_is_taken() -> None:

@@ -85,6 +85,7 @@ def test_an_arm_is_told_by_its_delay_and_what_is_left_over_is_its_own() -> None:
     assert equal["gap"]["mean"] == pytest.approx(np.mean(gaps))
     assert found["curve"][0] == pytest.approx([251.0, law(251.0, 1)])
     assert found["curve"][-1][0] == pytest.approx(1001.0)
+    assert found["budgets"] == pytest.approx([251.0, 501.0, 1001.0])
 
 
 def test_the_gap_is_foretold_from_the_baseline_alone() -> None:
@@ -101,7 +102,7 @@ def test_one_budget_another_rate_and_no_common_seed_tell_nothing() -> None:
         table["arms"][name]["rate"] = 0.004
     assert baselines(table, begins) is None
     found = leaving(table, runs, begins)
-    assert found["curve"] is None
+    assert "curve" not in found
     assert all("gap" not in row for row in found["arms"])
     table["arms"]["baseline x2"] |= {"rate": 0.002, "values": {"7": 3.0}}
     assert baselines(table, begins) is None
