@@ -115,17 +115,19 @@ def word_of(gap: Interval, compared: Mapping[str, Any]) -> str:
     return OPEN if 1 < gap.n < HEADLINE_SEEDS else gap.verdict()
 
 
-def weight(compared: Mapping[str, Any], arm: str) -> tuple[bool, bool, bool, float, int, int]:
+def weight(compared: Mapping[str, Any], arm: str) -> tuple[bool, bool, bool, bool, float, int, int]:
     """Return how much a comparison (comparison.json, or a table) has to say of ``arm``: a sort key.
 
-    One that ended on the plateau comes last, as it says nothing of the layers. Then: a tuned
-    comparison before one with a single rate for all arms, one of HEADLINE_SEEDS seeds
-    before one of fewer, then the one whose baseline computes most, as the paper's claims are about
-    large models; then more seeds and more arms.
+    One that ended on the plateau comes last, as it says nothing of the layers. Then: masked models,
+    which the paper trains, before causal ones, a tuned comparison before one with a single rate for
+    all arms, one of HEADLINE_SEEDS seeds before one of fewer, then the one whose baseline computes
+    most, as the paper's claims are about large models; then more seeds and more arms.
     """
     arms = compared["arms"]
     flops = arms[compared["reference"]]["flops"]
     most = float(max(flops.values()) if isinstance(flops, dict) else flops)
     seeds = int(arms[arm]["difference"]["n"])
-    counts = not on_plateau(compared)
-    return counts, is_tuned(compared["study"]), seeds >= HEADLINE_SEEDS, most, seeds, len(arms)
+    counts, study = not on_plateau(compared), compared["study"]
+    masked = study.get("objective", "masked") == "masked"
+    careful = is_tuned(study), seeds >= HEADLINE_SEEDS
+    return counts, masked, *careful, most, seeds, len(arms)

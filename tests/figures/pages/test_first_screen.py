@@ -113,6 +113,21 @@ def test_the_largest_tuned_study_speaks(records: Path, edit: Edit) -> None:
     assert "BERT b, " in first_screen.answer(records)
 
 
+def test_a_masked_study_speaks_before_a_larger_causal_one(records: Path, edit: Edit) -> None:
+    """The paper's models are masked."""
+    causal = records.parent / "studies" / "causal-24x256"
+    write_table(causal, "headline")
+
+    def enlarge(table: dict[str, Any]) -> None:
+        table["study"] |= {"size": "24x256", "objective": "causal"}
+        table["arms"]["baseline"]["flops"] = {"0": 1e30}
+
+    edit(causal / "headline.json", enlarge)
+    assert "BERT 12x64 (layers x width)" in first_screen.answer(records)
+    (records.parent / STUDY).unlink()
+    assert "BERT 24x256, causal (layers x width)" in first_screen.answer(records)
+
+
 def test_one_seed_and_no_study_say_nothing(records: Path, edit: Edit) -> None:
     put(records.parent / STUDY, edit, baseline=[6.1], swe_f=[5.0], equal_start=[5.5])
     assert first_screen.answer(records).startswith("No run on record compares")
