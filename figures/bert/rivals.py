@@ -14,8 +14,9 @@ from evidence.rivals import language_of
 from figures.base import forest, style
 from figures.base.drawing import Drawing, Found
 from figures.base.wording import interval, listing, size_of
+from figures.bert import shift as bert_shift
+from figures.bert.shift import UNCHARGED
 
-UNCHARGED = " uncharged"
 SHIFT = 0.03
 """By how much of itself a method's compute is moved sideways at most, to tell apart those of equal
 FLOPs: far less than a source takes."""
@@ -33,7 +34,8 @@ def _found(tables: Sequence[Table]) -> Found[list[dict[str, Any]]] | None:
 
 
 def draw_recorded(out: Path, studies: Path | None) -> list[str]:
-    """Draw the comparison of every study on record; return the names of the figures."""
+    """Draw the comparison of every study on record, and what a delay costs in it; return the names
+    of the figures."""
     tables = recorded_rivals(studies)
     drawn = []
     for study in dict.fromkeys(table.study for table in tables):
@@ -41,6 +43,7 @@ def draw_recorded(out: Path, studies: Path | None) -> list[str]:
         name = f"study_{study}_rivals"
         if found is not None and FIGURE.draw_found(out, found, name, f"{FIGURE.title}, on record"):
             drawn.append(name)
+    drawn += [table.figure(bert_shift.PART) for table in tables if bert_shift.draw(out, table)]
     return drawn
 
 

@@ -70,7 +70,7 @@ def study() -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Beginning]]
 PROBE = {"step": [0], "correlations": [[0.9]]}
 
 
-def test_an_arm_is_told_by_its_delay_and_what_is_left_over_is_its_own() -> None:
+def test_an_arm_is_told_by_its_delay() -> None:
     found = leaving(*study())
     rows = {row["arm"]: row for row in found["arms"]}
     assert "gap" not in rows["baseline"]
