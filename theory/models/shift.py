@@ -6,8 +6,8 @@ Delta are one curve, shifted, so that at any budget C of the clock
 
     loss(C) = Phi(C - Delta),    gap = Phi(C - Delta) - Phi(C),    Phi the baseline's,
 
-and the arm is level with the baseline of C at C + Delta. Noise is a part of the start, made while
-s << 1 (`noisy_draws`), so this holds under it too. What follows:
+and the arm is level with the baseline of C at C + Delta. Noise that is made while s << 1 is a part
+of the start (`noisy_draws`). What follows:
 
 * Sharing costs UPDATES, Delta, not a share of them: no budget turns the sign, and at C it is
   Delta / C of the compute. Where Phi = E + a C^-b the gap is (Phi(C) - E) ((1 - Delta / C)^-b - 1),
@@ -26,8 +26,8 @@ while a skill waits its own start waits, and as starts go to 0 the k-th is learn
 so copies without noise lose a draw at EVERY skill, k times the mean delay by the k-th, and a shift
 by the first skill's is what they lose at least. Noise while a skill waits makes them forget it.
 
-Not covered: what a rate's decay does beside counting less, where noise holds the loss up; parts of
-the loss learnt in the plateau beside the skill. Ours.
+Not covered: noise once s is not small, and so what a rate's decay does beside counting less; parts
+of the loss learnt in the plateau beside the skill. Ours.
 """
 
 import numpy as np

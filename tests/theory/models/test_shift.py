@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -51,6 +53,15 @@ def test_told_is_exact_at_budgets_and_monotone_between() -> None:
     assert line == pytest.approx(1.75, abs=1e-12)
 
 
+def test_told_is_smooth_at_a_budget() -> None:
+    """The slope at an inner budget is the harmonic mean of both sides' (Fritsch and Butland), which
+    a line between budgets has not. A difference quotient of 1e-4 on either side."""
+    half = 1e-4
+    low, high = shift.told([250.0, 500.0, 1000.0], [4.1, 3.2, 2.8], 500.0 * np.exp([-half, half]))
+    left, right = -0.9 / np.log(2), -0.4 / np.log(2)
+    assert (high - low) / (2 * half) == pytest.approx(2 / (1 / left + 1 / right), abs=1e-3)
+
+
 @given(st.floats(0.1, 3.0), st.floats(-0.5, 0.5), st.floats(0.0, 2.0))
 def test_power_gap_is_that_of_the_law(power: float, share: float, excess: float) -> None:
     budget = 700.0
@@ -96,6 +107,6 @@ def test_later_skills_cost_copies_a_draw_each() -> None:
         (lambda: shift.descend(np.ones((4, 1)), [0.1], 3, 1), "tied"),
     ],
 )
-def test_refusals(call, name: str) -> None:  # type: ignore[no-untyped-def]
+def test_refusals(call: Callable[[], object], name: str) -> None:
     with pytest.raises(ValueError, match=name):
         call()
