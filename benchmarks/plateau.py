@@ -32,7 +32,7 @@ from bert.data.masking import masked_per_row
 from bert.data.store import TokenStore
 from bert.data.vocab import read_vocabulary
 from bert.model.config import Placement
-from bert.model.encoder import Bert, scale_branches
+from bert.model.encoder import Bert
 from bert.pretraining.task import MaskedLanguageTask
 from bert.study.arms import StudyConfig
 from bert.study.comparison import StudyData, prepare_data
@@ -76,7 +76,6 @@ class Setting:
 
     def __post_init__(self) -> None:
         require_between("mask_rate", self.mask_rate, 0, 0.8, open_low=True)
-        require_between("branch_scale", self.branch_scale, 0, 100, open_low=True)
         require_between("position_scale", self.position_scale, 0, 1000, open_low=True)
         require_between("mtokens", self.mtokens, 0, 1e6, open_low=True)
         require(self.steps >= 2, "mtokens", self.mtokens, "two updates at least")
@@ -96,6 +95,7 @@ class Setting:
             vocabulary=self.vocabulary,
             length=self.length,
             rows=self.rows,
+            branch_scale=self.branch_scale,
             steps=self.steps,
             peak_lr=self.rate,
             validation_rows=512,
@@ -172,7 +172,6 @@ class SettingTask(MaskedLanguageTask):
     name: ClassVar[str] = "masked language modelling, plateau"
 
     mask_rate: float = 0.15
-    branch_scale: float = 1.0
     position_scale: float = 1.0
 
     @property
@@ -182,20 +181,16 @@ class SettingTask(MaskedLanguageTask):
 
     def choices(self) -> dict[str, Any]:
         """Return what the run's outcome depends on beside a study's choices."""
-        own = {field: getattr(self, field) for field in ("mask_rate", *SCALES)}
+        own = {field: getattr(self, field) for field in ("mask_rate", "position_scale")}
         return super().choices() | own
 
     @torch.no_grad()
     def build(self, seed: int) -> nn.Module:
-        """Return the model with its branches and its position embeddings scaled."""
+        """Return the model with its position embeddings scaled."""
         model = super().build(seed)
         assert isinstance(model, Bert)
-        scale_branches(model, self.branch_scale)
         model.positions.weight *= self.position_scale
         return model
-
-
-SCALES = ("branch_scale", "position_scale")
 
 
 def task_of(setting: Setting, data: StudyData) -> SettingTask:
@@ -208,7 +203,6 @@ def task_of(setting: Setting, data: StudyData) -> SettingTask:
         setting.rows,
         setting.study.validation_rows,
         mask_rate=setting.mask_rate,
-        branch_scale=setting.branch_scale,
         position_scale=setting.position_scale,
     )
 

@@ -62,6 +62,8 @@ _LAYER = {
         "output_norm": "full_layer_layer_norm",
     },
 }
+_BRANCH_ENDS = (".attention.output", ".outer")
+"""Our last module of each branch."""
 _ATTENTION = {
     "bert": "attention.self",
     "roberta-prelayernorm": "attention.self",
@@ -119,6 +121,7 @@ def to_hugging_face(
     """Turn our state dict (blocks of ``layout``) into one of ``family``, contiguous tensors.
 
     ``bert`` and ``roberta-prelayernorm`` list every layer: layers that share get equal copies.
+    None has a ``branch_scale``: it goes into the last weights and biases of both branches.
     Raises ConfigError when the family cannot hold the model, or names a tensor that is missing, of
     another shape, or unknown.
     """
@@ -127,7 +130,8 @@ def to_hugging_face(
     h = config.hidden
     out: dict[str, Tensor] = {}
     for ours, theirs in _plain(config, layout, family):
-        out[theirs] = state[ours]
+        ends_branch = ours.rpartition(".")[0].endswith(_BRANCH_ENDS)
+        out[theirs] = config.branch_scale * state[ours] if ends_branch else state[ours]
     for ours, theirs in _fused(config, layout, family):
         for kind in ("weight", "bias"):
             parts = state[f"{ours}.{kind}"].split(h)
@@ -154,12 +158,14 @@ def from_hugging_face(
 ) -> dict[str, Tensor]:
     """Turn a state dict of ``family`` into ours, with blocks of ``layout`` and a padded vocabulary.
 
-    The inverse of :func:`to_hugging_face` up to the padding rows. Tied aliases (``decoder``) may be
+    The inverse of :func:`to_hugging_face` up to the padding rows, of models with a ``branch_scale``
+    of 1. Tied aliases (``decoder``) may be
     there when they are equal. Raises ConfigError that names a tensor which is missing, of another
     shape, unknown, or holds what ours cannot: a decoder of its own, a map before the first layer,
     or (for ``bert`` and ``roberta-prelayernorm`` with a tied layout) layers that differ.
     """
     _require_family(config, layout, family)
+    require(config.branch_scale == 1.0, "branch_scale", config.branch_scale, "1 in a stock model")
     given = _without_aliases(state, family)
     _check(given, hugging_face_shapes(config, layout, family, pad_id))
     out: dict[str, Tensor] = {}

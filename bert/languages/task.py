@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from bert.languages.language import Language, Rows
 from bert.model.config import BertConfig
-from bert.model.encoder import build_bert, scale_branches
+from bert.model.encoder import build_bert
 from bert.model.prediction import TokenPrediction
 from swe.base.config import require, require_between, require_count, to_dict
 from swe.run.task import Batch
@@ -37,15 +37,12 @@ class LanguageTask(TokenPrediction):
     """Rows in one batch."""
     validation_rows: int = 256
     """Rows of the fixed held-out set."""
-    branch_scale: float = 1.0
-    """What both branches of a layer are multiplied by before they are added."""
     initial_scale: float = 1.0
     """What the initial weights' deviation is multiplied by."""
 
     def __post_init__(self) -> None:
         require_count("rows", self.rows)
         require_count("validation_rows", self.validation_rows)
-        require_between("branch_scale", self.branch_scale, 0, 100, open_low=True)
         most = 1 / self.config.initial_std
         require_between("initial_scale", self.initial_scale, 0, most, open_low=True)
         require(
@@ -80,7 +77,6 @@ class LanguageTask(TokenPrediction):
             "validation_rows": self.validation_rows,
             "data": to_dict(self.language),
             # At 1 a run is described as before there were any: it can go on.
-            **({} if self.branch_scale == 1.0 else {"branch_scale": self.branch_scale}),
             **({} if self.initial_scale == 1.0 else {"initial_scale": self.initial_scale}),
         }
 
@@ -91,9 +87,7 @@ class LanguageTask(TokenPrediction):
 
     def build(self, seed: int) -> nn.Module:
         """Return the model, every layer with its own random start."""
-        model = build_bert(self.start, seed)
-        scale_branches(model, self.branch_scale)
-        return model
+        return build_bert(self.start, seed)
 
     def batch(self, seed: int, index: int) -> Batch:
         """Batch ``index``: rows by (seed, index)."""

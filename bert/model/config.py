@@ -44,6 +44,8 @@ class BertConfig:
     """Epsilon of LayerNorm."""
     causal: bool = field(default=False, metadata=LATER)
     """Whether a token sees only itself and those before it: a decoder, which predicts the next."""
+    branch_scale: float = field(default=1.0, metadata=LATER)
+    """What both branches of a layer are multiplied by before they are added."""
 
     def __post_init__(self) -> None:
         for name in ("layers", "hidden", "heads", "intermediate", "positions"):
@@ -57,6 +59,7 @@ class BertConfig:
         require_between("initial_std", self.initial_std, 0, 1, open_low=True)
         require_between("layer_norm_eps", self.layer_norm_eps, 0, 1, open_low=True)
         require(isinstance(self.causal, bool), "causal", self.causal, "true or false")
+        require_between("branch_scale", self.branch_scale, 0, 100, open_low=True)
 
     def describe(self) -> dict[str, Any]:
         """Return all fields by name."""
@@ -130,6 +133,7 @@ def named_config(
     placement: Placement = "pre",
     dropout: float = 0.1,
     causal: bool = False,
+    branch_scale: float = 1.0,
 ) -> BertConfig:
     """Return a named size, or "LxH" with heads of 64 (32 when H = 64 or less), for a vocabulary.
 
@@ -144,5 +148,10 @@ def named_config(
         require(good, "size", name, f'one of {", ".join(SIZES)}, or "LxH" such as 12x64')
         shape = _narrow(*map(int, parts))
     return replace(
-        shape, vocabulary=vocabulary, placement=placement, dropout=dropout, causal=causal
+        shape,
+        vocabulary=vocabulary,
+        placement=placement,
+        dropout=dropout,
+        causal=causal,
+        branch_scale=branch_scale,
     )

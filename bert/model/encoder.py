@@ -61,8 +61,7 @@ class Layer(nn.Module):
         self.outer = nn.Linear(config.intermediate, config.hidden)
         self.output_norm = nn.LayerNorm(config.hidden, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.dropout)
-        self.branch_scale = 1.0
-        """What both branches are multiplied by; ``scale_branches`` sets it."""
+        self.branch_scale = config.branch_scale
 
     def forward(self, hidden: Tensor, keys: Tensor | None = None) -> Tensor:
         """(B, S, H) -> (B, S, H); ``keys`` as in Attention."""
@@ -157,13 +156,6 @@ def build_bert(config: BertConfig, seed: int, kind: type[Bert] = Bert) -> Bert:
     model = model.to_empty(device="cpu")
     initialise(model, config.initial_std, seed)
     return model
-
-
-def scale_branches(model: Bert, scale: float) -> None:
-    """Multiply both branches of every layer by ``scale``; before the layers are tied."""
-    for block in model.stack.blocks:
-        assert isinstance(block, Layer)
-        block.branch_scale = scale
 
 
 @torch.no_grad()

@@ -40,6 +40,8 @@ class StudyConfig:
     """LayerNorm placement."""
     dropout: float = 0.0
     """Dropout; 0 for runs of less than one epoch."""
+    branch_scale: float = 1.0
+    """What both branches of a layer are multiplied by before they are added."""
     vocabulary: int = 2048
     """WordPieces to train when no vocabulary file is given."""
     length: int = 64
@@ -124,6 +126,7 @@ class StudyConfig:
             placement=self.placement,
             dropout=self.dropout,
             causal=self.objective == "causal",
+            branch_scale=self.branch_scale,
         )
 
     def schedule(self, arm: str) -> Schedule:

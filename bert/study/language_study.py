@@ -45,8 +45,6 @@ class LanguageStudy(TableStudy):
     """The language, by its ``kind``."""
     encoder: Literal["own", "transformers"] = "own"
     """Whose encoder: ours, or the one of transformers with that placement, its layers adopted."""
-    branch_scale: float = 1.0
-    """What both branches of a layer are multiplied by before they are added."""
     initial_scale: float = 1.0
     """What the initial weights' deviation is multiplied by."""
     taus: tuple[float, ...] = ()
@@ -101,7 +99,6 @@ def build_language_task(study: LanguageStudy) -> LanguageTask:
         study.language,
         study.rows,
         study.validation_rows,
-        study.branch_scale,
         study.initial_scale,
     )
 

@@ -56,6 +56,7 @@ class Source:
             "size": f"{config.layers}x{config.hidden}",
             "placement": config.placement,
             "objective": "causal" if config.causal else "masked",
+            "branch_scale": config.branch_scale,
         }
         if "size" in asked:
             size = named_config(str(asked["size"]))
@@ -64,7 +65,12 @@ class Source:
                     f"--size {asked['size']}: the model of --start-from {self.folder} is "
                     f"{found['size']}; leave --size out, or say with --grow how to get there"
                 )
-        for name, option in (("placement", "--set placement="), ("objective", "--objective ")):
+        options = {
+            "placement": "--set placement=",
+            "objective": "--objective ",
+            "branch_scale": "--set branch_scale=",
+        }
+        for name, option in options.items():
             if asked.get(name, found[name]) != found[name]:
                 raise ConfigError(
                     f"{option}{asked[name]}: the model of --start-from {self.folder} has "

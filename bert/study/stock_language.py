@@ -22,7 +22,8 @@ class StockLanguageTask(LanguageTask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.branch_scale == 1.0, "branch_scale", self.branch_scale, "1 in a stock encoder")
+        scale = self.config.branch_scale
+        require(scale == 1.0, "branch_scale", scale, "1 in a stock encoder")
         require_transformers()
 
     def describe(self) -> dict[str, Any]:

@@ -68,6 +68,22 @@ def test_there_and_back(family: Family, layout: Layout, pad_id: int) -> None:
     assert torch.exp(torch.tensor(PADDING_BIAS, dtype=torch.float64)) == 0
 
 
+@pytest.mark.parametrize(("family", "layout"), CASES, ids=str)
+def test_a_branch_scale_goes_into_the_weights(family: Family, layout: Layout) -> None:
+    """No stock class has one: what it holds is the same function, of a scale of 1."""
+    plain = shape_of(family)
+    scaled = replace(plain, branch_scale=0.3)
+    model = a_model(scaled, layout).double().eval()
+    theirs = to_hugging_face(model.state_dict(), scaled, layout, family)
+    folded = a_model(plain, layout).double().eval()
+    folded.load_state_dict(from_hugging_face(theirs, plain, layout, family))
+    inputs, masked = torch.arange(24).view(2, 12), torch.tensor([[1, 5], [0, 11]])
+    found, expected = folded(inputs, masked)[:, :100], model(inputs, masked)[:, :100]
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    with pytest.raises(ConfigError, match=r"branch_scale = 0\.3: must be 1"):
+        from_hugging_face(theirs, scaled, layout, family)
+
+
 def test_tied_blocks_become_equal_copies_and_are_found_again() -> None:
     layout, config = Layout(6, 2, (2, 1)), shape_of("bert")
     state = a_model(config, layout).state_dict()

@@ -16,7 +16,7 @@ from bert.data.next_token import shift_rows
 from bert.data.text import DataError
 from bert.data.vocab import Vocabulary
 from bert.model.config import BertConfig, Placement, named_config
-from bert.model.encoder import Bert, Layer, build_bert, scale_branches
+from bert.model.encoder import Bert, Layer, build_bert
 from bert.model.start import digest_of
 from bert.pretraining.causal import CausalLanguageTask
 from bert.pretraining.task import MaskedLanguageTask
@@ -51,8 +51,7 @@ PLACEMENTS: list[Placement] = ["pre", "post"]
 def a_model(placement: Placement, layout: Layout | None = None, scale: float = 1.0) -> Bert:
     """Float64, all weights away from their start, so that no gradient is zero by chance."""
     shape = named_config("4x16", vocabulary=70, placement=placement, dropout=0.0, causal=True)
-    model = build_bert(shape, 0).double()
-    scale_branches(model, scale)
+    model = build_bert(replace(shape, branch_scale=scale), 0).double()
     model.stack.retie(layout or Layout.untied(4))
     draw = torch.manual_seed(1)
     with torch.no_grad():
@@ -119,8 +118,8 @@ def test_loss_is_a_loop_over_prefixes(
     task: CausalLanguageTask, placement: Placement, scale: float
 ) -> None:
     """Every prefix alone, its last logits, its token: what the model is asked at once."""
-    model = build_bert(replace(task.config, placement=placement), 3).double()
-    scale_branches(model, scale)
+    shape = replace(task.config, placement=placement, branch_scale=scale)
+    model = build_bert(shape, 3).double()
     batch = task.batch(1, 0)
     total, count = 0.0, 0
     with torch.no_grad():
@@ -283,7 +282,8 @@ def test_what_was_recorded_before_reads_as_masked(data: StudyData) -> None:
     """Names, digests and descriptions of masked runs are those from before there was a choice."""
     masked = replace(STUDY, objective="masked")
     fields = to_dict(masked)
-    del fields["objective"]
+    for later in ("objective", "branch_scale"):
+        del fields[later]
     assert from_dict(StudyConfig, fields) == masked
     assert named_by(to_dict(masked)) == fields
     assert named_by(to_dict(STUDY)) == fields | {"objective": "causal"}

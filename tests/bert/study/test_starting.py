@@ -151,6 +151,7 @@ def test_a_bare_encoder_gets_a_drawn_head(
         (("--start-tie", "mean"), "--start-tie mean: must be average, or the number of a layer"),
         (("--size", "4x16"), "--size 4x16: the model of --start-from"),
         (("--set", "placement=post"), "--set placement=post: the model of --start-from"),
+        (("--set", "branch_scale=0.5"), "--set branch_scale=0.5: the model of --start-from"),
         (("--objective", "causal"), "--objective causal: the model of --start-from"),
         (("--set", "length=1024"), "--set length=1024: the model of --start-from"),
     ],
