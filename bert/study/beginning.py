@@ -42,6 +42,8 @@ class Beginning:
     """What is added to a smaller stack; None: nothing."""
     phases: tuple[tuple[int, float], ...]
     """Updates of each model of the run, and what one costs, in updates of the last."""
+    scale: float = 1.0
+    """What the layers' branches are multiplied by."""
 
     @property
     def equal(self) -> bool:
@@ -67,10 +69,12 @@ def beginning(
     steps: int,
     stages: tuple[Stage, ...] = (),
     prices: tuple[float, ...] = (1.0,),
+    scale: float = 1.0,
 ) -> Beginning:
     """Return how a run of ``steps`` updates begins whose own model has ``layers`` layers.
 
-    ``prices``: of an update of each stage's model and of its own, in updates of the latter.
+    ``prices``: of an update of each stage's model and of its own, in updates of the latter;
+    ``scale``: of its branches.
     """
     ends = [0, *ends_of(stages, steps), steps]
     never = isinstance(schedule, (NeverShared, EqualStart, ShamUntie))
@@ -93,6 +97,7 @@ def beginning(
         phases=tuple(
             (end - first, price) for (first, end), price in zip(pairwise(ends), prices, strict=True)
         ),
+        scale=scale,
     )
 
 

@@ -17,6 +17,9 @@ beside the runs is what holds for any of them:
   e-folds, how late SWE-F is;
 * what Adam's steps make up for (``adam_draws``), where one layer is drawn, in e-folds: by the mean
   correlation of adjacent layers' gradients while all are tied, and how long that is;
+* how an arm begins, E log of what it has of the skill over one layer's variance, for each of
+  DIMENSIONS without noise and with nothing else: what studies of one width, rate and text differ
+  by is when they leave, in e-folds (``draws.start``);
 * the compute saved by then: what that delay leaves of it, by what the arm's updates cost;
 * what the delay costs at the end, if the table has baselines of other budgets (``shift``).
 
@@ -40,18 +43,17 @@ import numpy as np
 from scipy import stats
 
 from bert.study.beginning import Beginning
+from bert.study.first_skill import DIMENSIONS, foretold, starts
 from bert.study.shift import Baselines, baselines, shifted
 from bert.study.table_arms import REFERENCE
 from evidence.comparison import Interval
 from evidence.plateau import MARGIN
-from theory.models import adam_draws, draws, grown_draws, noisy_draws
+from theory.models import adam_draws, noisy_draws
 
 GAIN = MARGIN / 2
 """Nats below the best blind loss."""
 FOLDS = 4.0
 """Times that the gain grows while its e-fold is measured."""
-DIMENSIONS = (1, 2, 4, 8)
-"""Of the skill."""
 LEAST = 3
 """Seeds from which a standard deviation is stated."""
 
@@ -138,13 +140,16 @@ def leaving(
             "n": len(known),
             "left": sum(update is not None for update in arm.updates().values()),
             "at": asdict(Interval.of(list(known.values()))),
+            "times": list(known.values()),
             "end": float(arm.clock[-1]),
             "deviation": _deviation(known),
         }
+        if (begins := starts(of)) is not None:
+            row["start"] = begins
         if name != REFERENCE:
             row["deviation_ratio"] = asdict(ratio(known, own))
             row["late"] = asdict(_late(known, own, fold))
-            row["foretold"] = _foretold(of)
+            row["foretold"] = foretold(of)
             if of.drawn in equal and not of.equal:
                 row["over_equal"] = asdict(_late(known, equal[of.drawn], fold))
                 row["foretold"] |= _between(arm, arms, equal[of.drawn], fold)
@@ -186,19 +191,6 @@ def _comparable(
         for name, runs in found.items()
         if len(runs) >= LEAST
     }
-
-
-def _foretold(of: Beginning) -> dict[str, list[float]]:
-    """Return the ends between which an arm's row was foretold; {} where the theory is silent."""
-    if of.drawn is None:
-        return {}
-    if of.tied:
-        late = float(draws.delay(of.layers, of.drawn, 1)) + math.log(of.layers / of.drawn)
-        return {"late": [0.0, late]}
-    share = grown_draws.ONE_FACTOR if of.grown == "zeros" else 1.0
-    late = grown_draws.delay(of.layers, of.drawn, 1, 0.0, share=share)
-    widest = float(draws.spread(of.drawn, 1) / draws.spread(of.layers, 1))
-    return {"late": [0.0, late], "deviation_ratio": [1.0, widest]}
 
 
 def _hastened(arm: Left, fold: float) -> list[tuple[float, float]]:
@@ -251,7 +243,7 @@ def _between(
 def _saving_foretold(arm: Left, base: Left, fold: float) -> dict[str, list[float]]:
     """Return the same of the mean saving, from when the baseline left."""
     own, found = base.at(), []
-    for late in reversed(_foretold(arm.begins).get("late", [])):
+    for late in reversed(foretold(arm.begins).get("late", [])):
         then = {seed: at + late * fold for seed, at in own.items()}
         found.append(float(np.mean(_saved(arm, then, base, own))))
     return {"saved": found} if found else {}
@@ -260,7 +252,7 @@ def _saving_foretold(arm: Left, base: Left, fold: float) -> dict[str, list[float
 def _gap_foretold(arm: Left, others: Baselines, fold: float) -> dict[str, list[float]]:
     """Return the same of the mean gap at the end, nats; {} outside of the budgets."""
     found = []
-    for late in _foretold(arm.begins).get("late", []):
+    for late in foretold(arm.begins).get("late", []):
         gaps = others.over(dict.fromkeys(others.losses, late * fold), float(arm.clock[-1]))
         found += [math.fsum(gaps.values()) / len(gaps)] if len(gaps) == len(others.losses) else []
     return {"gap": found} if len(found) == 2 else {}

@@ -167,7 +167,9 @@ class MethodsStudy(TableStudy, ABC):
             flops / (end - first) / self.update_flops
             for flops, (first, end) in zip(self.costs_of(arm), pairwise(ends), strict=True)
         )
-        found = beginning(arm.schedule, depth(self), arm.updates, arm.stages, prices)
+        found = beginning(
+            arm.schedule, depth(self), arm.updates, arm.stages, prices, self.branch_scale
+        )
         return replace(found, drawn=None) if arm.more else found
 
     def beside(

@@ -91,7 +91,7 @@ class TableStudy(StudyConfig):
     def beginning(self, arm: Arm) -> Beginning:
         """Return how an arm begins, so that ``bert.study.leaving`` foretells when it leaves a
         plateau."""
-        return beginning(arm.schedule, depth(self), arm.steps(self))
+        return beginning(arm.schedule, depth(self), arm.steps(self), scale=self.branch_scale)
 
     def beside(
         self, arms: Sequence[Arm], rows: Mapping[str, dict[str, Any]], out: Path

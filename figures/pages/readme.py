@@ -46,6 +46,7 @@ from figures.pages import (
     record_tables,
     rivals,
     shift,
+    starts,
     study_pages,
     throughput,
 )
@@ -110,6 +111,7 @@ OF_FOLDERS: dict[str, Callable[[Path], str]] = {
     "language-cells": language_arms.full_block,
     "ranks": plans.ranks,
     "plateau": plateau.left_table,
+    "starts": starts.table,
     "rivals-advice": rivals.advice,
 }
 """Blocks that look through the records for themselves."""

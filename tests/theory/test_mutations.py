@@ -47,6 +47,7 @@ GUARDS = {
     "models.draws.flow": "models.draws.the_flow_is_one_logistic_however_tied",
     "models.draws.learnt_at": "models.draws.learnt_at_is_the_integral",
     "models.draws.spread": "models.draws.delay_written_out",
+    "models.draws.start": "models.draws.start_is_the_mean_log_of_samples",
     "models.branch_scale.alignment": "models.branch_scale.blocks_make_up_the_hessian",
     "models.branch_scale.commutator_share": "models.branch_scale.commutator_share_of_a_block",
     "models.branch_scale.curvature_ratio": "models.branch_scale.blocks_make_up_the_hessian",

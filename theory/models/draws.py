@@ -26,6 +26,11 @@ untied layers have the A draws among their own, the copies still leave first wit
 
 1/3 and more.
 
+`start` is E log s(0) itself, so it says of two stacks of one width, task and rate which leaves
+first: L drawn layers before L' by psi(L d / 2) - psi(L' d / 2), about log(L / L'), whatever noise
+each makes. Branches multiplied by a have s = a sum_l |u_l|^2: later by log(1 / a), in e-folds that
+are 1 / a times as long in this flow, and no longer where steps have one length (Adam's, in noise).
+
 Products within a layer, as a query's and a key's, grow by another power of their own scale: not
 covered. Nor are Adam's steps, but where noise decides their length they are a flow in another time.
 Ours; the start is that of Yang et al., arXiv 2110.03848, Algorithm 1.
@@ -46,6 +51,18 @@ def delay(layers: ArrayLike, draws: ArrayLike, dimension: ArrayLike) -> Array:
     L, A = _divided(layers, draws)
     d = _as_dimension(dimension)
     return np.asarray(digamma(L * d / 2.0) - digamma(A * d / 2.0) - np.log(L / A))
+
+
+def start(
+    layers: ArrayLike, draws: ArrayLike, dimension: ArrayLike, scale: ArrayLike = 1.0
+) -> Array:
+    """E log(s(0) / sigma^2), branches multiplied by `scale`: of two stacks the one with more leaves
+    earlier, by the difference in e-folds. ValueError as for `delay`, and unless scale > 0."""
+    L, A = _divided(layers, draws)
+    d, a = _as_dimension(dimension), np.asarray(scale, dtype=np.float64)
+    if not np.all((a > 0.0) & np.isfinite(a)):
+        raise ValueError("scale must be positive and finite")
+    return np.asarray(digamma(A * d / 2.0) + np.log(2.0 * a * L / A))
 
 
 def spread(draws: ArrayLike, dimension: ArrayLike) -> Array:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from bert.study.beginning import Beginning, beginning
-from bert.study.leaving import DIMENSIONS, GAIN, leaving, left_at, ratio
+from bert.study.first_skill import DIMENSIONS, starts
+from bert.study.leaving import GAIN, leaving, left_at, ratio
 from figures.pages.leaving import table as page
 from swe.sharing.schedule import AlwaysShared, EqualStart, NeverShared, Schedule, SweFixed
 from swe.transforms.growth import METHODS, Growth
@@ -230,6 +231,26 @@ def test_beginnings() -> None:
     ):
         silent = of(NeverShared(), *stages)
         assert (silent.drawn, silent.grown) == (None, None)
+
+
+def test_starts_of_arms_differ_by_their_delay() -> None:
+    """Without noise by one draw; by nothing but noise not at all, or, tied, by its mean; of SWE
+    and of a stack that grows there is none."""
+    known = {name: starts(begun(name)) for name in ("baseline", "equal-start", "always")}
+    base, equal, tied = (found for found in known.values() if found is not None)
+    for d, own, copied, kept in zip(DIMENSIONS, base, equal, tied, strict=True):
+        late = float(draws.delay(4, 1, d))
+        assert own[0] == own[1] == copied[1]
+        assert own[0] - copied[0] == pytest.approx(late)
+        assert kept[0] == copied[0]
+        assert own[1] - kept[1] == pytest.approx(late + math.log(4))
+    assert [starts(begun(name)) for name in ("swe-f", "stacking")] == [None, None]
+    scaled = starts(beginning(NeverShared(), 4, STEPS, scale=0.5))
+    assert scaled is not None
+    assert base[0][0] - scaled[0][0] == pytest.approx(math.log(2))
+    row = leaving(*study({"baseline": [400.0, 420.0, 440.0]}))["arms"][0]
+    assert row["start"] == base
+    assert row["times"] == pytest.approx(np.interp([400, 420, 440], range(1001), clock(1000, 0.1)))
 
 
 @pytest.mark.parametrize(("layers", "own"), [(4, 1), (12, 1), (12, 6)])

@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from scipy.integrate import quad
+from scipy.integrate import quad, solve_ivp
 from scipy.special import digamma
 
 from theory.models import draws
@@ -59,6 +59,32 @@ def test_delay_and_spread_of_sampled_starts(own: int, dimension: int) -> None:
     assert copied.std() == pytest.approx(spread, rel=0.02)
 
 
+@pytest.mark.parametrize(("layers", "own", "scale"), [(12, 12, 1.0), (24, 4, 0.2), (6, 1, 3.0)])
+def test_start_is_the_mean_log_of_samples(layers: int, own: int, scale: float) -> None:
+    """Within five standard errors; and two starts differ by the delay."""
+    count = 200_000
+    sampled = starts(3, layers, own, 2, count) + np.log(scale)
+    error = sampled.std() / count**0.5
+    found = float(draws.start(layers, own, 2, scale))
+    assert sampled.mean() == pytest.approx(found, abs=5 * error)
+    late = float(draws.start(layers, layers, 2, scale)) - found
+    assert late == pytest.approx(float(draws.delay(layers, own, 2)), abs=1e-12)
+
+
+def test_scaled_branches_leave_later_in_e_folds_as_long() -> None:
+    """Branches times a: u' = 2 a g u with s = a sum |u|^2, by an integrator."""
+    a, w = 0.2, np.array([1e-3, 2e-3])
+    plain, scaled = (float(draws.learnt_at(by * w @ w, 0.5)) / by for by in (1.0, a))
+
+    def velocity(_: float, u: np.ndarray) -> np.ndarray:
+        return 2.0 * a * (1.0 - a * u @ u) * u
+
+    end = solve_ivp(velocity, (0.0, scaled), w, "DOP853", rtol=1e-11, atol=1e-14).y[:, -1]
+    assert a * end @ end == pytest.approx(0.5, rel=1e-7)
+    later = 4.0 * (a * scaled - plain)
+    assert later == pytest.approx(float(draws.start(2, 2, 1) - draws.start(2, 2, 1, a)), rel=1e-4)
+
+
 def test_delay_written_out() -> None:
     """psi at halves and integers by hand: psi(6) = H_5 - gamma, psi(1/2) = -gamma - 2 log 2."""
     expected = sum(1 / k for k in range(1, 6)) + 2 * np.log(2) - np.log(12)
@@ -99,6 +125,9 @@ def test_refusals() -> None:
             continue
         with pytest.raises(ValueError, match=r"must (be an integer|divide)"):
             draws.delay(layers, own, d)
+    for scale in (0.0, -1.0, np.inf, np.nan):
+        with pytest.raises(ValueError, match="positive and finite"):
+            draws.start(4, 4, 1, scale)
     with pytest.raises(ValueError, match="fewer than layers"):
         draws.first(4, 4, 1)
     for start, share in ((0.0, 0.5), (0.5, 0.4), (0.5, 1.0)):
