@@ -2,8 +2,9 @@
 
 Both precisions of a seed begin with the same weights and see the same batches and masked tokens;
 dropout differs where another attention kernel draws it (swe.run.plain_attention). Text and
-vocabulary are those of ``benchmarks/throughput.py``. Finished runs are kept in ``--runs``, and the
-same command goes on where it was stopped. One thread:
+vocabulary are those of ``benchmarks/throughput.py``; the default is the cheapest setting that was
+found past a text's plateau, for before it nothing is learnt that rounding could cost. Finished runs
+are kept in ``--runs``, and the same command goes on where it was stopped. One thread:
 
     python benchmarks/precision.py --out records/precision.json
 """
@@ -17,6 +18,7 @@ from typing import Any
 
 import swe.base.threads  # noqa: F401 - first, for its effect
 from benchmarks.side_by_side.settings import Settings, prepare, task_of
+from bert.study.plateau import stated
 from evidence.comparison import compare
 from swe.base.environment import host
 from swe.base.files import write_json
@@ -43,6 +45,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         "swe-f": SweFixed(until=max(1, given.steps // 10)),
     }
     speed = SpeedConfig(measured_in=given.runs)
+    blind = stated(given.runs, task)
     arms: dict[str, Any] = {}
     for arm, schedule in schedules.items():
         losses: dict[str, dict[int, float]] = {one: {} for one in BOTH}
@@ -60,18 +63,25 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
                 losses[one][seed] = summary["valid"]["loss"]
                 print(f"{folder.name}: {losses[one][seed]:.4f}", flush=True)
         arms[arm] = compare(losses, "float32")
-    return {"environment": host(), "settings": task.describe(), "steps": given.steps, "arms": arms}
+    return {
+        "environment": host(),
+        "settings": task.describe(),
+        "steps": given.steps,
+        "rate": given.rate,
+        "blind": blind,
+        "arms": arms,
+    }
 
 
 def main() -> None:
     """Measure and write the record."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", default="12x128", help='named size or "LxH"')
-    parser.add_argument("--length", type=int, default=64, help="tokens in a row")
-    parser.add_argument("--rows", type=int, default=16, help="rows in a batch")
-    parser.add_argument("--vocabulary", type=int, default=2048)
+    parser.add_argument("--size", default="12x64", help='named size or "LxH"')
+    parser.add_argument("--length", type=int, default=8, help="tokens in a row")
+    parser.add_argument("--rows", type=int, default=128, help="rows in a batch")
+    parser.add_argument("--vocabulary", type=int, default=512)
     parser.add_argument("--steps", type=int, default=1000, help="updates of every run")
-    parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
+    parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--data", type=Path, default=Path("results/throughput"), help="its text")
     parser.add_argument("--runs", type=Path, default=Path("results/precision"), help="its runs")

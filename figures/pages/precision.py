@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from evidence.plateau import told
 from figures.base.tables import markdown
-from figures.base.wording import interval, plain
+from figures.base.wording import count, interval, plain
 
 HEADINGS = {"arm": "Arm", "n": "Seeds", "wide": "float32", "narrow": "bfloat16", "cost": "Cost"}
 
@@ -26,8 +27,18 @@ def table(record: dict[str, Any]) -> str:
                 "cost": interval(cost),
             }
         )
-    here = record["environment"]
-    return (
-        f"{markdown(HEADINGS, rows)}\n\nHeld-out loss in nats after {record['steps']} updates, and "
-        f"bfloat16's minus float32's, paired by seed, with its 95 % interval. {here['device']}."
+    here, runs = record["environment"], record["settings"]
+    each = {
+        f"{arm}, {one}": entry
+        for arm, both in record["arms"].items()
+        for one, entry in both.items()
+    }
+    words = told({"blind": record["blind"], "arms": each})
+    legend = (
+        f"Held-out loss in nats after {count(record['steps'])} updates at {record['rate']:g}, and "
+        "bfloat16's minus float32's, paired by seed, with its 95 % interval. "
+        f"{runs['model']['layers']}x{runs['model']['hidden']}, {runs['rows']} rows of "
+        f"{runs['data']['length']} tokens, dropout {runs['model']['dropout']:g}; {words}. "
+        f"{here['device']}."
     )
+    return f"{markdown(HEADINGS, rows)}\n\n{legend}"
