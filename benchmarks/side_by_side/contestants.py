@@ -15,7 +15,8 @@ from torch.nn import functional
 
 from benchmarks.side_by_side.settings import Settings
 from bert.huggingface.config import CLASSES, to_config_json
-from bert.huggingface.convert import Family, to_hugging_face
+from bert.huggingface.convert import to_hugging_face
+from bert.huggingface.families import Family
 from bert.model.config import BertConfig, Placement
 from bert.model.encoder import build_bert
 from bert.pretraining.task import MaskedLanguageTask

@@ -25,7 +25,8 @@ from benchmarks.side_by_side.contestants import (
     whole_loss,
 )
 from benchmarks.side_by_side.settings import Settings
-from bert.huggingface.convert import Family, to_hugging_face
+from bert.huggingface.convert import to_hugging_face
+from bert.huggingface.families import Family
 from bert.model.encoder import Bert, build_bert
 from bert.pretraining.task import MaskedLanguageTask
 from swe.run.arithmetic import Precision, arithmetic

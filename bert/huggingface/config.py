@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from bert.huggingface.convert import Family, albert_groups
+from bert.huggingface.families import Family, albert_groups
 from bert.model.config import BertConfig
 from swe.base.config import require, require_count
 from swe.base.errors import ConfigError
@@ -138,7 +138,7 @@ def to_config_json(
     cls_id: int,
     sep_id: int,
 ) -> dict[str, Any]:
-    """Return the ``config.json`` of the family's stock class for this model (see `convert`).
+    """Return the ``config.json`` of the family's stock class for this model (see `families`).
 
     Dropout, epsilon and the initial deviation go along. With dropout in training ALBERT differs:
     it has none after the feed-forward part; as a function (in evaluation) it is the same.

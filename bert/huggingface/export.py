@@ -24,7 +24,8 @@ from bert.data.text import DataError
 from bert.data.tokenizer_files import write_tokenizer
 from bert.data.vocab import Vocabulary, read_vocabulary
 from bert.huggingface.config import class_name, to_config_json
-from bert.huggingface.convert import Family, family_of, pad_of, to_hugging_face
+from bert.huggingface.convert import to_hugging_face
+from bert.huggingface.families import Family, family_of, pad_of
 from bert.huggingface.pretrained import WEIGHTS
 from bert.model.config import BertConfig
 from bert.model.encoder import Bert

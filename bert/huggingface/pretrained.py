@@ -20,13 +20,9 @@ from bert.data.text import DataError
 from bert.data.tokenizer_files import read_tokenizer
 from bert.data.vocab import Vocabulary
 from bert.huggingface.config import from_config_json
-from bert.huggingface.convert import (
-    Family,
-    body_prefix,
-    from_hugging_face,
-    head_names,
-    to_hugging_face,
-)
+from bert.huggingface.convert import from_hugging_face, to_hugging_face
+from bert.huggingface.families import Family
+from bert.huggingface.names import body_prefix, head_names
 from bert.model.config import BertConfig
 from bert.model.encoder import Bert, build_bert
 from swe.base.config import require

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from bert.huggingface.config import CLASSES, to_config_json
-from bert.huggingface.convert import Family, body_prefix, family_of
+from bert.huggingface.families import Family, family_of
+from bert.huggingface.names import body_prefix
 from bert.model.config import BertConfig
 from bert.model.encoder import initialise
 from swe.base.errors import ConfigError

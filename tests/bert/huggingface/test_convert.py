@@ -8,15 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from bert.huggingface.convert import (
-    PADDING_BIAS,
-    Family,
-    albert_groups,
-    family_of,
-    from_hugging_face,
-    hugging_face_shapes,
-    to_hugging_face,
-)
+from bert.huggingface.convert import PADDING_BIAS, from_hugging_face, to_hugging_face
+from bert.huggingface.families import Family, albert_groups, family_of
+from bert.huggingface.names import hugging_face_shapes
 from bert.model.config import BertConfig, named_config
 from bert.model.encoder import Bert, build_bert
 from swe.base.errors import ConfigError

@@ -15,13 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from bert.huggingface.config import CLASSES, to_config_json
-from bert.huggingface.convert import (
-    PADDING_BIAS,
-    Family,
-    family_of,
-    from_hugging_face,
-    to_hugging_face,
-)
+from bert.huggingface.convert import PADDING_BIAS, from_hugging_face, to_hugging_face
+from bert.huggingface.families import Family, family_of
 from bert.model.config import BertConfig, Placement, named_config
 from bert.model.encoder import Bert, build_bert
 from swe.sharing.layout import Layout

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bert.huggingface.convert import body_prefix, from_hugging_face, to_hugging_face
+from bert.huggingface.convert import from_hugging_face, to_hugging_face
+from bert.huggingface.names import body_prefix
 from bert.huggingface.stock import NO_PADDING, StockEncoder, build_stock, stock_family, stock_shape
 from bert.languages.composition import Composition
 from bert.languages.task import LanguageTask
