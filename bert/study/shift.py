@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from bert.study.beginning import Beginning
-from bert.study.table_arms import REFERENCE
+from bert.study.table_arms import is_baseline
 from evidence.comparison import Interval
 from theory.models import shift
 
@@ -68,7 +68,7 @@ def baselines(table: Mapping[str, Any], beginnings: Mapping[str, Beginning]) -> 
     found = {
         float(beginnings[name].clock(warmup)[-1]): arm["values"]
         for name, arm in table["arms"].items()
-        if name.startswith(REFERENCE) and arm.get("values") and arm.get("rate") == own.get("rate")
+        if is_baseline(name) and arm.get("values") and arm.get("rate") == own.get("rate")
     }
     clocks = sorted(found)
     seeds = set.intersection(*(set(values) for values in found.values())) if found else set()

@@ -70,6 +70,11 @@ def baseline(budget: float = 1.0) -> Arm:
     return Arm(name=name, schedule=NeverShared(), budget=budget)
 
 
+def is_baseline(name: str) -> bool:
+    """Whether an arm of this name is the baseline, at whatever budget."""
+    return name == REFERENCE or name.startswith(f"{REFERENCE} x")
+
+
 def swe_f(study: StudyConfig, tau: float | None = None, unit: int | None = None) -> Arm:
     """Return SWE-F; the study's tau and unit unless given, and then named by them."""
     name = "swe-f"

@@ -14,7 +14,7 @@ from typing import Any
 
 from bert.study.arms import StudyConfig
 from bert.study.beginning import Beginning, beginning
-from bert.study.table_arms import REFERENCE, Arm, depth, table_arms
+from bert.study.table_arms import REFERENCE, Arm, depth, is_baseline, table_arms
 from swe.base.config import require, require_between, require_count
 from swe.base.errors import ConfigError
 from swe.run.optimizer import OptimizerConfig
@@ -129,9 +129,7 @@ def chosen_arms(table: str, study: TableStudy) -> tuple[Arm, ...]:
     for name in study.only:
         require(name in names, "only", name, f"of {table}'s {', '.join(names)}")
     budgets = study.has_speedup(table)
-    return tuple(
-        arm for arm in arms if study.keeps(arm) or (budgets and arm.name.startswith(REFERENCE))
-    )
+    return tuple(arm for arm in arms if study.keeps(arm) or (budgets and is_baseline(arm.name)))
 
 
 def best_rates(losses: dict[float, float]) -> list[float]:

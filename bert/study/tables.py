@@ -22,7 +22,7 @@ from bert.study.leaving import leaving
 from bert.study.paper_numbers import FINE_TUNED, MASKED_ACCURACY
 from bert.study.plateau import blind_in, stated
 from bert.study.speedup import speed_up
-from bert.study.table_arms import REFERENCE, Arm
+from bert.study.table_arms import REFERENCE, Arm, is_baseline
 from bert.study.table_study import TableStudy, best_rate, best_rates, chosen_arms
 from evidence.cells import demonstration
 from evidence.comparison import compare
@@ -289,15 +289,13 @@ def _measured(folders: Sequence[Path], seeds: Sequence[int]) -> dict[str, Any]:
 def _speedups(arms: Sequence[Arm], losses: dict[str, dict[int, float]]) -> dict[str, Any]:
     """Return the speed-up of every arm over the baselines, as far as those are there."""
     baselines = {
-        arm.budget: losses[arm.name]
-        for arm in arms
-        if arm.name.startswith(REFERENCE) and arm.name in losses
+        arm.budget: losses[arm.name] for arm in arms if is_baseline(arm.name) and arm.name in losses
     }
     out = {}
     for arm in arms:
         known = arm.name in losses and len(baselines) > 1
         shared = known and set(losses[arm.name]).intersection(*baselines.values())
-        if shared and not arm.name.startswith(REFERENCE):
+        if shared and not is_baseline(arm.name):
             out[arm.name] = speed_up(baselines, losses[arm.name], arm.budget)
     return out
 
