@@ -20,6 +20,9 @@ beside the runs is what holds for any of them:
 * how an arm begins, E log of what it has of the skill over one layer's variance, for each of
   DIMENSIONS without noise and with nothing else: what studies of one width, rate and text differ
   by is when they leave, in e-folds (``draws.start``);
+* how far behind the baseline an arm is at every further GAIN below the blind loss, in updates: as
+  far as when it left where one skill is all, further where later skills are drawn anew
+  (``theory.models.shift``);
 * the compute saved by then: what that delay leaves of it, by what the arm's updates cost;
 * what the delay costs at the end, if the table has baselines of other budgets (``shift``).
 
@@ -150,6 +153,7 @@ def leaving(
             row["deviation_ratio"] = asdict(ratio(known, own))
             row["late"] = asdict(_late(known, own, fold))
             row["foretold"] = foretold(of)
+            row["behind"] = _behind(arm, base)
             if of.drawn in equal and not of.equal:
                 row["over_equal"] = asdict(_late(known, equal[of.drawn], fold))
                 row["foretold"] |= _between(arm, arms, equal[of.drawn], fold)
@@ -191,6 +195,18 @@ def _comparable(
         for name, runs in found.items()
         if len(runs) >= LEAST
     }
+
+
+def _behind(arm: Left, base: Left) -> list[dict[str, Any]]:
+    """Return the paired delay in updates at the peak rate at every "gain" over the blind loss, in
+    steps of GAIN, that all runs of both reach."""
+    found: list[dict[str, Any]] = []
+    for level in np.arange(GAIN, base.blind, GAIN):
+        if None in (*arm.updates(level).values(), *base.updates(level).values()):
+            break
+        late = _late(arm.at(level), base.at(level), 1.0)
+        found.append({"gain": float(level)} | asdict(late))
+    return found
 
 
 def _hastened(arm: Left, fold: float) -> list[tuple[float, float]]:

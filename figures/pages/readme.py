@@ -3,8 +3,8 @@
 A block is what stands between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``. PAGES says which
 folder below ``records/`` fills a page; ``--pages`` picks some, ``--records`` names another folder.
 NAME is one of BLOCKS or OF_FOLDERS, claim:ID for one claim's verdict and evidence, throughput-...,
-or for a study on record study:, theory:, leaving:, shift:, language:, rivals:, rivals-ledger: or
-reached:NAME/TABLE.
+or for a study on record study:, theory:, leaving:, shift:, behind:, language:, rivals:,
+rivals-ledger: or reached:NAME/TABLE.
 Nothing on these pages that is a number has to be typed. ``--from results`` first takes the records,
 and the pictures that the pages show, out of a results folder; it fills the pages of the default
 run.
@@ -30,6 +30,7 @@ from evidence.results import (
 from figures.base.tables import plain_markdown
 from figures.bert import finetuned_arms as bert_finetune
 from figures.pages import (
+    behind,
     claims_page,
     commands,
     costs,
@@ -137,6 +138,7 @@ STUDIES = {
     "theory": study_pages.theory_table,
     "leaving": leaving.table,
     "shift": shift.table,
+    "behind": behind.table,
     "language": study_pages.language_table,
     "rivals": rivals.table,
     "rivals-ledger": rivals.ledgers,

@@ -253,6 +253,22 @@ def test_starts_of_arms_differ_by_their_delay() -> None:
     assert row["times"] == pytest.approx(np.interp([400, 420, 440], range(1001), clock(1000, 0.1)))
 
 
+def test_how_far_behind_at_every_further_gain() -> None:
+    """Exponential gains: a later one is behind by what it was; no level that a run misses."""
+    base, late = [400.0, 420.0, 440.0], [460.0, 450.0, 500.0]
+    table, runs, begins = study({"baseline": base, "equal-start": late})
+    found = leaving(table, runs, begins)["arms"][1]["behind"]
+    assert [each["gain"] for each in found] == [k * GAIN for k in range(1, 16)], "no loss below 0"
+    times = clock(STEPS, 0.1)
+    for each in (found[0], found[3], found[-1]):
+        more = 40 * math.log(each["gain"] / GAIN)
+        one, two = (np.interp(np.array(at) + more, range(1001), times) for at in (late, base))
+        assert each["mean"] == pytest.approx((one - two).mean())
+        assert each["n"] == 3
+    never = leaving(*study({"baseline": base, "equal-start": [460.0, 450.0, 5000.0]}))
+    assert never["arms"][1]["behind"] == []
+
+
 @pytest.mark.parametrize(("layers", "own"), [(4, 1), (12, 1), (12, 6)])
 def test_what_is_foretold_holds_for_every_dimension_and_noise(layers: int, own: int) -> None:
     late = float(draws.delay(layers, own, 1))
