@@ -143,7 +143,7 @@ def _ratios(out: Path, folder: str) -> list[tuple[int, float]]:
     for row in _rows(out, folder)["probe"]:
         if "halves" in row and row["alignment"] is not None:
             split = Split.of(row["halves"][0], row["halves"][1], row)
-            if float(split.signal.sum()) > 0:
+            if split.heard:
                 found.append((int(row["step"]), split.descent_ratio("adam")))
     return found
 

@@ -83,7 +83,7 @@ def _noise(probes: list[dict[str, Any]]) -> dict[str, list[float | None]]:
             signal, noise = float(split.signal.sum()), float(split.noise.sum())
             if noise > 0:
                 ratio = math.sqrt(signal / noise)
-            if signal > 0:
+            if split.heard:
                 descent = split.descent_ratio("adam")
         found["signal_to_noise"].append(_rounded(ratio))
         found["descent_ratio"].append(_rounded(descent))

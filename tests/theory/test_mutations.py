@@ -18,6 +18,7 @@ GUARDS = {
     "numerics.bisection.time_to_ratio": "studies.flows.flow_curves_stay_under_their_bound_and_meet_descent",  # noqa: E501
     "models.predictions.Split.descent_ratio": "models.predictions.descent_ratio_agrees_with_the_one_by_coordinates",  # noqa: E501
     "models.predictions.Split.noise_correlation": "models.predictions.split_recovers_signal_noise_and_their_correlation",  # noqa: E501
+    "models.predictions.Split.heard": "models.predictions.a_split_in_which_no_signal_is_heard_tells_nothing",  # noqa: E501
     "models.predictions.Split.signal_to_noise": "models.predictions.split_recovers_signal_noise_and_their_correlation",  # noqa: E501
     "models.predictions.best_tau": "models.predictions.best_tau_is_the_first_probe_where_tying_stops_paying",  # noqa: E501
     "models.predictions.energies": "models.predictions.energies_are_those_of_the_gradients",

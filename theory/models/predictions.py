@@ -84,6 +84,11 @@ class Split:
         return cls(int(both["step"]), signal, noise, mean_signal, mean_noise)
 
     @property
+    def heard(self) -> bool:
+        """Whether the estimate leaves any layer a signal: where noise is all, it may come out 0."""
+        return float(self.signal.sum()) > 0.0
+
+    @property
     def signal_to_noise(self) -> Array:
         """Root of signal over noise energy of every layer, (L,); infinite without noise."""
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -123,13 +128,16 @@ def exchangeable_correlation(row: Row) -> float:
 
 
 def best_tau(splits: Sequence[Split], steps: int, rule: Rule | None) -> int:
-    """First probed step whose descent ratio is not above 1; `steps` when there is none.
+    """First probed step whose descent ratio is not above 1; `steps` when there is none. Steps at
+    which no signal is heard tell nothing.
 
     One step ahead: it assumes exchangeable layers and one rate for both arms, and says 0 whenever
     there is no noise, which is wrong for layers of unlike curvature (`theory.theorems.one_step`).
     """
     for split in sorted(splits, key=lambda s: s.step):
-        if split.descent_ratio(rule) <= 1.0 + 1e-12:  # an alignment of 1, with its rounding
+        if (
+            split.heard and split.descent_ratio(rule) <= 1.0 + 1e-12
+        ):  # an alignment of 1, with its rounding
             return split.step
     return steps
 
@@ -188,14 +196,14 @@ def table(
         tolerance,
     )
     first = min(splits, key=lambda s: s.step) if splits else None
-    ratio = first.descent_ratio(rule) if first is not None else None
+    ratio = first.descent_ratio(rule) if first is not None and first.heard else None
     judge(
         "descent in the first updates, tied over untied",
         ratio,
         first_descent,
         tolerance * (ratio or 0.0),
     )
-    tau = best_tau(splits, steps, rule) if splits else None
+    tau = best_tau(splits, steps, rule) if any(split.heard for split in splits) else None
     nearest = min(best_taus, key=lambda t: abs(t - (tau or 0))) if best_taus else None
     judge(
         "best tau / T",

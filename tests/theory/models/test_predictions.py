@@ -94,6 +94,25 @@ def problem(noise: float) -> CoreQuadratic:
     )
 
 
+def test_a_split_in_which_no_signal_is_heard_tells_nothing() -> None:
+    """Estimates may come out 0 at every layer; the first probe's descent is then not had."""
+    silent = [Split(s, np.zeros(L), np.ones(L), 0.0, 1.0) for s in (0, 5)]
+    heard = Split(10, np.ones(L), np.zeros(L), 0.25, 0.0)
+    assert [split.heard for split in (*silent, heard)] == [False, False, True]
+    assert carried.best_tau([*silent, heard], 100, "adam") == 10
+    for splits, tau in (([*silent, heard], 0.1), (silent, None)):
+        found = {
+            entry["quantity"]: entry
+            for entry in carried.table(
+                steps=100, unshared=(), shared=(), splits=splits, rule="adam",
+                best_taus=(10,), first_descent=1.0,
+            )
+        }  # fmt: skip
+        descent = found["descent in the first updates, tied over untied"]
+        assert (descent["predicted"], descent["verdict"]) == (None, "not measured")
+        assert found["best tau / T"]["predicted"] == tau
+
+
 def test_the_cores_own_rows_end_to_end() -> None:
     """A true quadratic, SGD: every line of the table that the theory fixes comes out."""
     steps = quadratic.linear_steps(0.3, 40)
