@@ -38,10 +38,13 @@ def table(records: Path) -> str:
     rows = [_row(path, records.parent / "studies") for path in paths]
     if not rows:
         return "not run"
+    known = [row for row in rows if row["came"] != NOT_RUN["came"]]
+    right = sum(row["came"].startswith(f"{row['sign'].partition(' (')[0]},") for row in known)
+    ended = f"The sign came as forecast in {right} of {len(known)} studies. " if known else ""
     return (
-        f"{markdown(HEADINGS, rows)}\n\nAgainst the better of baseline and equal start, in mean "
-        "over paired seeds; the loss is above the least possible one where that is known. Forecast "
-        "at one rate; in the study every arm has its own."
+        f"{markdown(HEADINGS, rows)}\n\n{ended}Against the better of baseline and equal start, in "
+        "mean over paired seeds; the loss is above the least possible one where that is known. "
+        "Forecast at one rate; in the study every arm has its own."
     )
 
 

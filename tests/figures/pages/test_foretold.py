@@ -71,6 +71,13 @@ def test_a_forecast_stands_before_its_study(tmp_path: Path) -> None:
     assert "helps (60%)" in row
     assert "0.50 (0.32 to 1.26)" in row
     assert "not run" in row
+    assert "as forecast in" not in table(records)
     data = compared(baseline=[3.0, 3.1, 3.2], swe_f=[2.0, 2.1, 2.2])
     write_json(tmp_path / "studies" / "mine" / "composition.json", data)
     assert "helps, n = 3 | 0.52 | 40% |" in table(records)
+    assert "as forecast in 1 of 1 studies" in table(records)
+    hurt = compared(baseline=[2.0, 2.1, 2.2], swe_f=[3.0, 3.1, 3.2])
+    write_json(tmp_path / "studies" / "other" / "composition.json", hurt)
+    for name in ("other", "unrun"):
+        write_json(records / "studies" / f"{name}.json", record)
+    assert "as forecast in 1 of 2 studies" in table(records), "what was not run is not counted"
