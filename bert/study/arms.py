@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from bert.data.packing import DOCUMENTS, Documents
 from bert.model.config import BertConfig, Placement, named_config
-from swe.base.config import require, require_between, require_count
+from swe.base.config import LATER, require, require_between, require_count
 from swe.run.optimizer import OptimizerConfig
 from swe.run.run_config import TrainConfig
 from swe.sharing.gradients import Convention
@@ -40,7 +40,7 @@ class StudyConfig:
     """LayerNorm placement."""
     dropout: float = 0.0
     """Dropout; 0 for runs of less than one epoch."""
-    branch_scale: float = 1.0
+    branch_scale: float = field(default=1.0, metadata=LATER)
     """What both branches of a layer are multiplied by before they are added."""
     vocabulary: int = 2048
     """WordPieces to train when no vocabulary file is given."""
@@ -76,7 +76,7 @@ class StudyConfig:
     """Adam's moments at the untie."""
     validation_rows: int = 512
     """Rows of the fixed validation set."""
-    objective: Objective = "masked"
+    objective: Objective = field(default="masked", metadata=LATER)
     """What is predicted: masked tokens, or the next token, with causal attention."""
     whole_word: bool = False
     """Whole-word masking."""

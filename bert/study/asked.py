@@ -33,9 +33,6 @@ GROWING = (
 LISTS = ("arms", "only", "rates", "taus", "longer", "budgets", "best")
 """Fields of a study with several values."""
 
-LATER = {"encoder": "own", "branch_scale": 1.0, "initial_scale": 1.0, "objective": "masked"}
-"""Fields that came when folders were named already; at these values they leave the name alone."""
-
 
 def asked_study(
     scale: str, seed: int, settings: Mapping[str, Any], text: Sequence[Path]
@@ -82,14 +79,9 @@ def _require_text(scale: str, text: Sequence[Path]) -> None:
         raise ConfigError(f"--text = nothing: must be given at scale {scale} (gigabytes of it)")
 
 
-def named_by(study: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a study that its folder's name is made of."""
-    return {k: v for k, v in study.items() if k not in LATER or LATER[k] != v}
-
-
 def shared_settings(study: TableStudy) -> dict[str, Any]:
     """Return what all runs of a study have in common: its folder's name, and which tables share.
 
     Seeds, arms and rates may grow.
     """
-    return named_by({name: v for name, v in to_dict(study).items() if name not in GROWING})
+    return {name: v for name, v in to_dict(study).items() if name not in GROWING}

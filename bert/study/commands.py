@@ -18,7 +18,7 @@ from typing import Any
 from bert.data.text import Reading
 from bert.model.prediction import TokenPrediction
 from bert.study.arms import StudyConfig
-from bert.study.asked import named_by, shared_settings
+from bert.study.asked import shared_settings
 from bert.study.comparison import StudyData, build_task, prepare_data, run_study
 from bert.study.language_study import LanguageStudy, build_language_task
 from bert.study.rivals import PREFIX, MethodsStudy, best, build_rivals_task
@@ -104,7 +104,7 @@ def study_command(study: StudyConfig, place: Place) -> dict[str, float]:
         )
         out = place.folder(
             place.out / "bert",
-            named_by(to_dict(study)),
+            to_dict(study),
             task,
             lambda folder: not (folder / "comparison.json").exists(),
         )

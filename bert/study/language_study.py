@@ -29,7 +29,7 @@ from bert.study.table_arms import (
 )
 from bert.study.table_study import TableStudy, chosen_arms
 from evidence.cells import LANGUAGE_SEEDS
-from swe.base.config import from_dict, require, require_between, to_dict
+from swe.base.config import LATER, from_dict, require, require_between, to_dict
 from swe.run.run_config import TrainConfig
 
 S = TypeVar("S", bound="LanguageStudy")
@@ -43,9 +43,9 @@ class LanguageStudy(TableStudy):
 
     language: Language = field(default_factory=Composition)
     """The language, by its ``kind``."""
-    encoder: Literal["own", "transformers"] = "own"
+    encoder: Literal["own", "transformers"] = field(default="own", metadata=LATER)
     """Whose encoder: ours, or the one of transformers with that placement, its layers adopted."""
-    initial_scale: float = 1.0
+    initial_scale: float = field(default=1.0, metadata=LATER)
     """What the initial weights' deviation is multiplied by."""
     taus: tuple[float, ...] = ()
     """SWE-F at these fractions too, beside ``tau``."""

@@ -17,10 +17,10 @@ from evidence.cells import stratified
 from evidence.results import Table, reading, recorded_tables
 from figures.base.style import arm_look
 from figures.base.tables import markdown
-from figures.base.wording import count, interval, plain, size_of
+from figures.base.wording import count, interval, is_causal, plain, size_of
 
 ALIKE = (
-    "accumulation", "documents", "dropout", "length", "objective", "pairs", "placement",
+    "accumulation", "documents", "dropout", "length", "pairs", "placement",
     "precision", "rows", "validation_rows", "vocabulary", "warmup", "whole_word",
 )  # fmt: skip
 """Fields of a study in which those that stand side by side are the same."""
@@ -98,7 +98,7 @@ def _add(cells: dict[tuple[Any, ...], Cell], result: Table) -> None:
         return
     study, base = data["study"], data["arms"][data["reference"]]
     width = str(study["size"]).split("x")[-1]
-    key = (width, base["rate"], *(study[name] for name in ALIKE))
+    key = (width, base["rate"], is_causal(study), *(study[name] for name in ALIKE))
     scale, depth = float(study.get("branch_scale", 1.0)), max(row["drawn"] for row in rows)
     own = Cell(key, size_of(study), depth, scale, int(study["steps"]))
     cell = cells.setdefault((key, own.order), own)

@@ -13,7 +13,7 @@ import paper_repro
 from bert import pretrain
 from bert.languages.composition import Composition
 from bert.model.config import Placement
-from bert.study.asked import GROWING, LATER
+from bert.study.asked import GROWING
 from bert.study.commands import Place, language_command
 from bert.study.language_study import LanguageStudy, build_language_task
 from bert.study.tables import is_done, run_folder, run_table
@@ -118,7 +118,8 @@ def test_our_own_encoder_keeps_its_folders(tmp_path: Path, monkeypatch: pytest.M
         language_command(study, place)
         pointer = read_json(tmp_path / "bert" / "languages" / "composition.json")
         folders.append(pointer["folder"])
-    earlier = {name: value for name, value in to_dict(OWN).items() if name not in LATER}
+    earlier = to_dict(OWN)
+    assert not earlier.keys() & {"encoder", "branch_scale", "initial_scale", "objective"}
     shared = {name: value for name, value in earlier.items() if name not in GROWING}
     digest = json_digest({"study": shared, "data": to_dict(OWN.language), "on": "cpu"})[:10]
     assert folders[0].startswith(f"small-{digest}-")
