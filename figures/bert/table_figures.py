@@ -8,6 +8,7 @@ from pathlib import Path
 from evidence.results import Table, reading
 from figures.base.drawing import Found
 from figures.base.tables import write_csv
+from figures.bert import behind as bert_behind
 from figures.bert import correlations as bert_correlations
 from figures.bert import dispersion as bert_dispersion
 from figures.bert import leaving as bert_leaving
@@ -47,6 +48,8 @@ def draw_tables(out: Path, results: Sequence[Table]) -> list[str]:
             drawn.append(result.figure(bert_leaving.PART))
         if bert_shift.draw(out, result):
             drawn.append(result.figure(bert_shift.PART))
+        if bert_behind.draw(out, result):
+            drawn.append(result.figure(bert_behind.PART))
         if result.path in fullest:
             drawn += _curves(out, result)
         with reading(result.path):

@@ -173,7 +173,7 @@ QUESTIONS = (
             V.HOLDS: "Hardly in plain gradient flow; under noisy sign-like steps, AdamW’s kind, by "
             "a factor that grows faster than the root of the number of layers.",
         },
-        pictures=("staircase", "*_leaving", "*_shift"),
+        pictures=("staircase", "*_leaving", "*_shift", "*_behind"),
     ),
     Question(
         id="helps",
