@@ -44,6 +44,9 @@ class Beginning:
     """Updates of each model of the run, and what one costs, in updates of the last."""
     scale: float = 1.0
     """What the layers' branches are multiplied by."""
+    reach: float | None = None
+    """Logarithm of how far a skill reaches through the stream that it begins with
+    (``bert.study.stream``); None where that was not measured."""
 
     @property
     def equal(self) -> bool:

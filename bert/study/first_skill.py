@@ -1,7 +1,7 @@
 """What theory says of when an arm learns a first skill, from how it begins alone.
 
 ``theory.models.draws``, ``noisy_draws`` and ``grown_draws``, over all noises and dimensions of the
-skill, of which a model tells neither.
+skill, of which a model tells neither; and ``stream``, of which it tells all.
 """
 
 from __future__ import annotations
@@ -13,6 +13,14 @@ from theory.models import draws, grown_draws
 
 DIMENSIONS = (1, 2, 4, 8)
 """Of the skill."""
+
+
+def by_stream(of: Beginning, base: Beginning) -> float | None:
+    """Return by how many e-folds an arm leaves after a baseline, by what both begin with; None
+    where that was not measured, and of a stack that grows."""
+    if of.reach is None or base.reach is None or of.grown is not None:
+        return None
+    return base.reach - of.reach
 
 
 def foretold(of: Beginning) -> dict[str, list[float]]:

@@ -23,6 +23,8 @@ beside the runs is what holds for any of them:
 * how far behind the baseline an arm is at every further GAIN below the blind loss, in updates: as
   far as when it left where one skill is all, further where later skills are drawn anew
   (``theory.models.shift``);
+* the same delay by what the stream of the arm's model begins with, measured, and of no noise or
+  dimension (``theory.models.stream``);
 * the compute saved by then: what that delay leaves of it, by what the arm's updates cost;
 * what the delay costs at the end, if the table has baselines of other budgets (``shift``).
 
@@ -46,7 +48,7 @@ import numpy as np
 from scipy import stats
 
 from bert.study.beginning import Beginning
-from bert.study.first_skill import DIMENSIONS, foretold, starts
+from bert.study.first_skill import DIMENSIONS, by_stream, foretold, starts
 from bert.study.shift import Baselines, baselines, shifted
 from bert.study.table_arms import REFERENCE
 from evidence.comparison import Interval
@@ -154,6 +156,7 @@ def leaving(
             row["late"] = asdict(_late(known, own, fold))
             row["foretold"] = foretold(of)
             row["behind"] = _behind(arm, base)
+            row |= {} if (told := by_stream(of, base.begins)) is None else {"by_stream": told}
             if of.drawn in equal and not of.equal:
                 row["over_equal"] = asdict(_late(known, equal[of.drawn], fold))
                 row["foretold"] |= _between(arm, arms, equal[of.drawn], fold)

@@ -170,7 +170,9 @@ class MethodsStudy(TableStudy, ABC):
         found = beginning(
             arm.schedule, depth(self), arm.updates, arm.stages, prices, self.branch_scale
         )
-        return replace(found, drawn=None) if arm.more else found
+        if arm.more:
+            return replace(found, drawn=None)
+        return found if arm.stages else replace(found, reach=self.reach(arm))
 
     def beside(
         self, arms: Sequence[Arm], rows: Mapping[str, dict[str, Any]], out: Path

@@ -14,6 +14,7 @@ from typing import Any
 
 from bert.study.arms import StudyConfig
 from bert.study.beginning import Beginning, beginning
+from bert.study.stream import log_reach
 from bert.study.table_arms import REFERENCE, Arm, depth, is_baseline, table_arms
 from swe.base.config import require, require_between, require_count
 from swe.base.errors import ConfigError
@@ -91,7 +92,13 @@ class TableStudy(StudyConfig):
     def beginning(self, arm: Arm) -> Beginning:
         """Return how an arm begins, so that ``bert.study.leaving`` foretells when it leaves a
         plateau."""
-        return beginning(arm.schedule, depth(self), arm.steps(self), scale=self.branch_scale)
+        found = beginning(arm.schedule, depth(self), arm.steps(self), scale=self.branch_scale)
+        return replace(found, reach=self.reach(arm))
+
+    def reach(self, arm: Arm) -> float | None:
+        """Return what ``Beginning.reach`` is of an arm that begins with the study's own model."""
+        shape = self.shape(self.vocabulary)
+        return log_reach(shape, arm.schedule, self.headline_seeds, self.length)
 
     def beside(
         self, arms: Sequence[Arm], rows: Mapping[str, dict[str, Any]], out: Path

@@ -8,7 +8,7 @@ from typing import Any
 
 from figures.base.style import arm_look
 from figures.base.tables import markdown
-from figures.base.wording import count, interval, plain
+from figures.base.wording import count, fixed, interval, plain
 
 COLUMNS = {
     "arm": "Arm",
@@ -19,6 +19,7 @@ COLUMNS = {
     "ratio_foretold": "Foretold",
     "late": "Later, e-folds",
     "late_foretold": "Foretold",
+    "stream": "Foretold by its stream",
     "equal": "Later than the equal start, e-folds",
     "equal_foretold": "Foretold",
     "between": "Told from the ends",
@@ -27,7 +28,7 @@ COLUMNS = {
     "saved": "Compute saved by then, %",
     "saved_foretold": "Foretold",
 }
-OPTIONAL = ("between", "correlation", "hastened", "saved", "saved_foretold")
+OPTIONAL = ("stream", "between", "correlation", "hastened", "saved", "saved_foretold")
 """Columns that a table has whose arms do."""
 NONE = "—"
 
@@ -66,6 +67,7 @@ def _cells(row: Mapping[str, Any]) -> dict[str, str]:
         "ratio_foretold": _range(foretold.get("deviation_ratio")),
         "late": NONE if "late" not in row else interval(row["late"], 2),
         "late_foretold": _range(foretold.get("late")),
+        "stream": fixed(row["by_stream"], 2, sign=True) if "by_stream" in row else NONE,
         "equal": NONE if "over_equal" not in row else interval(row["over_equal"], 2),
         "equal_foretold": _range(foretold.get("late") if "over_equal" in row else None),
         "between": _range(foretold.get("over_equal")),
