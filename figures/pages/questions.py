@@ -168,7 +168,8 @@ QUESTIONS = (
         id="staircase",
         heading="Is sharing faster where skills build on one another?",
         claims=("STAIR-NOISE", "STAIR-FLOW", "STAIR-LATE", "STAIR-TAU", "STAIR-DRAW",
-                "STAIR-DRAW-NOISE", "STAIR-DRAW-ADAM", "STAIR-GROW", "STAIR-SHIFT"),
+                "STAIR-DRAW-NOISE", "STAIR-DRAW-ADAM", "STAIR-GROW", "STAIR-SHIFT",
+                "STAIR-STREAM"),
         answers={
             V.HOLDS: "Hardly in plain gradient flow; under noisy sign-like steps, AdamW’s kind, by "
             "a factor that grows faster than the root of the number of layers.",

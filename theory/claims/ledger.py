@@ -19,6 +19,7 @@ from theory.claims import shift as shift_claims
 from theory.claims import sign_descent as sign_descent_claims
 from theory.claims import speedup as speedup_claims
 from theory.claims import staircase as staircase_claims
+from theory.claims import stream as stream_claims
 from theory.claims import when as when_claims
 from theory.claims import when_tuned as when_tuned_claims
 from theory.claims.theorems import (
@@ -96,6 +97,7 @@ CLAIMS = (
     *adam_draws_claims.CLAIMS,
     *grown_draws_claims.CLAIMS,
     *shift_claims.CLAIMS,
+    *stream_claims.CLAIMS,
     *when_claims.CLAIMS,
     *when_tuned_claims.CLAIMS,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -322,3 +323,14 @@ def test_page() -> None:
     assert "| 0 to 1.00 | — | — |" in equal
     assert "| +0.07 \\[−0.24, +0.39\\] | 0 to 2.39 | 0.700 |" in tied
     assert legend.startswith("Leaves: half of the way")
+
+
+def test_what_the_stream_foretells_has_a_column_of_its_own() -> None:
+    table, runs, begins = study({"baseline": [400.0, 420.0, 440.0], "swe-f": [430.0, 430.0, 460.0]})
+    assert "by_stream" not in leaving(table, runs, begins)["arms"][1]
+    for name, reach in (("baseline", -0.5), ("swe-f", -1.5)):
+        begins[name] = replace(begins[name], reach=reach)
+    found = leaving(table, runs, begins)
+    assert found["arms"][1]["by_stream"] == 1.0
+    assert "| Foretold by its stream |" in page({"leaving": found})
+    assert "| +1.00 |" in page({"leaving": found})
