@@ -1,97 +1,92 @@
-"""Does bfloat16 cost quality? The same runs in float32 and bfloat16, equal updates, paired by seed.
+"""Does bfloat16 cost quality? A table of one study in float32 beside the same in bfloat16.
 
-Both precisions of a seed begin with the same weights and see the same batches and masked tokens;
-dropout differs where another attention kernel draws it (swe.run.plain_attention). Text and
-vocabulary are those of ``benchmarks/throughput.py``; the default is the cheapest setting that was
-found past a text's plateau, for before it nothing is learnt that rounding could cost. Finished runs
-are kept in ``--runs``, and the same command goes on where it was stopped. One thread:
+Both begin with the same weights by seed and see the same batches and masked tokens; dropout, where
+there is any, differs where another attention kernel draws it (swe.run.plain_attention). Arms that
+both tables have at one rate are compared at equal updates, paired by seed:
 
-    python benchmarks/precision.py --out records/precision.json
+    python paper_repro.py headline --text wiki.txt.xz --out f32 --set rates=2e-3
+    python paper_repro.py headline --text wiki.txt.xz --out bf16 --set rates=2e-3 precision=bfloat16
+    python -m benchmarks.precision F32/headline.json BF16/headline.json \\
+        --out records/precision.json
 """
 
 from __future__ import annotations
 
-import argparse
-from dataclasses import replace
+from argparse import RawDescriptionHelpFormatter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import swe.base.threads  # noqa: F401 - first, for its effect
-from benchmarks.side_by_side.settings import Settings, prepare, task_of
-from bert.study.plateau import stated
+from bert.study.asked import GROWING
+from bert.study.table_study import TableStudy
 from evidence.comparison import compare
-from swe.base.environment import host
+from evidence.results import read_json, reading
+from swe.base.config import from_dict, to_dict
+from swe.base.errors import ConfigError
 from swe.base.files import write_json
 from swe.base.options import Parser
-from swe.run.arithmetic import Precision, has_bfloat16_units
-from swe.run.loop import train
-from swe.run.optimizer import OptimizerConfig
-from swe.run.run_config import TrainConfig
-from swe.run.speed import SpeedConfig
-from swe.sharing.schedule import NeverShared, Schedule, SweFixed
 
-BOTH: tuple[Precision, Precision] = ("float32", "bfloat16")
+BOTH = ("float32", "bfloat16")
+MAY_DIFFER = ("precision", *GROWING)
+"""Fields of the two studies."""
 
 
-def measure(given: argparse.Namespace) -> dict[str, Any]:
-    """Train what is not trained yet and compare the final losses, arm by arm."""
-    settings = Settings(
-        size=given.size, length=given.length, rows=given.rows, vocabulary=given.vocabulary
-    )
-    prepare(settings, given.data)
-    task = task_of(settings, "pre", given.data)
-    schedules: dict[str, Schedule] = {
-        "baseline": NeverShared(),
-        "swe-f": SweFixed(until=max(1, given.steps // 10)),
-    }
-    speed = SpeedConfig(measured_in=given.runs)
-    blind = stated(given.runs, task)
-    arms: dict[str, Any] = {}
-    for arm, schedule in schedules.items():
-        losses: dict[str, dict[int, float]] = {one: {} for one in BOTH}
-        for seed in range(given.seeds):
-            config = TrainConfig(
-                steps=given.steps,
-                seed=seed,
-                schedule=schedule,
-                optimizer=OptimizerConfig(peak_lr=given.rate),
-                eval_interval=given.steps,
+def beside(wide: Mapping[str, Any], narrow: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the record holds, of tables as ``bert.study.tables`` writes them.
+
+    ConfigError for studies that differ in more than their precision, for other precisions, and
+    where no arm is in both.
+    """
+    tables = dict(zip(BOTH, (wide, narrow), strict=True))
+    for precision, table in tables.items():
+        if table["study"]["precision"] != precision:
+            raise ConfigError(
+                f"precision = {table['study']['precision']!r}: must be {precision!r}, the first "
+                "table float32, the second bfloat16"
             )
-            for one in BOTH:
-                folder = given.runs / f"{arm}-{one}-s{seed}"
-                summary = train(task, replace(config, precision=one), folder, speed=speed)
-                losses[one][seed] = summary["valid"]["loss"]
-                print(f"{folder.name}: {losses[one][seed]:.4f}", flush=True)
-        arms[arm] = compare(losses, "float32")
+    one, two = (to_dict(from_dict(TableStudy, table["study"])) for table in tables.values())
+    for name in one.keys() | two.keys():
+        if name not in MAY_DIFFER and one.get(name) != two.get(name):
+            raise ConfigError(
+                f"{name}: must be the same in both tables, is {one.get(name)!r} and "
+                f"{two.get(name)!r}"
+            )
+    if wide.get("blind") != narrow.get("blind"):
+        raise ConfigError("text: must be the same in both tables; their best blind losses differ")
+    arms = {}
+    for name, arm in wide["arms"].items():
+        other = narrow["arms"].get(name, {})
+        if "values" in arm and "values" in other and arm["rate"] == other["rate"]:
+            values = dict(zip(BOTH, (arm["values"], other["values"]), strict=True))
+            losses = {p: {int(seed): v for seed, v in own.items()} for p, own in values.items()}
+            arms[name] = {"rate": arm["rate"]} | compare(losses, BOTH[0])
+    if not arms:
+        raise ConfigError("arms: must be in both tables, at one rate; none is")
     return {
-        "environment": host(),
-        "settings": task.describe(),
-        "steps": given.steps,
-        "rate": given.rate,
-        "blind": blind,
+        "environment": narrow["environment"],
+        "float32_environment": wide["environment"],
+        "study": two,
+        "blind": narrow.get("blind"),
         "arms": arms,
     }
 
 
 def main() -> None:
-    """Measure and write the record."""
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", default="12x64", help='named size or "LxH"')
-    parser.add_argument("--length", type=int, default=8, help="tokens in a row")
-    parser.add_argument("--rows", type=int, default=128, help="rows in a batch")
-    parser.add_argument("--vocabulary", type=int, default=512)
-    parser.add_argument("--steps", type=int, default=1000, help="updates of every run")
-    parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--data", type=Path, default=Path("results/throughput"), help="its text")
-    parser.add_argument("--runs", type=Path, default=Path("results/precision"), help="its runs")
+    """Compare and write the record."""
+    parser = Parser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("float32", type=Path, help="table of the runs in float32")
+    parser.add_argument("bfloat16", type=Path, help="table of the runs in bfloat16")
     parser.add_argument("--out", type=Path, required=True, help="JSON record to write")
     given = parser.parse_args()
-    if not has_bfloat16_units():
-        record: dict[str, Any] = {"not_run": "this processor has no units for bfloat16"}
-    else:
-        record = measure(given)
-    write_json(given.out, record)
+    tables = []
+    for path in (given.float32, given.bfloat16):
+        table = read_json(path)
+        if table is None:
+            raise ConfigError(f"{path}: is not there; name a table of finished runs")
+        with reading(path):
+            _ = table["study"]["precision"], table["arms"], table["environment"]
+        tables.append(table)
+    write_json(given.out, beside(*tables))
 
 
 if __name__ == "__main__":

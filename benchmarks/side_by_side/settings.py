@@ -61,7 +61,7 @@ class Settings:
         require_count("length", self.length, 8, 512)
         for name in ("rows", "batches"):
             require_count(name, getattr(self, name))
-        require_count("vocabulary", self.vocabulary, 256)
+        require_count("vocabulary", self.vocabulary, 1000)
         require_between("dropout", self.dropout, 0, 1, open_high=True)
         self.shape("post")
 

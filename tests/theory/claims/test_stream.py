@@ -14,7 +14,7 @@ def test_it_holds(seed: int) -> None:
     assert [claim.check(seed, "smoke").verdict for claim in CLAIMS] == ["holds"]
 
 
-def test_independent_copies_full_coherence_and_the_head_alone_fail() -> None:
+def test_independent_or_coherent_copies_and_the_head_alone_fail() -> None:
     independent = check_stream(0, "smoke", copied=stream.drawn)
     coherent = check_stream(
         0, "smoke", copied=lambda layers, v: (1 + np.arange(layers + 1) * v**0.5) ** 2
