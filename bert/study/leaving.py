@@ -149,8 +149,8 @@ def leaving(
             "end": float(arm.clock[-1]),
             "deviation": _deviation(known),
         }
-        if (begins := starts(of)) is not None:
-            row["start"] = begins
+        row |= {} if (begins := starts(of)) is None else {"start": begins}
+        row |= {} if of.reach is None else {"reach": of.reach}
         if name != REFERENCE:
             row["deviation_ratio"] = asdict(ratio(known, own))
             row["late"] = asdict(_late(known, own, fold))

@@ -3,7 +3,7 @@ docs/bert.md.
 
 Studies of one width, text, batch and rate, which differ in depth, in what their
 branches are multiplied by, or in their updates, beside the shallowest and plainest of them. What
-their starts foretell is on record with them (``bert.study.first_skill``).
+their starts foretell is on record with them (``bert.study.first_skill``, ``bert.study.stream``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from evidence.cells import stratified
 from evidence.results import Table, reading, recorded_tables
 from figures.base.style import arm_look
 from figures.base.tables import markdown
-from figures.base.wording import count, interval, is_causal, plain, size_of
+from figures.base.wording import count, fixed, interval, is_causal, plain, size_of
 
 ALIKE = (
     "accumulation", "documents", "dropout", "length", "pairs", "placement",
@@ -33,7 +33,8 @@ COLUMNS = {
     "there": "There",
     "fold": "An e-fold, updates",
     "late": "Later, e-folds",
-    "foretold": "Foretold",
+    "foretold": "Foretold by its draws",
+    "stream": "By its stream",
 }
 
 
@@ -85,7 +86,8 @@ def table(records: Path) -> str:
         "Leaves: half of the way to where a run counts as having left, in updates at the peak "
         "rate; a run that never leaves counts as at its end. Later: the difference of the means, "
         "in e-folds of the other stack's gain, with Welch's interval of 95 %: the starts are not "
-        "the same. Foretold: over all noises and dimensions of the skill."
+        "the same. Foretold: by draws and scale, over all noises and dimensions of the skill; by "
+        "the stream, measured before a model's first update, instead."
     )
     return f"{markdown(COLUMNS, lines)}\n\n{legend}"
 
@@ -116,6 +118,7 @@ def _cells(cell: Cell, first: Cell, arm: str) -> dict[str, str]:
         for mine, theirs in zip(row["start"], there["start"], strict=True)
         for own, other in zip(mine, theirs, strict=True)
     ]
+    both = "reach" in row and "reach" in there
     low, high = (plain(end) for end in (min(ends), max(ends)))
     return {
         "stack": cell.words,
@@ -127,4 +130,5 @@ def _cells(cell: Cell, first: Cell, arm: str) -> dict[str, str]:
         "fold": plain(cell.fold),
         "late": interval({end: 2 * value / first.fold for end, value in half.items()}, 2),
         "foretold": low if low == high else f"{low} to {high}",
+        "stream": fixed(there["reach"] - row["reach"], 2, sign=True) if both else "—",
     }

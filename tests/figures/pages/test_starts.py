@@ -48,8 +48,9 @@ def filled(folder: Path, **records: dict[str, Any]) -> Path:
 
 def test_a_deeper_stack_beside_the_shallower(tmp_path: Path) -> None:
     """Later by a negative number of e-folds; nothing is said of an arm without a start."""
-    deep = record(TWO, [[2.0, 2.1], [3.0, 3.3]], 24)
-    shown = table(filled(tmp_path, deep=deep, plain=record(ONE, [[1.0, 1.2], [2.5, 2.5]])))
+    deep, plain = record(TWO, [[2.0, 2.1], [3.0, 3.3]], 24), record(ONE, [[1.0, 1.2], [2.5, 2.5]])
+    deep["leaving"]["arms"][0]["reach"], plain["leaving"]["arms"][0]["reach"] = -0.5, -1.0
+    shown = table(filled(tmp_path, deep=deep, plain=plain))
     gap = stats.ttest_ind(TWO, ONE, equal_var=False).confidence_interval(0.95)
     low, high = (f"{end / 40:.2f}" for end in gap)
     mean = f"{(300 - 320) / 40:.2f}"
@@ -57,7 +58,7 @@ def test_a_deeper_stack_beside_the_shallower(tmp_path: Path) -> None:
     assert cells[:2] == ["24x64, 1 000 updates", "12x64, 1 000 updates"]
     assert cells[2:7] == ["baseline", "3 of 3", "300", "320", "40.0"]
     assert cells[7].replace("+", "").replace("\\", "") == f"{mean} [{low}, {high}]"
-    assert cells[8] == "-1.00 to -0.500"
+    assert cells[8:] == ["-1.00 to -0.500", "-0.50"]
     assert len([line for line in shown.splitlines() if line.startswith("|")]) == 3
 
 
@@ -72,9 +73,9 @@ def test_scaled_branches_and_budgets_stand_beside_the_plain_one(tmp_path: Path) 
         )
     ).splitlines()[2:4]
     assert shown[0].startswith("| 12x64, 2 000 updates | 12x64, 1 000 updates |")
-    assert shown[0].endswith("| 0 |")
+    assert shown[0].endswith("| 0 | — |")
     assert shown[1].startswith("| 12x64, branches times 0.6, 1 000 updates | 12x64, 1 000 updates")
-    assert shown[1].endswith("| 0.500 |")
+    assert shown[1].endswith("| 0.500 | — |")
 
 
 @pytest.mark.parametrize("other", [{"rows": 2}, {"size": "24x128"}, {"rate": 0.001}])
