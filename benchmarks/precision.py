@@ -21,6 +21,7 @@ from bert.study.asked import GROWING
 from bert.study.table_study import TableStudy
 from evidence.comparison import compare
 from evidence.results import read_json, reading
+from figures.pages.studies import without_folders
 from swe.base.config import from_dict, to_dict
 from swe.base.errors import ConfigError
 from swe.base.files import write_json
@@ -63,12 +64,17 @@ def beside(wide: Mapping[str, Any], narrow: Mapping[str, Any]) -> dict[str, Any]
     if not arms:
         raise ConfigError("arms: must be in both tables, at one rate; none is")
     return {
-        "environment": narrow["environment"],
-        "float32_environment": wide["environment"],
+        "environments": {precision: _where(table) for precision, table in tables.items()},
         "study": two,
         "blind": narrow.get("blind"),
         "arms": arms,
     }
+
+
+def _where(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where a table was made; folders on that machine are nobody's business."""
+    found = dict(table["environment"])
+    return found | {"command": without_folders(found["command"])}
 
 
 def main() -> None:

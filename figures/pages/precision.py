@@ -38,7 +38,7 @@ def table(record: dict[str, Any]) -> str:
             }
         )
         each |= {f"{arm}, {one}": found[one] for one in ("float32", "bfloat16")}
-    here, study = record["environment"], record["study"]
+    here, study = record["environments"]["bfloat16"], record["study"]
     words = told({"blind": record["blind"], "arms": each})
     legend = (
         f"Held-out loss in nats after {count(study['steps'])} updates, and bfloat16's minus "

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.precision import beside
+from benchmarks.precision import BOTH, beside
 from bert.study.table_study import TableStudy
 from swe.base.config import to_dict
 from swe.base.errors import ConfigError
@@ -21,7 +21,7 @@ def table(arms: dict[str, list[float]], study: TableStudy = STUDY) -> dict[str, 
     return {
         "study": to_dict(study),
         "blind": {"loss": 4.2},
-        "environment": {"device": "a CPU", "command": "mine"},
+        "environment": {"device": "a CPU", "command": "mine --out /my/folder"},
         "arms": {
             name: {"rate": 0.002, "values": {str(seed): v for seed, v in enumerate(values)}}
             for name, values in arms.items()
@@ -38,6 +38,9 @@ def test_arms_of_both_are_paired_by_seed() -> None:
     assert (cost["n"], cost["mean"]) == (3, pytest.approx(0.2))
     assert found["arms"]["swe-f"]["bfloat16"]["difference"]["mean"] == 0.0
     assert found["study"]["precision"] == "bfloat16"
+    assert {p: e["command"] for p, e in found["environments"].items()} == dict.fromkeys(
+        BOTH, "mine --out folder"
+    )
 
 
 def test_a_record_from_before_a_field_is_the_same_study() -> None:

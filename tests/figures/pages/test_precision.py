@@ -14,7 +14,7 @@ def test_cost_is_bfloat16_minus_float32_by_seed() -> None:
         "arms": {"baseline": {"rate": 0.002} | compare(losses, "float32")},
         "blind": {"loss": 4.2},
         "study": {"size": "12x64", "steps": 1000, "rows": 128, "length": 8},
-        "environment": {"device": "a CPU", "command": "mine"},
+        "environments": {"bfloat16": {"device": "a CPU", "command": "mine"}},
     }
     text = table(record)
     assert "| baseline | 0.002 | 3 | 3.00 | 3.20 |" in text
