@@ -30,6 +30,7 @@ untied layers have the A draws among their own, the copies still leave first wit
 first: L drawn layers before L' by psi(L d / 2) - psi(L' d / 2), about log(L / L'), whatever noise
 each makes. Branches multiplied by a have s = a sum_l |u_l|^2: later by log(1 / a), in e-folds that
 are 1 / a times as long in this flow, and no longer where steps have one length (Adam's, in noise).
+Not in it: what copies add up to at the start of a Pre-LN stack, before any skill (`stream`).
 
 Products within a layer, as a query's and a key's, grow by another power of their own scale: not
 covered. Nor are Adam's steps, but where noise decides their length they are a flow in another time.
