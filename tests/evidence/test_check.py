@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 import paper_repro
+from bert.study.asked import study_of
 from evidence.check import CheckError, Tolerance, check, figure_data, numbers_in, thinned
+from swe.base.config import to_dict
 
 SHIPPED = paper_repro.RECORDS / "default"
 
@@ -147,3 +149,9 @@ def test_the_command(results: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "theory/speedup" in told
     assert "claims, words of all others" in told
     assert paper_repro.main(["check"]) == 2
+
+
+def test_the_default_record_is_of_the_study_that_is_asked_for() -> None:
+    """Word for word, as a fresh run's is compared with it."""
+    record = json.loads((SHIPPED / "comparison.json").read_text())
+    assert record["study"] == to_dict(study_of("small", 0, {}))
