@@ -12,6 +12,7 @@ both tables have at one rate are compared at equal updates, paired by seed:
 
 from __future__ import annotations
 
+import sys
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,14 +20,17 @@ from typing import Any
 
 from bert.study.asked import GROWING
 from bert.study.table_study import TableStudy
+from evidence.commands import ended
 from evidence.comparison import compare
 from evidence.results import read_json, reading
 from figures.pages.studies import without_folders
 from swe.base.config import from_dict, to_dict
 from swe.base.errors import ConfigError
 from swe.base.files import write_json
+from swe.base.interrupt import Stop
 from swe.base.options import Parser
 
+NAME = "benchmarks.precision"
 BOTH = ("float32", "bfloat16")
 MAY_DIFFER = ("precision", *GROWING)
 """Fields of the two studies."""
@@ -77,23 +81,27 @@ def _where(table: Mapping[str, Any]) -> dict[str, Any]:
     return found | {"command": without_folders(found["command"])}
 
 
-def main() -> None:
+def main() -> int:
     """Compare and write the record."""
     parser = Parser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("float32", type=Path, help="table of the runs in float32")
     parser.add_argument("bfloat16", type=Path, help="table of the runs in bfloat16")
     parser.add_argument("--out", type=Path, required=True, help="JSON record to write")
     given = parser.parse_args()
-    tables = []
-    for path in (given.float32, given.bfloat16):
-        table = read_json(path)
-        if table is None:
-            raise ConfigError(f"{path}: is not there; name a table of finished runs")
-        with reading(path):
-            _ = table["study"]["precision"], table["arms"], table["environment"]
-        tables.append(table)
-    write_json(given.out, beside(*tables))
+
+    def work(late: Stop) -> None:
+        tables = []
+        for path in (given.float32, given.bfloat16):
+            table = read_json(path)
+            if table is None:
+                raise ConfigError(f"{path}: is not there; name a table of finished runs")
+            with reading(path):
+                _ = table["study"]["precision"], table["arms"], table["environment"]
+            tables.append(table)
+        write_json(given.out, beside(*tables))
+
+    return ended(NAME, work)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

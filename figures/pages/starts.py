@@ -1,9 +1,9 @@
 """Stacks that begin otherwise, and when each leaves the plateau: the block ``starts`` of
 docs/bert.md.
 
-Studies of one width, text, batch and rate, which differ in depth, in what their
-branches are multiplied by, or in their updates, beside the shallowest and plainest of them. What
-their starts foretell is on record with them (``bert.study.first_skill``, ``bert.study.stream``).
+Studies of one width, text (which the best blind loss tells), batch and rate, which differ in depth,
+in what their branches are multiplied by, or in their updates, beside the shallowest and plainest of
+them. What their starts foretell is on record with them (``bert.study.first_skill``, ``stream``).
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ def _add(cells: dict[tuple[Any, ...], Cell], result: Table) -> None:
         return
     study, base = data["study"], data["arms"][data["reference"]]
     width = str(study["size"]).split("x")[-1]
-    key = (width, base["rate"], is_causal(study), *(study[name] for name in ALIKE))
+    text = data["blind"]["loss"]  # of one text, vocabulary and held-out part
+    key = (width, text, base["rate"], is_causal(study), *(study[name] for name in ALIKE))
     scale, depth = float(study.get("branch_scale", 1.0)), max(row["drawn"] for row in rows)
     own = Cell(key, size_of(study), depth, scale, int(study["steps"]))
     cell = cells.setdefault((key, own.order), own)

@@ -135,9 +135,8 @@ def best_tau(splits: Sequence[Split], steps: int, rule: Rule | None) -> int:
     there is no noise, which is wrong for layers of unlike curvature (`theory.theorems.one_step`).
     """
     for split in sorted(splits, key=lambda s: s.step):
-        if (
-            split.heard and split.descent_ratio(rule) <= 1.0 + 1e-12
-        ):  # an alignment of 1, with its rounding
+        # Above 1 only beyond the rounding of an alignment of 1.
+        if split.heard and split.descent_ratio(rule) <= 1.0 + 1e-12:
             return split.step
     return steps
 

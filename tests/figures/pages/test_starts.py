@@ -21,6 +21,7 @@ def record(
     layers: int = 12,
     *,
     rate: float = 0.002,
+    blind: float = 4.25,
     **study: Any,
 ) -> dict[str, Any]:
     """A table with a baseline and an arm of which nothing is known at its start."""
@@ -34,6 +35,7 @@ def record(
         | {"size": f"{layers}x64", "steps": 1000, "rates": [rate]}
         | study,
         "reference": "baseline",
+        "blind": {"loss": blind},
         "order": ["baseline", "swe-f"],
         "arms": {"baseline": {"rate": rate}, "swe-f": {"difference": {}}},
         "leaving": {"fold": 40.0, "arms": [row, tied]},
@@ -78,7 +80,9 @@ def test_scaled_branches_and_budgets_stand_beside_the_plain_one(tmp_path: Path) 
     assert shown[1].endswith("| 0.500 | — |")
 
 
-@pytest.mark.parametrize("other", [{"rows": 2}, {"size": "24x128"}, {"rate": 0.001}])
+@pytest.mark.parametrize(
+    "other", [{"rows": 2}, {"size": "24x128"}, {"rate": 0.001}, {"blind": 4.3}]
+)
 def test_other_texts_widths_and_rates_stand_alone(tmp_path: Path, other: dict[str, Any]) -> None:
     start = [[1.0, 1.0]]
     many = filled(tmp_path, plain=record(ONE, start), other=record(ONE, start, 24, **other))
